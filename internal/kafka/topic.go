@@ -1,0 +1,128 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// Topic says how a topic is created where it is missing.
+type Topic struct {
+	Name       string
+	Partitions int
+	// Configs are Kafka's own settings of a topic, such as cleanup.policy.
+	Configs map[string]string
+}
+
+// EventsTopic describes the topic of accepted events.
+func (c Config) EventsTopic() Topic {
+	return Topic{Name: c.Names().Events(), Partitions: c.Topics.Partitions, Configs: map[string]string{
+		"cleanup.policy": "delete", "retention.ms": ms(c.Topics.Retention), "max.message.bytes": strconv.Itoa(1 << 20),
+	}}
+}
+
+// RejectedTopic describes the topic of dead letters.
+func (c Config) RejectedTopic() Topic {
+	return Topic{Name: c.Names().Rejected(), Partitions: 1, Configs: map[string]string{
+		"cleanup.policy": "delete", "retention.ms": ms(30 * 24 * time.Hour), "max.message.bytes": strconv.Itoa(1 << 20),
+	}}
+}
+
+// CellsTopic describes the topic of metric cells: it distributes, the metric
+// store keeps.
+func (c Config) CellsTopic() Topic {
+	return Topic{Name: c.Names().Cells(), Partitions: 1, Configs: map[string]string{
+		"cleanup.policy": "compact,delete", "retention.ms": ms(7 * 24 * time.Hour), "max.message.bytes": strconv.Itoa(4 << 20),
+	}}
+}
+
+// EnsureTopics creates the topics that are missing, if c.Topics.Create says so,
+// and otherwise returns an error that names the first missing one.
+func EnsureTopics(ctx context.Context, c Config, cl *kgo.Client, topics ...Topic) error {
+	adm := kadm.NewClient(cl)
+	names := make([]string, len(topics))
+	for i, t := range topics {
+		names[i] = t.Name
+	}
+	have, err := adm.ListTopics(ctx, names...)
+	if err != nil {
+		return fmt.Errorf("list topics: %w", err)
+	}
+	for _, t := range topics {
+		if d, ok := have[t.Name]; ok && d.Err == nil {
+			continue
+		} else if ok && !errors.Is(d.Err, kerr.UnknownTopicOrPartition) {
+			return fmt.Errorf("topic %s: %w", t.Name, d.Err)
+		}
+		if !c.Topics.Create {
+			return fmt.Errorf("topic %s: is missing; create it, or set kafka.topics.create: true", t.Name)
+		}
+		configs := make(map[string]*string, len(t.Configs))
+		for k, v := range t.Configs {
+			configs[k] = &v
+		}
+		resp, err := adm.CreateTopic(ctx, int32(t.Partitions), int16(c.Topics.Replication), configs, t.Name) //nolint:gosec // validated small numbers
+		if err == nil {
+			err = resp.Err
+		}
+		if err != nil && !errors.Is(err, kerr.TopicAlreadyExists) {
+			return fmt.Errorf("create topic %s: %w", t.Name, err)
+		}
+	}
+	return nil
+}
+
+// Log describes a topic as it is now.
+type Log struct {
+	ID         string // the topic's id in UUID form; another id is another log
+	Partitions int32
+	Start, End map[int32]int64 // first offset that is kept; offset that the next record will get
+}
+
+// DescribeLog asks the brokers about a topic. With isolation read_committed
+// records of open transactions lie beyond End.
+func DescribeLog(ctx context.Context, cl *kgo.Client, topic string, committed bool) (Log, error) {
+	adm := kadm.NewClient(cl)
+	details, err := adm.ListTopics(ctx, topic)
+	if err != nil {
+		return Log{}, fmt.Errorf("describe topic %s: %w", topic, err)
+	}
+	d := details[topic]
+	if d.Err != nil {
+		return Log{}, fmt.Errorf("describe topic %s: %w", topic, d.Err)
+	}
+	out := Log{ID: uuidText(d.ID), Partitions: int32(len(d.Partitions)), Start: map[int32]int64{}, End: map[int32]int64{}} //nolint:gosec // few partitions
+	starts, err := adm.ListStartOffsets(ctx, topic)
+	if err == nil {
+		err = starts.Error()
+	}
+	if err != nil {
+		return Log{}, fmt.Errorf("start offsets of %s: %w", topic, err)
+	}
+	list := adm.ListEndOffsets
+	if committed {
+		list = adm.ListCommittedOffsets
+	}
+	ends, err := list(ctx, topic)
+	if err == nil {
+		err = ends.Error()
+	}
+	if err != nil {
+		return Log{}, fmt.Errorf("end offsets of %s: %w", topic, err)
+	}
+	starts.Each(func(o kadm.ListedOffset) { out.Start[o.Partition] = o.Offset })
+	ends.Each(func(o kadm.ListedOffset) { out.End[o.Partition] = o.Offset })
+	return out, nil
+}
+
+func uuidText(id kadm.TopicID) string {
+	return fmt.Sprintf("%x-%x-%x-%x-%x", id[0:4], id[4:6], id[6:8], id[8:10], id[10:16])
+}
+
+func ms(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }

@@ -1,0 +1,68 @@
+package lake
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Paths makes the keys of the lake under its prefix, which has no slash at
+// either end.
+type Paths struct{ Prefix string }
+
+// Data returns the key of a data file: <prefix>/<schema>/<table>/dt=…/hh=…/<topic>-<partition>-<first>-<next>-<schema8>.parquet.
+// hour is the received_at (events) or ts_ms (changes) of its rows.
+func (p Paths) Data(schema, table string, hour time.Time, topic string, partition int32, first, next int64, schema8 string) string {
+	hour = hour.UTC()
+	return fmt.Sprintf("%s/%s/%s/dt=%s/hh=%s/%s-%d-%d-%d-%s.parquet", p.Prefix, schema, table,
+		hour.Format("2006-01-02"), hour.Format("15"), topic, partition, first, next, schema8)
+}
+
+// Rescue returns the key to use when the one of Data is taken by another
+// object: no key is ever overwritten.
+func (p Paths) Rescue(dataKey, attempt string) string {
+	return strings.TrimSuffix(dataKey, ".parquet") + "-r" + attempt[:min(8, len(attempt))] + ".parquet"
+}
+
+// Commits is the folder of all chains.
+func (p Paths) Commits() string { return p.Prefix + "/_commits/" }
+
+// Chain is the folder of a chain's commits.
+func (p Paths) Chain(topic string, partition int32) string {
+	return fmt.Sprintf("%s%s/%d/", p.Commits(), topic, partition)
+}
+
+// Commit returns the key of the commit that begins at first.
+func (p Paths) Commit(topic string, partition int32, first int64) string {
+	return fmt.Sprintf("%s%020d.json", p.Chain(topic, partition), first)
+}
+
+// CommitFirst returns the offset in a commit's key.
+func CommitFirst(key string) (int64, error) {
+	name := key[strings.LastIndexByte(key, '/')+1:]
+	digits, ok := strings.CutSuffix(name, ".json")
+	first, err := strconv.ParseInt(digits, 10, 64)
+	if !ok || err != nil || len(digits) != 20 {
+		return 0, fmt.Errorf("commit key %s: want 20 digits and .json", key)
+	}
+	return first, nil
+}
+
+// Schemas is the folder of a table's schema versions.
+func (p Paths) Schemas(schema, table string) string {
+	return fmt.Sprintf("%s/_schemas/%s/%s/", p.Prefix, schema, table)
+}
+
+// Schema returns the key of a version of a table's schema.
+func (p Paths) Schema(schema, table string, version int) string {
+	return fmt.Sprintf("%s%08d.json", p.Schemas(schema, table), version)
+}
+
+// Manifest returns the key of a load's manifest; target is schema.table.
+func (p Paths) Manifest(target, load, schema8 string) string {
+	return fmt.Sprintf("%s/_loads/%s/%s-%s.manifest", p.Prefix, target, load, schema8)
+}
+
+// Positions returns the key of the object in which the loader tells how far it is.
+func (p Paths) Positions() string { return p.Prefix + "/_loads/_positions.json" }

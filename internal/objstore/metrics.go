@@ -1,0 +1,51 @@
+package objstore
+
+import (
+	"errors"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+)
+
+type metrics struct {
+	requests *prometheus.CounterVec   // op, outcome
+	seconds  *prometheus.HistogramVec // op
+}
+
+var operations = []string{"create", "put", "get", "head", "delete", "list"}
+
+func newMetrics(reg prometheus.Registerer) *metrics {
+	f := promauto.With(reg)
+	m := &metrics{
+		requests: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "millstream_objstore_requests_total", Help: "Calls to the object store, by operation and outcome.",
+		}, []string{"op", "outcome"}),
+		seconds: f.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "millstream_objstore_request_seconds", Help: "Duration of calls to the object store, retries included.",
+			Buckets: prometheus.ExponentialBuckets(0.002, 2.5, 10),
+		}, []string{"op"}),
+	}
+	for _, op := range operations {
+		for _, o := range []string{"ok", "exists", "not_found", "refused", "unknown"} {
+			m.requests.WithLabelValues(op, o)
+		}
+	}
+	return m
+}
+
+func (m *metrics) observe(op string, err error, took time.Duration) {
+	outcome := "unknown"
+	switch {
+	case err == nil:
+		outcome = "ok"
+	case errors.Is(err, ErrExists):
+		outcome = "exists"
+	case errors.Is(err, ErrNotFound):
+		outcome = "not_found"
+	case errors.Is(err, ErrRefused):
+		outcome = "refused"
+	}
+	m.requests.WithLabelValues(op, outcome).Inc()
+	m.seconds.WithLabelValues(op).Observe(took.Seconds())
+}

@@ -1,0 +1,373 @@
+// Package objstore is the one S3 client: conditional writes, lists in key
+// order, retries, and errors that callers can branch on. It works with any
+// store that is strongly consistent and honours If-None-Match: * on PUT.
+package objstore
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	awsconfig "github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/millstream-data/millstream/internal/config"
+)
+
+// Errors to branch on. Others are unknown outcomes: the call may have landed.
+var (
+	// ErrExists says that Create found the key taken, perhaps by an earlier
+	// attempt of its own whose answer was lost.
+	ErrExists = errors.New("object exists")
+	// ErrNotFound says that there is no such object.
+	ErrNotFound = errors.New("object not found")
+	// ErrRefused says that the store will not let us: rights, or no such bucket.
+	ErrRefused = errors.New("store refuses")
+)
+
+// Config says where the store is; start from DefaultConfig.
+type Config struct {
+	Endpoint        string        `yaml:"endpoint" doc:"URL of the store; empty: AWS"`
+	Region          string        `yaml:"region" doc:"region of the bucket"`
+	PathStyle       bool          `yaml:"path_style" doc:"put the bucket into the path instead of the host name; most stores but AWS want it"`
+	AccessKeyID     string        `yaml:"access_key_id" doc:"empty: the SDK's chain (environment, profile, web identity, instance role)"`
+	SecretAccessKey config.Secret `yaml:"secret_access_key" doc:"belongs to access_key_id"`
+	Concurrency     int           `yaml:"concurrency" doc:"requests at a time"`
+	MaxAttempts     int           `yaml:"max_attempts" doc:"attempts of one call before it is an error"`
+	Timeout         time.Duration `yaml:"timeout" doc:"time for a call, multiplied by max_attempts; a second a MiB is added"`
+}
+
+// DefaultConfig returns the values used in production.
+func DefaultConfig() Config {
+	return Config{Region: "us-east-1", Concurrency: 4, MaxAttempts: 8, Timeout: 30 * time.Second}
+}
+
+// Validate returns every problem, joined, each led by its key path.
+func (c Config) Validate() error {
+	errs := []error{
+		config.NotEmpty("s3.region", c.Region),
+		config.Positive("s3.concurrency", c.Concurrency),
+		config.Positive("s3.max_attempts", c.MaxAttempts),
+		config.Positive("s3.timeout", c.Timeout),
+	}
+	if (c.AccessKeyID == "") != (c.SecretAccessKey == "") {
+		errs = append(errs, errors.New("s3.access_key_id: needs s3.secret_access_key beside it, and the other way round"))
+	}
+	return errors.Join(errs...)
+}
+
+// Client works on one bucket. It is safe for concurrent use.
+type Client struct {
+	s3      *s3.Client
+	bucket  string
+	timeout time.Duration // of all attempts together, without the share of the body's size
+	slots   chan struct{}
+	metrics *metrics
+}
+
+// New returns a client for bucket. It does not connect.
+func New(ctx context.Context, c Config, bucket string, reg prometheus.Registerer) (*Client, error) {
+	opts := []func(*awsconfig.LoadOptions) error{
+		awsconfig.WithRegion(c.Region),
+		awsconfig.WithRetryer(func() aws.Retryer {
+			return retry.NewStandard(func(o *retry.StandardOptions) {
+				o.MaxAttempts = c.MaxAttempts
+				o.MaxBackoff = 20 * time.Second
+				// Each caller has its own bound; a shared bucket would let one outage starve the recovery from another.
+				o.RateLimiter = noRateLimit{}
+			})
+		}),
+		// Some stores refuse trailing checksums; integrity is checked end to end by the sizes and hashes in commits.
+		awsconfig.WithRequestChecksumCalculation(aws.RequestChecksumCalculationWhenRequired),
+		awsconfig.WithResponseChecksumValidation(aws.ResponseChecksumValidationWhenRequired),
+	}
+	if c.AccessKeyID != "" {
+		opts = append(opts, awsconfig.WithCredentialsProvider(
+			credentials.NewStaticCredentialsProvider(c.AccessKeyID, c.SecretAccessKey.Reveal(), "")))
+	}
+	conf, err := awsconfig.LoadDefaultConfig(ctx, opts...)
+	if err != nil {
+		return nil, fmt.Errorf("s3 client: %w", err)
+	}
+	return &Client{
+		s3: s3.NewFromConfig(conf, func(o *s3.Options) {
+			o.UsePathStyle = c.PathStyle
+			if c.Endpoint != "" {
+				o.BaseEndpoint = aws.String(c.Endpoint)
+			}
+		}),
+		bucket: bucket, timeout: c.Timeout * time.Duration(c.MaxAttempts), slots: make(chan struct{}, c.Concurrency), metrics: newMetrics(reg),
+	}, nil
+}
+
+// Bucket returns the bucket's name.
+func (c *Client) Bucket() string { return c.bucket }
+
+// Body is what a write sends. It is read anew for each attempt.
+type Body interface {
+	io.ReadSeeker
+	io.ReaderAt
+}
+
+// Create puts an object under a key that must be free, else it returns
+// ErrExists. After any other error but ErrRefused the outcome is unknown, and
+// so it is after ErrExists: the caller reads the key to learn whose object it is.
+func (c *Client) Create(ctx context.Context, key string, body []byte) error {
+	return c.put(ctx, "create", key, bytes.NewReader(body), int64(len(body)), Meta{}, true)
+}
+
+// CreateFrom is Create for a body of size bytes that is not in memory; meta is
+// kept with the object.
+func (c *Client) CreateFrom(ctx context.Context, key string, body Body, size int64, meta Meta) error {
+	return c.put(ctx, "create", key, body, size, meta, true)
+}
+
+// Put puts an object, replacing one that is there.
+func (c *Client) Put(ctx context.Context, key string, body []byte) error {
+	return c.put(ctx, "put", key, bytes.NewReader(body), int64(len(body)), Meta{}, false)
+}
+
+// Meta is kept with an object and returned by Head.
+type Meta struct {
+	SHA256 string // hex; of the whole body
+}
+
+// SumSHA256 returns the form of Meta.SHA256 for b.
+func SumSHA256(b []byte) string {
+	s := sha256.Sum256(b)
+	return hex.EncodeToString(s[:])
+}
+
+func (c *Client) put(ctx context.Context, op, key string, body io.ReadSeeker, size int64, meta Meta, create bool) error {
+	in := &s3.PutObjectInput{Bucket: &c.bucket, Key: &key, Body: body, ContentLength: &size}
+	if create {
+		in.IfNoneMatch = aws.String("*")
+	}
+	if meta.SHA256 != "" {
+		in.Metadata = map[string]string{"sha256": meta.SHA256}
+	}
+	return c.call(ctx, op, key, size, func(ctx context.Context) error {
+		_, err := c.s3.PutObject(ctx, in)
+		return err
+	})
+}
+
+// Get returns an object's bytes, or ErrNotFound.
+func (c *Client) Get(ctx context.Context, key string) ([]byte, error) {
+	var out []byte
+	err := c.call(ctx, "get", key, 0, func(ctx context.Context) error {
+		resp, err := c.s3.GetObject(ctx, &s3.GetObjectInput{Bucket: &c.bucket, Key: &key})
+		if err != nil {
+			return err
+		}
+		defer resp.Body.Close()
+		out, err = io.ReadAll(resp.Body)
+		return err
+	})
+	return out, err
+}
+
+// Open returns a reader of an object and its size, or ErrNotFound. The caller
+// closes it; ctx must live as long as the reader.
+func (c *Client) Open(ctx context.Context, key string) (io.ReadCloser, int64, error) {
+	resp, err := c.s3.GetObject(ctx, &s3.GetObjectInput{Bucket: &c.bucket, Key: &key})
+	if err = c.classify("open", key, err); err != nil {
+		return nil, 0, err
+	}
+	return resp.Body, aws.ToInt64(resp.ContentLength), nil
+}
+
+// Info is what Head and List know of an object.
+type Info struct {
+	Key      string
+	Size     int64
+	Modified time.Time
+	Meta     Meta // by Head only
+}
+
+// Head describes an object, or returns ErrNotFound.
+func (c *Client) Head(ctx context.Context, key string) (Info, error) {
+	info := Info{Key: key}
+	err := c.call(ctx, "head", key, 0, func(ctx context.Context) error {
+		resp, err := c.s3.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &c.bucket, Key: &key})
+		if err != nil {
+			return err
+		}
+		info.Size, info.Modified = aws.ToInt64(resp.ContentLength), aws.ToTime(resp.LastModified)
+		info.Meta.SHA256 = resp.Metadata["sha256"]
+		return nil
+	})
+	return info, err
+}
+
+// Delete removes an object; one that is not there is no error.
+func (c *Client) Delete(ctx context.Context, key string) error {
+	return c.call(ctx, "delete", key, 0, func(ctx context.Context) error {
+		_, err := c.s3.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &c.bucket, Key: &key})
+		return err
+	})
+}
+
+// List returns up to limit objects whose key begins with prefix and is greater
+// than after, in ascending order of keys; limit 0 means all of them.
+func (c *Client) List(ctx context.Context, prefix, after string, limit int) ([]Info, error) {
+	var out []Info
+	for {
+		n := 1000
+		if limit > 0 {
+			n = min(n, limit-len(out))
+		}
+		var page *s3.ListObjectsV2Output
+		err := c.call(ctx, "list", prefix, 0, func(ctx context.Context) (err error) {
+			in := &s3.ListObjectsV2Input{Bucket: &c.bucket, Prefix: &prefix, MaxKeys: aws.Int32(int32(n))} //nolint:gosec // at most 1000
+			if after != "" {
+				in.StartAfter = &after
+			}
+			page, err = c.s3.ListObjectsV2(ctx, in)
+			return err
+		})
+		if err != nil {
+			return out, err
+		}
+		for _, o := range page.Contents {
+			out = append(out, Info{Key: aws.ToString(o.Key), Size: aws.ToInt64(o.Size), Modified: aws.ToTime(o.LastModified)})
+		}
+		if !aws.ToBool(page.IsTruncated) || len(page.Contents) == 0 || limit > 0 && len(out) >= limit {
+			return out, nil
+		}
+		after = out[len(out)-1].Key
+	}
+}
+
+// Folders returns the next members of keys below prefix, which ends with "/":
+// List of the folders, not of what is in them.
+func (c *Client) Folders(ctx context.Context, prefix string) ([]string, error) {
+	var (
+		out   []string
+		token *string
+	)
+	for {
+		var page *s3.ListObjectsV2Output
+		err := c.call(ctx, "list", prefix, 0, func(ctx context.Context) (err error) {
+			page, err = c.s3.ListObjectsV2(ctx, &s3.ListObjectsV2Input{
+				Bucket: &c.bucket, Prefix: &prefix, Delimiter: aws.String("/"), ContinuationToken: token,
+			})
+			return err
+		})
+		if err != nil {
+			return out, err
+		}
+		for _, p := range page.CommonPrefixes {
+			name := aws.ToString(p.Prefix)
+			out = append(out, name[len(prefix):len(name)-1])
+		}
+		if !aws.ToBool(page.IsTruncated) || page.NextContinuationToken == nil {
+			return out, nil
+		}
+		token = page.NextContinuationToken
+	}
+}
+
+// EnsureBucket creates the bucket if it is missing and we may.
+func (c *Client) EnsureBucket(ctx context.Context) error {
+	err := c.call(ctx, "head_bucket", c.bucket, 0, func(ctx context.Context) error {
+		_, err := c.s3.HeadBucket(ctx, &s3.HeadBucketInput{Bucket: &c.bucket})
+		return err
+	})
+	if !errors.Is(err, ErrNotFound) {
+		return err
+	}
+	return c.call(ctx, "create_bucket", c.bucket, 0, func(ctx context.Context) error {
+		_, err := c.s3.CreateBucket(ctx, &s3.CreateBucketInput{Bucket: &c.bucket})
+		var mine *types.BucketAlreadyOwnedByYou
+		if errors.As(err, &mine) {
+			return nil
+		}
+		return err
+	})
+}
+
+func (c *Client) call(ctx context.Context, op, key string, size int64, do func(context.Context) error) error {
+	select {
+	case c.slots <- struct{}{}:
+		defer func() { <-c.slots }()
+	case <-ctx.Done():
+		return fmt.Errorf("%s %s: %w", op, key, context.Cause(ctx))
+	}
+	start := time.Now()
+	ctx, cancel := context.WithTimeout(ctx, c.timeout+time.Duration(size>>20)*time.Second)
+	defer cancel()
+	err := c.classify(op, key, do(ctx))
+	c.metrics.observe(op, err, time.Since(start))
+	return err
+}
+
+// classify turns the SDK's errors into ours. A 409 to a conditional write says
+// that a rival write is in progress; it stays an unknown outcome.
+func (c *Client) classify(op, key string, err error) error {
+	if err == nil {
+		return nil
+	}
+	var (
+		resp *smithyhttp.ResponseError
+		api  smithy.APIError
+		kind error
+	)
+	if errors.As(err, &resp) {
+		switch resp.HTTPStatusCode() {
+		case http.StatusPreconditionFailed:
+			kind = ErrExists
+		case http.StatusNotFound:
+			kind = ErrNotFound
+		case http.StatusForbidden, http.StatusUnauthorized:
+			kind = ErrRefused
+		}
+	}
+	if errors.As(err, &api) {
+		switch api.ErrorCode() {
+		case "NoSuchBucket":
+			if op != "head_bucket" {
+				kind = ErrRefused
+			}
+		case "InvalidAccessKeyId", "SignatureDoesNotMatch", "AccessDenied":
+			kind = ErrRefused
+		}
+	}
+	if kind != nil {
+		return fmt.Errorf("%s s3://%s/%s: %w (%s)", op, c.bucket, key, kind, short(err))
+	}
+	return fmt.Errorf("%s s3://%s/%s: %w", op, c.bucket, key, err)
+}
+
+func short(err error) string {
+	var api smithy.APIError
+	if errors.As(err, &api) {
+		return api.ErrorCode() + ": " + api.ErrorMessage()
+	}
+	var resp *smithyhttp.ResponseError
+	if errors.As(err, &resp) {
+		return "status " + strconv.Itoa(resp.HTTPStatusCode())
+	}
+	return err.Error()
+}
+
+type noRateLimit struct{}
+
+func (noRateLimit) GetToken(context.Context, uint) (func() error, error) {
+	return func() error { return nil }, nil
+}
+func (noRateLimit) AddTokens(uint) error { return nil }
