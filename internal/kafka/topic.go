@@ -10,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // Topic says how a topic is created where it is missing.
@@ -50,15 +51,16 @@ func EnsureTopics(ctx context.Context, c Config, cl *kgo.Client, topics ...Topic
 	for i, t := range topics {
 		names[i] = t.Name
 	}
-	have, err := adm.ListTopics(ctx, names...)
+	have, err := metadata(ctx, cl, names...)
 	if err != nil {
 		return fmt.Errorf("list topics: %w", err)
 	}
 	for _, t := range topics {
-		if d, ok := have[t.Name]; ok && d.Err == nil {
+		err := kerr.ErrorForCode(have[t.Name].ErrorCode)
+		if _, ok := have[t.Name]; ok && err == nil {
 			continue
-		} else if ok && !errors.Is(d.Err, kerr.UnknownTopicOrPartition) {
-			return fmt.Errorf("topic %s: %w", t.Name, d.Err)
+		} else if ok && !errors.Is(err, kerr.UnknownTopicOrPartition) {
+			return fmt.Errorf("topic %s: %w", t.Name, err)
 		}
 		if !c.Topics.Create {
 			return fmt.Errorf("topic %s: is missing; create it, or set kafka.topics.create: true", t.Name)
@@ -78,6 +80,28 @@ func EnsureTopics(ctx context.Context, c Config, cl *kgo.Client, topics ...Topic
 	return nil
 }
 
+// metadata asks the brokers, never the client's cache: what was created a
+// moment ago must be seen.
+func metadata(ctx context.Context, cl *kgo.Client, topics ...string) (map[string]kmsg.MetadataResponseTopic, error) {
+	req := kmsg.NewPtrMetadataRequest()
+	for _, t := range topics {
+		rt := kmsg.NewMetadataRequestTopic()
+		rt.Topic = kmsg.StringPtr(t)
+		req.Topics = append(req.Topics, rt)
+	}
+	resp, err := req.RequestWith(ctx, cl)
+	if err != nil {
+		return nil, err
+	}
+	out := make(map[string]kmsg.MetadataResponseTopic, len(resp.Topics))
+	for _, t := range resp.Topics {
+		if t.Topic != nil {
+			out[*t.Topic] = t
+		}
+	}
+	return out, nil
+}
+
 // Log describes a topic as it is now.
 type Log struct {
 	ID         string // the topic's id in UUID form; another id is another log
@@ -89,15 +113,15 @@ type Log struct {
 // records of open transactions lie beyond End.
 func DescribeLog(ctx context.Context, cl *kgo.Client, topic string, committed bool) (Log, error) {
 	adm := kadm.NewClient(cl)
-	details, err := adm.ListTopics(ctx, topic)
+	details, err := metadata(ctx, cl, topic)
+	if err == nil {
+		err = kerr.ErrorForCode(details[topic].ErrorCode)
+	}
 	if err != nil {
 		return Log{}, fmt.Errorf("describe topic %s: %w", topic, err)
 	}
 	d := details[topic]
-	if d.Err != nil {
-		return Log{}, fmt.Errorf("describe topic %s: %w", topic, d.Err)
-	}
-	out := Log{ID: uuidText(d.ID), Partitions: int32(len(d.Partitions)), Start: map[int32]int64{}, End: map[int32]int64{}} //nolint:gosec // few partitions
+	out := Log{ID: uuidText(d.TopicID), Partitions: int32(len(d.Partitions)), Start: map[int32]int64{}, End: map[int32]int64{}} //nolint:gosec // few partitions
 	starts, err := adm.ListStartOffsets(ctx, topic)
 	if err == nil {
 		err = starts.Error()
@@ -121,7 +145,7 @@ func DescribeLog(ctx context.Context, cl *kgo.Client, topic string, committed bo
 	return out, nil
 }
 
-func uuidText(id kadm.TopicID) string {
+func uuidText(id [16]byte) string {
 	return fmt.Sprintf("%x-%x-%x-%x-%x", id[0:4], id[4:6], id[6:8], id[8:10], id[10:16])
 }
 
