@@ -72,7 +72,7 @@ func composite(t reflect.Type) bool {
 	if readsText(t) {
 		return false
 	}
-	switch t.Kind() { //nolint:exhaustive // every other kind is one word
+	switch t.Kind() {
 	case reflect.Struct, reflect.Map, reflect.Slice, reflect.Interface:
 		return true
 	default:
@@ -83,7 +83,7 @@ func composite(t reflect.Type) bool {
 // newElement is a new element of a map or list, with its defaults.
 func newElement(t reflect.Type) reflect.Value {
 	v := reflect.New(t)
-	if d, ok := v.Interface().(Defaulter); ok {
+	if d, ok := reflect.TypeAssert[Defaulter](v); ok {
 		d.SetDefaults()
 	}
 	return v.Elem()

@@ -18,7 +18,7 @@ func setScalar(v reflect.Value, s string) bool {
 		}
 		return err == nil
 	}
-	switch v.Kind() { //nolint:exhaustive // the default names the rest
+	switch v.Kind() {
 	case reflect.String:
 		v.SetString(s)
 		return true
@@ -57,15 +57,15 @@ const maxFloat = 1e300
 
 // wanted names the values of t in a message.
 func wanted(t reflect.Type) string {
-	switch {
-	case t == durationType:
+	switch t {
+	case durationType:
 		return "a duration such as 250ms or 24h"
-	case t == bytesType:
+	case bytesType:
 		return "a size such as 64MiB"
-	case t == secretType:
+	case secretType:
 		return "a secret in one line of text"
 	}
-	switch t.Kind() { //nolint:exhaustive // the rest is text
+	switch t.Kind() {
 	case reflect.Bool:
 		return "true or false"
 	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:

@@ -39,7 +39,6 @@ type Admin struct {
 	listener net.Listener
 	health   *Health
 	log      *slog.Logger
-
 	mux      *http.ServeMux // may be added to while it serves
 
 	mu       sync.Mutex // guards patterns
@@ -100,7 +99,9 @@ func (a *Admin) Run(ctx context.Context) error {
 	if errors.Is(err, context.DeadlineExceeded) { // a profile or a tail: nobody waits for its end
 		err = srv.Close()
 	}
-	<-served
+	if end := <-served; !errors.Is(end, http.ErrServerClosed) {
+		err = errors.Join(err, end)
+	}
 	if err != nil {
 		return fmt.Errorf("stop admin on %s: %w", a.Addr(), err)
 	}
@@ -129,7 +130,8 @@ func (a *Admin) readyz(w http.ResponseWriter, r *http.Request) {
 		if err != nil {
 			panic(fmt.Sprintf("BUG: encode health report: %v", err))
 		}
-		body, kind = append(js, '\n'), "application/json"
+		js = append(js, '\n')
+		body, kind = js, "application/json"
 	}
 	w.Header().Set("Content-Type", kind)
 	w.Header().Set("Cache-Control", "no-store")

@@ -1,0 +1,88 @@
+# Needs Go and a C compiler (for the race detector and the local Redshift). Everything else is installed by the targets
+# that use it, into ./.bin and ./.services.
+
+GOLANGCI_VERSION := v2.15.0
+BIN              := $(CURDIR)/.bin
+GOLANGCI         := $(BIN)/golangci-lint-$(GOLANGCI_VERSION)
+FUZZTIME         ?= 20s
+BENCH            ?= .
+PKG              ?= ./...
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## print this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: dev
+dev: ## run everything on this machine, with a demo shop; data under ./.millstream
+	go run ./cmd/millstream dev --demo
+
+.PHONY: build
+build: ## build bin/millstream
+	go build -trimpath -o bin/millstream ./cmd/millstream
+
+.PHONY: test
+test: ## all tests that need no other server, with the race detector; PKG=./ingest/... narrows them
+	go test -race -timeout 15m $(PKG)
+
+.PHONY: check
+check: check-format vet lint check-arch check-docs check-nocgo ## everything that reads the code without running it
+
+.PHONY: check-format
+check-format: $(GOLANGCI)
+	@$(GOLANGCI) fmt --diff ./... || { echo "format: run make format" >&2; exit 1; }
+
+.PHONY: vet
+vet:
+	go vet -tags integration ./...
+
+.PHONY: lint
+lint: $(GOLANGCI)
+	$(GOLANGCI) run ./...
+
+.PHONY: check-arch
+check-arch:
+	go test -count=1 ./internal
+
+# The generated documents are compared by tests, so that `make test` notices as well.
+.PHONY: check-docs
+check-docs:
+	go test -count=1 -run 'Document|Reference' ./cmd/... ./internal/config/...
+
+# Without cgo every role works; the local Redshift alone says that it is missing.
+.PHONY: check-nocgo
+check-nocgo:
+	CGO_ENABLED=0 go build -o /dev/null ./cmd/millstream
+
+.PHONY: format
+format: $(GOLANGCI) ## format the Go code
+	$(GOLANGCI) fmt ./...
+
+.PHONY: integration
+integration: build ## tests against real servers, which are installed first (scripts/integration.sh)
+	scripts/integration.sh
+
+.PHONY: golden
+golden: ## write the golden files anew; review them like code
+	MILLSTREAM_TEST_UPDATE=1 go test -count=1 -run 'Golden' $(PKG)
+
+.PHONY: docs
+docs: ## write the generated parts of docs/ anew
+	MILLSTREAM_TEST_UPDATE=1 go test -count=1 -run 'Document|Reference' ./cmd/... ./internal/config/...
+
+.PHONY: fuzz
+fuzz: ## each fuzz test for FUZZTIME (20s)
+	scripts/fuzz.sh $(FUZZTIME)
+
+.PHONY: bench
+bench: ## Go benchmarks; BENCH=Decode and PKG=./internal/wire narrow them. Whole roles: bin/millstream bench
+	go test -run '^$$' -bench '$(BENCH)' -benchmem $(PKG)
+
+.PHONY: clean
+clean: ## remove what was built; keeps .millstream
+	rm -rf bin $(BIN)
+
+$(GOLANGCI):
+	GOBIN=$(BIN) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
+	mv $(BIN)/golangci-lint $@
