@@ -53,3 +53,6 @@ func distance(a, b string) int {
 	}
 	return last[len(b)]
 }
+
+// Nearest returns the word of known that word was probably meant to be, or "".
+func Nearest(word string, known []string) string { return nearest(word, known) }
