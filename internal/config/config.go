@@ -112,7 +112,7 @@ func (r *reader) finish(dst any) error {
 				r.problems = append(r.problems, err)
 				continue
 			}
-			if r.bad[ke.Path] {
+			if r.misread(ke.Path) {
 				continue
 			}
 			r.problems = append(r.problems, &KeyError{Where: r.origin(ke.Path), Path: ke.Path, Problem: ke.Problem})

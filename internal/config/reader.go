@@ -35,15 +35,27 @@ func (r *reader) problem(n *yaml.Node, path, format string, args ...any) {
 	r.problems = append(r.problems, &KeyError{Where: r.where(n), Path: path, Problem: fmt.Sprintf(format, args...)})
 }
 
+// parent is the key that path is part of, or nothing.
+func parent(path string) string { return path[:max(strings.LastIndexAny(path, ".["), 0)] }
+
 // origin says where path was written, or else the key that it is part of.
 func (r *reader) origin(path string) string {
-	for path != "" {
+	for ; path != ""; path = parent(path) {
 		if where := r.origins[path]; where != "" {
 			return where
 		}
-		path = path[:max(strings.LastIndexAny(path, ".["), 0)]
 	}
 	return ""
+}
+
+// misread says whether the value of path, or of a key that it is part of, was not understood.
+func (r *reader) misread(path string) bool {
+	for ; path != ""; path = parent(path) {
+		if r.bad[path] {
+			return true
+		}
+	}
+	return false
 }
 
 // file reads the one document in data.
@@ -51,7 +63,8 @@ func (r *reader) file(name string, data []byte) {
 	r.where = func(n *yaml.Node) string { return fmt.Sprintf("%s:%d:%d", name, n.Line, n.Column) }
 	doc, err := parse(data)
 	if err != nil {
-		r.problems = append(r.problems, fmt.Errorf("%s: %w", name, err))
+		// the parser says "line 3: …"; the same form as for a key can be clicked
+		r.problems = append(r.problems, errors.New(name+":"+strings.TrimPrefix(" "+err.Error(), " line ")))
 		return
 	}
 	if doc != nil && r.plain(doc, 0) {
@@ -100,7 +113,7 @@ func (r *reader) value(n *yaml.Node, v reflect.Value, path string) {
 		r.origins[path] = r.where(n)
 	}
 	t := v.Type()
-	null := n.Kind == yaml.ScalarNode && n.Tag == "!!null"
+	null := n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null"
 	switch {
 	case null && composite(t):
 		// a heading whose keys are all commented out
@@ -133,7 +146,9 @@ func (r *reader) untyped(n *yaml.Node, v reflect.Value, path string) {
 		r.problem(n, path, "%s", strings.TrimPrefix(err.Error(), "yaml: "))
 		return
 	}
-	v.Set(reflect.ValueOf(x))
+	if x != nil {
+		v.Set(reflect.ValueOf(x))
+	}
 }
 
 // pairs calls each for the keys of a mapping, once for each key.

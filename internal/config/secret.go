@@ -10,7 +10,8 @@ import (
 const redacted = "[redacted]"
 
 // Secret is a password or key that no log line, error, dump or encoder shows: all of them print [redacted], or nothing
-// if it is empty. Keep it in exported fields: fmt prints unexported ones without asking them.
+// if it is empty. Keep it in exported fields, for fmt prints unexported ones without asking them, and out of the keys of
+// maps, which encoding/json writes as they are.
 type Secret string
 
 // Reveal returns the secret itself, for the client that needs it.
@@ -35,7 +36,7 @@ func (s Secret) Format(f fmt.State, verb rune) {
 	_, _ = io.WriteString(f, out)
 }
 
-// MarshalText also serves XML and the keys of JSON objects.
+// MarshalText also serves XML.
 func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
 // MarshalJSON hides the secret from encoding/json and from those that imitate it.
