@@ -276,7 +276,7 @@ func TestProblemsOfAllLayersComeAtOnce(t *testing.T) {
 		"testdata/unknown_key.bad.yaml:8:3: edge.lisen: unknown key; did you mean listen?",
 		"testdata/unknown_key.bad.yaml:9:3: edge.events: unknown key here; did you mean edge.limits.events?",
 		"testdata/unknown_key.bad.yaml:10:3: edge.zzz: unknown key; known here: listen, limits, tls",
-		"testdata/unknown_key.bad.yaml:15:11: origin.sources.shop.tables[0].strat: unknown key; known here: table, strategy",
+		"testdata/unknown_key.bad.yaml:15:11: origin.sources.shop.tables[0].plan: unknown key; known here: table, strategy",
 		"testdata/unknown_key.bad.yaml:16:1: Name: unknown key; did you mean name?",
 		"MILLSTREAM_EDGE_LISTN: names no key; did you mean MILLSTREAM_EDGE_LISTEN?",
 		`MILLSTREAM_EDGE_TLS: edge.tls: must be true or false (got "yes")`,
