@@ -1,0 +1,90 @@
+package ingest
+
+import (
+	"encoding/base64"
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+// headerKey returns the key that decides, of those outside the body: from Authorization, X-Write-Key or the query, in
+// this order. conflict says that a later place holds another one.
+func headerKey(r *http.Request) (key string, conflict bool) {
+	add := func(k string) {
+		switch {
+		case key == "":
+			key = k
+		case k != "" && k != key:
+			conflict = true
+		}
+	}
+	add(basicKey(r.Header.Get("Authorization")))
+	add(r.Header.Get("X-Write-Key"))
+	if r.URL.RawQuery != "" {
+		q, _ := url.ParseQuery(r.URL.RawQuery) // what cannot be read is left out
+		add(q.Get("writeKey"))
+		add(q.Get("writekey"))
+	}
+	return key, conflict
+}
+
+// basicKey reads the user's part of Basic credentials; colon and padding may be missing. Bearer tokens are passed over:
+// Segment's SDKs send them besides a key elsewhere.
+func basicKey(auth string) string {
+	scheme, value, ok := strings.Cut(auth, " ")
+	if !ok || !strings.EqualFold(scheme, "Basic") {
+		return ""
+	}
+	value = strings.TrimRight(strings.TrimSpace(value), "=")
+	raw, err := base64.RawStdEncoding.DecodeString(value)
+	if err != nil {
+		if raw, err = base64.RawURLEncoding.DecodeString(value); err != nil {
+			return ""
+		}
+	}
+	key, _, _ := strings.Cut(string(raw), ":")
+	return strings.TrimSpace(key)
+}
+
+// bodyKey returns the key in the body: the batch's, else that of the first event that has one.
+func bodyKey(body []byte, idx *index) string {
+	if key := keyText(idx.env.writeKey.of(body)); key != "" {
+		return key
+	}
+	for i := range idx.events {
+		key := ""
+		for _, m := range idx.top[idx.events[i].top.lo:idx.events[i].top.hi] {
+			if m.field == fieldWriteKey {
+				key = keyText(m.val.of(body))
+			}
+		}
+		if key != "" {
+			return key
+		}
+	}
+	return ""
+}
+
+func keyText(raw []byte) string {
+	text, _ := isText(raw)
+	return string(unescape(nil, text))
+}
+
+// admit looks up key and decides whether the request may go on.
+func (s *Server) admit(r *http.Request, snap *snapshot, key string) (*access, *refusal) {
+	if key == "" {
+		return nil, refuse(codeMissingKey, "no write key: send it as the user name of Authorization: Basic, as X-Write-Key, or as writeKey in the body")
+	}
+	a := snap.find(key)
+	if a == nil {
+		return nil, refuse(codeUnknownKey, "no source has this write key")
+	}
+	origin := r.Header.Get("Origin")
+	if ref := a.admit(origin, s.now()); ref != nil {
+		return nil, ref
+	}
+	if origin != "" && a.kind == KindServer {
+		s.metrics.keyInBrowser.WithLabelValues(a.source.name).Inc()
+	}
+	return a, nil
+}

@@ -1,0 +1,270 @@
+package ingest
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/klauspost/compress/flate"
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zlib"
+	"github.com/klauspost/compress/zstd"
+)
+
+// gate bounds the bytes that requests hold. It never waits: half-read requests that wait for each other would stand
+// still.
+type gate struct {
+	held  atomic.Int64
+	limit int64
+}
+
+func (g *gate) try(n int64) bool {
+	if g.held.Add(n) > g.limit {
+		g.held.Add(-n)
+		return false
+	}
+	return true
+}
+
+// buffers pools buffers by size, 4 KiB to 4 MiB in steps of four; larger ones are not kept.
+type buffers struct{ pools [6]sync.Pool }
+
+type buffer struct {
+	b     []byte
+	class int // -1: too large to be kept
+}
+
+const smallest = 4 << 10
+
+// get returns an empty buffer for at least n bytes.
+func (p *buffers) get(n int) *buffer {
+	size := smallest
+	for class := range p.pools {
+		if n <= size {
+			if b, ok := p.pools[class].Get().(*buffer); ok {
+				b.b = b.b[:0]
+				return b
+			}
+			return &buffer{b: make([]byte, 0, size), class: class}
+		}
+		size *= 4
+	}
+	return &buffer{b: make([]byte, 0, n), class: -1}
+}
+
+func (p *buffers) put(b *buffer) {
+	if b != nil && b.class >= 0 {
+		p.pools[b.class].Put(b)
+	}
+}
+
+// errLimit and errGate end fill: the body is longer than it may be, or there is no room for it now.
+var (
+	errLimit = errors.New("body: longer than allowed")
+	errGate  = errors.New("body: no room in flight")
+)
+
+// fill reads r to its end into a buffer, of limit bytes at most. What the buffer occupies is held at the gate before
+// it is taken; it grows with what arrives, not with what was announced.
+func (rq *request) fill(r io.Reader, limit int) (*buffer, error) {
+	bufs := &rq.srv.buffers
+	if !rq.hold(smallest) {
+		return nil, errGate
+	}
+	b := bufs.get(smallest)
+	for {
+		if len(b.b) == cap(b.b) {
+			size := 4 * cap(b.b)
+			if !rq.hold(int64(size - cap(b.b))) {
+				bufs.put(b)
+				return nil, errGate
+			}
+			bigger := bufs.get(size)
+			bigger.b = append(bigger.b, b.b...)
+			bufs.put(b)
+			b = bigger
+		}
+		n, err := r.Read(b.b[len(b.b):cap(b.b)])
+		b.b = b.b[:len(b.b)+n]
+		switch {
+		case len(b.b) > limit:
+			err = errLimit
+		case err == nil:
+			continue
+		case errors.Is(err, io.EOF):
+			return b, nil
+		}
+		rq.partial = append([]byte(nil), b.b[:min(len(b.b), keepPartial)]...)
+		bufs.put(b)
+		return nil, err
+	}
+}
+
+// keepPartial bounds what a dead letter shows of a body that was not read whole.
+const keepPartial = 64 << 10
+
+// read takes in the body of r, inflated.
+func (rq *request) read(r *http.Request) *refusal {
+	lim := rq.srv.cfg.Limits
+	if r.ContentLength > int64(lim.Body) {
+		rq.size = int(r.ContentLength)
+		return refuse(codeBodyTooLarge, "the body is larger than "+lim.Body.String())
+	}
+	open, ref := rq.srv.inflater(r.Header)
+	if ref != nil {
+		return ref
+	}
+	wire, err := rq.fill(r.Body, int(lim.Body))
+	if err != nil {
+		return bodyRefusal(err, "the body is larger than "+lim.Body.String())
+	}
+	rq.size = len(wire.b)
+	if len(wire.b) == 0 {
+		rq.srv.buffers.put(wire)
+		return refuse(codeEmptyBody, "the body is empty")
+	}
+	if open == nil {
+		rq.body = wire
+		return nil
+	}
+	defer rq.srv.buffers.put(wire)
+	return rq.inflate(open, wire)
+}
+
+func (rq *request) inflate(open opener, wire *buffer) *refusal {
+	lim := rq.srv.cfg.Limits
+	in, done, err := open(wire.b)
+	if err != nil {
+		return refuse(codeBadEncoding, "the body is not compressed as its Content-Encoding says")
+	}
+	defer done()
+	rq.body, err = rq.fill(in, int(lim.Inflated))
+	rq.release(int64(cap(wire.b)))
+	switch {
+	case errors.Is(err, errLimit), errors.Is(err, errGate):
+		return bodyRefusal(err, "the inflated body is larger than "+lim.Inflated.String())
+	case err != nil:
+		return refuse(codeBadEncoding, "the body is not compressed as its Content-Encoding says")
+	case len(rq.body.b) == 0:
+		return refuse(codeEmptyBody, "the body is empty")
+	}
+	return nil
+}
+
+func bodyRefusal(err error, tooLarge string) *refusal {
+	switch {
+	case errors.Is(err, errLimit):
+		return refuse(codeBodyTooLarge, tooLarge)
+	case errors.Is(err, errGate):
+		return refuse(codeOverloaded, "too many bytes are in flight; repeat the request")
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return refuse(codeBodyTimeout, "the body did not arrive in time")
+	}
+	return &refusal{code: codeBodyTimeout, message: "the body ended early", gone: true}
+}
+
+// opener makes a reader of compressed bytes; done gives it back.
+type opener func(b []byte) (in io.Reader, done func(), err error)
+
+// inflaters pools decompressors, whose windows are worth keeping.
+type inflaters struct{ gzip, zlib, flate, zstd sync.Pool }
+
+// inflater returns how to open a body with h, or nil if it is not compressed. Stacked encodings are refused.
+func (s *Server) inflater(h http.Header) (opener, *refusal) {
+	values := h["Content-Encoding"]
+	if len(values) == 0 {
+		return nil, nil
+	}
+	switch strings.ToLower(strings.TrimSpace(strings.Join(values, ","))) {
+	case "", "identity":
+		return nil, nil
+	case "gzip", "x-gzip":
+		return s.inflaters.openGzip, nil
+	case "deflate":
+		return s.inflaters.openDeflate, nil
+	case "zstd":
+		return s.inflaters.openZstd, nil
+	}
+	return nil, refuse(codeBadEncoding, "Content-Encoding must be gzip, deflate or zstd, once")
+}
+
+func (p *inflaters) openGzip(b []byte) (io.Reader, func(), error) {
+	z, ok := p.gzip.Get().(*gzip.Reader)
+	if !ok {
+		z = new(gzip.Reader)
+	}
+	if err := z.Reset(&byteReader{b: b}); err != nil {
+		p.gzip.Put(z)
+		return nil, nil, err
+	}
+	return z, func() { p.gzip.Put(z) }, nil
+}
+
+// openDeflate tells RFC 1950 from RFC 1951 by the header of the former: half of all clients send the latter.
+func (p *inflaters) openDeflate(b []byte) (io.Reader, func(), error) {
+	pool, wrapped := &p.flate, len(b) >= 2 && b[0]&0x0f == 8 && (int(b[0])<<8|int(b[1]))%31 == 0
+	if wrapped {
+		pool = &p.zlib
+	}
+	src := &byteReader{b: b}
+	z, ok := pool.Get().(io.Reader)
+	var err error
+	switch {
+	case !ok && wrapped:
+		z, err = zlib.NewReader(src)
+	case !ok:
+		z = flate.NewReader(src)
+	case wrapped:
+		err = z.(zlib.Resetter).Reset(src, nil)
+	default:
+		err = z.(flate.Resetter).Reset(src, nil)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	return z, func() { pool.Put(z) }, nil
+}
+
+func (p *inflaters) openZstd(b []byte) (io.Reader, func(), error) {
+	z, ok := p.zstd.Get().(*zstd.Decoder)
+	if !ok {
+		var err error
+		if z, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(8<<20)); err != nil {
+			return nil, nil, err
+		}
+	}
+	if err := z.Reset(&byteReader{b: b}); err != nil {
+		return nil, nil, err
+	}
+	return z, func() {
+		if z.Reset(nil) == nil { // lets go of the body
+			p.zstd.Put(z)
+		}
+	}, nil
+}
+
+// byteReader is a bytes.Reader without its other methods: the zstd decoder would decode the whole of one at once,
+// without a bound, if it saw that it could.
+type byteReader struct{ b []byte }
+
+func (r *byteReader) Read(p []byte) (int, error) {
+	if len(r.b) == 0 {
+		return 0, io.EOF
+	}
+	n := copy(p, r.b)
+	r.b = r.b[n:]
+	return n, nil
+}
+
+func (r *byteReader) ReadByte() (byte, error) {
+	if len(r.b) == 0 {
+		return 0, io.EOF
+	}
+	c := r.b[0]
+	r.b = r.b[1:]
+	return c, nil
+}

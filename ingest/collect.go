@@ -1,0 +1,209 @@
+package ingest
+
+import (
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/millstream-data/millstream/internal/event"
+	"github.com/millstream-data/millstream/internal/wire"
+)
+
+// collect takes in the events of r and returns nil when all that became of them is durable: in this order it
+// authenticates, reads, splits, decides and stamps, produces, waits.
+func (rq *request) collect(r *http.Request) *refusal {
+	ref := rq.take(r)
+	if ref != nil && (rq.access == nil || !ref.recorded()) {
+		return ref
+	}
+	if ref != nil {
+		rq.records, rq.refused = rq.records[:0], rq.refused[:0]
+		rq.bury(rq.whole(), event.Code(ref.code), ref.message, nil, "", -1)
+	}
+	if notDurable := rq.settle(); notDurable != nil {
+		return notDurable
+	}
+	return ref
+}
+
+// take fills rq.records, without I/O but for the body.
+func (rq *request) take(r *http.Request) *refusal {
+	snap := rq.srv.sources.Load()
+	key, conflict := headerKey(r)
+	var ref *refusal
+	if key != "" {
+		if rq.access, ref = rq.srv.admit(r, snap, key); ref != nil {
+			return ref
+		}
+	}
+	if rq.body == nil {
+		if ref = rq.read(r); ref != nil {
+			return ref
+		}
+	}
+	if ref = rq.split(); ref != nil {
+		return ref
+	}
+	inner := bodyKey(rq.body.b, &rq.idx)
+	if rq.access == nil {
+		if rq.access, ref = rq.srv.admit(r, snap, inner); ref != nil {
+			return ref
+		}
+		key = inner
+	}
+	if conflict || inner != "" && inner != key {
+		rq.srv.metrics.keyConflicts.WithLabelValues(rq.access.source.name).Inc()
+	}
+	rq.begin(r)
+	return rq.build()
+}
+
+// split scans the body into rq.idx.
+func (rq *request) split() *refusal {
+	lim := rq.srv.cfg.Limits
+	rq.scan = scanner{
+		b: rq.body.b, idx: &rq.idx, maxDepth: lim.Depth, maxEvent: int(lim.Event), maxEvents: lim.BatchEvents,
+	}
+	before := rq.idx.size()
+	if rq.kind == routeEvent || rq.kind == routePixel {
+		if space(rq.body.b, skipBOM(rq.body.b)) == len(rq.body.b) {
+			return refuse(codeEmptyBody, "the body is empty")
+		}
+		rq.scan.single()
+	} else if !rq.scan.whole() {
+		switch {
+		case rq.scan.tooMany:
+			return refuse(codeTooManyEvents, "a batch is limited to "+strconv.Itoa(lim.BatchEvents)+" events")
+		case space(rq.body.b, skipBOM(rq.body.b)) == len(rq.body.b):
+			return refuse(codeEmptyBody, "the body is empty")
+		}
+		return refuse(codeInvalidJSON, "byte "+strconv.Itoa(rq.scan.at)+": "+rq.scan.problem.String())
+	} else if !rq.idx.batch {
+		return refuse(codeNoBatch, `the body has no array "batch"`)
+	}
+	if !rq.hold(int64(max(0, rq.idx.size()-before))) {
+		return bodyRefusal(errGate, "")
+	}
+	return nil
+}
+
+// begin prepares the stamper for this request.
+func (rq *request) begin(r *http.Request) {
+	s, a := &rq.stamper, rq.access
+	*s = stamper{
+		body: rq.body.b, idx: &rq.idx, arena: &rq.arena, hash: s.hash, ids: &rq.srv.ids, source: a.source.name, received: rq.received,
+		skew: a.source.skew, importing: rq.kind == routeImport && a.kind == KindServer,
+	}
+	rq.arena.room(32)
+	lo := len(rq.arena.buf)
+	rq.arena.buf = strconv.AppendInt(rq.arena.buf, rq.received.UnixMilli(), 10)
+	rq.stampHdr = rq.arena.since(lo)
+	s.caller = rq.srv.callerOf(r, a.kind == KindBrowser || rq.kind == routePixel, &rq.arena)
+}
+
+// build decides and stamps every event.
+func (rq *request) build() *refusal {
+	charged := rq.arena.total
+	for i := range rq.idx.events {
+		rq.one(i)
+		if grown := rq.arena.total - charged; grown > 0 {
+			if !rq.hold(int64(grown)) {
+				return bodyRefusal(errGate, "")
+			}
+			charged += grown
+		}
+	}
+	return nil
+}
+
+// one turns event i into a record. A panic over it is a bug, and costs this event only.
+func (rq *request) one(i int) {
+	ev, n := &rq.idx.events[i], len(rq.records)
+	defer func() {
+		if p := recover(); p != nil {
+			rq.srv.metrics.panics.WithLabelValues("event").Inc()
+			rq.srv.log.Error("survived a bug over one event", "panic", p, "request_id", rq.id, "index", i)
+			rq.records = rq.records[:n]
+			rq.bury(ev.span.of(rq.body.b), event.CodeInternal, "this server could not handle the event", nil, "", i)
+		}
+	}()
+	f, v := decide(rq.body.b, &rq.idx, ev, rq.typ, rq.srv.limits, &rq.arena)
+	if v.code != "" {
+		message := v.message
+		if ev.problem != problemNone && ev.problem != problemNotObject && ev.problem != problemTooLarge {
+			message = "byte " + strconv.Itoa(int(ev.at)) + ": " + message
+		}
+		id := f.messageID
+		if f.longID != nil {
+			id = cutText(f.longID, event.MaxMessageID)
+		}
+		rq.bury(ev.span.of(rq.body.b), v.code, message, id, string(f.rawType), i)
+		return
+	}
+	value := rq.stamper.stamp(ev, &f, i)
+	rq.arena.room(len(rq.access.source.name) + 1 + len(f.id))
+	lo := len(rq.arena.buf)
+	rq.arena.buf = wire.EventKey(rq.arena.buf, rq.access.source.name, "")
+	rq.arena.buf = append(rq.arena.buf, f.id...)
+	rq.records = append(rq.records, kgo.Record{
+		Key: rq.arena.since(lo), Value: value, Headers: rq.appendEventHeaders(&f), Timestamp: rq.received,
+	})
+	t := &rq.accepted[typeAt(f.typ)]
+	t.events++
+	t.bytes += len(value)
+	for bit := range rq.flagged {
+		if f.flags&(1<<bit) != 0 {
+			rq.flagged[bit]++
+		}
+	}
+}
+
+// settle produces rq.records and waits until Kafka has them all.
+func (rq *request) settle() *refusal {
+	notDurable := refuse(codeNotDurable, "Kafka has not acknowledged; repeat the request")
+	if len(rq.records) == 0 {
+		return nil
+	}
+	l := rq.srv.producer.lanes.Load()
+	if l == nil {
+		return notDurable
+	}
+	start := time.Now()
+	rq.srv.producer.send(rq, l)
+	limit := time.NewTimer(rq.srv.cfg.Timeouts.AnswerTimeout)
+	defer limit.Stop()
+	select {
+	case <-rq.done:
+	case <-limit.C:
+		rq.srv.producer.lastFail.Store(time.Now().UnixNano())
+		return notDurable
+	}
+	if rq.failed.Load() {
+		return notDurable
+	}
+	rq.srv.metrics.ack.WithLabelValues("kafka").Observe(time.Since(start).Seconds())
+	rq.count()
+	return nil
+}
+
+// count enters what is durable now.
+func (rq *request) count() {
+	m, source := rq.srv.metrics, rq.access.source.name
+	for i, t := range rq.accepted {
+		if t.events > 0 {
+			name := string(typeHeaders[i])
+			m.accepted.WithLabelValues(source, name).Add(float64(t.events))
+			m.bytes.WithLabelValues(source, name).Add(float64(t.bytes))
+		}
+	}
+	for bit, n := range rq.flagged {
+		if n > 0 {
+			m.flagged.WithLabelValues(source, flags(1<<bit).name()).Add(float64(n))
+		}
+	}
+	for _, r := range rq.refused {
+		m.rejected.WithLabelValues(source, string(r.code)).Inc()
+	}
+}

@@ -1,0 +1,208 @@
+package ingest
+
+import (
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/netip"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/millstream-data/millstream/internal/config"
+	"github.com/millstream-data/millstream/internal/event"
+)
+
+// Config holds the options of the ingest role; start from DefaultConfig.
+type Config struct {
+	Listen         string            `yaml:"listen" doc:"address of the HTTP edge"`
+	PublicURL      string            `yaml:"public_url" doc:"URL by which browsers reach it, told to Segment SDKs in their settings; empty: they keep their own host"`
+	PathPrefix     string            `yaml:"path_prefix" doc:"path that a proxy in front leaves on requests, such as /collect"`
+	TrustedProxies []string          `yaml:"trusted_proxies" doc:"networks (CIDR) whose client_ip_header is believed"`
+	ClientIPHeader string            `yaml:"client_ip_header" doc:"header in which trusted proxies name the client"`
+	Sources        map[string]Source `yaml:"sources" doc:"who may send: a source is an app, and the warehouse's schema"`
+	Limits         Limits            `yaml:"limits" doc:"how large requests and events may be"`
+	Timeouts       Timeouts          `yaml:"timeouts" doc:"how long things may take"`
+	Produce        Produce           `yaml:"produce" doc:"how records are sent to Kafka"`
+}
+
+// Limits bounds requests, events and what is held in memory.
+type Limits struct {
+	Body        config.Bytes `yaml:"body" doc:"a request's body on the wire"`
+	Inflated    config.Bytes `yaml:"inflated" doc:"a request's body after decompression"`
+	BatchEvents int          `yaml:"batch_events" doc:"events in a batch"`
+	Event       config.Bytes `yaml:"event" doc:"an event; larger ones are rejected"`
+	EventSoft   config.Bytes `yaml:"event_soft" doc:"an event; larger ones are accepted and flagged"`
+	Depth       int          `yaml:"depth" doc:"levels of brackets in an event"`
+	Header      config.Bytes `yaml:"header" doc:"a request's headers"`
+	Connections int          `yaml:"connections" doc:"connections at a time; further ones wait"`
+	Inflight    config.Bytes `yaml:"inflight" doc:"bodies and records in memory until their request is answered and Kafka has them"`
+}
+
+// Timeouts bounds waiting.
+type Timeouts struct {
+	Header        time.Duration `yaml:"header" doc:"until a request's headers are read"`
+	Body          time.Duration `yaml:"body" doc:"until a request's body is read"`
+	Idle          time.Duration `yaml:"idle" doc:"an unused connection"`
+	AnswerTimeout time.Duration `yaml:"answer_timeout" doc:"a request without Kafka's acknowledgement is answered 503 after it; SDKs give up at 10s"`
+	DrainDelay    time.Duration `yaml:"drain_delay" doc:"a stopping process still serves for it, so that load balancers let go"`
+	DrainTimeout  time.Duration `yaml:"drain_timeout" doc:"then requests in flight may take so long"`
+}
+
+// Produce says how records are sent to Kafka.
+type Produce struct {
+	Linger      time.Duration `yaml:"linger" doc:"gathers the records of many requests into one write"`
+	Compression string        `yaml:"compression" doc:"none, snappy, lz4 or zstd"`
+}
+
+// Source is an app that sends events.
+type Source struct {
+	Enabled        bool     `yaml:"enabled" doc:"false answers 403 to its keys"`
+	Keys           []Key    `yaml:"keys" doc:"its write keys; several overlap while they are changed"`
+	Origins        []string `yaml:"origins" doc:"sites whose pages may use its browser keys, such as https://*.example.com; empty: all"`
+	RequireOrigin  bool     `yaml:"require_origin" doc:"with origins: refuse requests of browser keys that name no origin"`
+	SkewCorrection bool     `yaml:"skew_correction" doc:"correct timestamps by the difference between sentAt and this server's clock"`
+}
+
+// SetDefaults is for the configuration loader.
+func (s *Source) SetDefaults() { s.Enabled, s.SkewCorrection = true, true }
+
+// Key is a write key of a source, in plain text or as its hash.
+type Key struct {
+	Key      config.Secret `yaml:"key" doc:"the key"`
+	SHA256   string        `yaml:"sha256" doc:"or its SHA-256 in hex, which keeps a secret out of the file"`
+	Kind     Kind          `yaml:"kind" doc:"browser (public) or server (secret)"`
+	NotAfter time.Time     `yaml:"not_after" doc:"when it ends, RFC 3339; empty: never"`
+}
+
+// Kind says what the holder of a key may do.
+type Kind string
+
+// The kinds of keys: a browser's is public, a server's is secret.
+const (
+	KindBrowser Kind = "browser"
+	KindServer  Kind = "server"
+)
+
+// DefaultConfig returns the values used in production; sources are the operator's to name.
+func DefaultConfig() Config {
+	return Config{
+		Listen:         "127.0.0.1:8080",
+		ClientIPHeader: "X-Forwarded-For",
+		Limits: Limits{
+			Body: 4 * config.MiB, Inflated: 16 * config.MiB, BatchEvents: 10_000, Event: event.HardLimit, EventSoft: event.SoftLimit,
+			Depth: event.MaxDepth, Header: 16 * config.KiB, Connections: 10_000, Inflight: 64 * config.MiB,
+		},
+		Timeouts: Timeouts{
+			Header: 5 * time.Second, Body: 30 * time.Second, Idle: 75 * time.Second,
+			AnswerTimeout: 8 * time.Second, DrainDelay: 5 * time.Second, DrainTimeout: 25 * time.Second,
+		},
+		Produce: Produce{Linger: 5 * time.Millisecond, Compression: "lz4"},
+	}
+}
+
+// DevSources returns the sources of millstream dev: app, with the keys dev and dev-server.
+func DevSources() map[string]Source {
+	return map[string]Source{"app": {
+		Enabled: true, SkewCorrection: true,
+		Keys: []Key{{Key: "dev", Kind: KindBrowser}, {Key: "dev-server", Kind: KindServer}},
+	}}
+}
+
+// Validate returns every problem, joined, each led by its key path.
+func (c Config) Validate() error {
+	errs := []error{
+		config.ListenAddr("ingest.listen", c.Listen),
+		config.BaseURL("ingest.public_url", c.PublicURL),
+		config.NotEmpty("ingest.client_ip_header", c.ClientIPHeader),
+		config.OneOf("ingest.produce.compression", c.Produce.Compression, "none", "snappy", "lz4", "zstd"),
+		config.NonNegative("ingest.produce.linger", c.Produce.Linger),
+		c.Limits.validate(), c.Timeouts.validate(),
+	}
+	if c.PathPrefix != "" && !strings.HasPrefix(c.PathPrefix, "/") {
+		errs = append(errs, config.Invalid("ingest.path_prefix", "must begin with / (got %q)", c.PathPrefix))
+	}
+	for i, p := range c.TrustedProxies {
+		if _, err := netip.ParsePrefix(p); err != nil {
+			errs = append(errs, config.Invalid(fmt.Sprintf("ingest.trusted_proxies[%d]", i), "must be a network such as 10.0.0.0/8 (got %q)", p))
+		}
+	}
+	if len(c.Sources) == 0 {
+		errs = append(errs, config.Invalid("ingest.sources", "must name at least one source, for example {app: {keys: [{key: …, kind: browser}]}}"))
+	}
+	return errors.Join(append(errs, validateSources(c.Sources))...)
+}
+
+func (l Limits) validate() error {
+	return errors.Join(
+		config.Positive("ingest.limits.body", l.Body),
+		config.Between("ingest.limits.inflated", l.Inflated, 1, config.GiB),
+		config.AtMost("ingest.limits.body", l.Body, "ingest.limits.inflated", l.Inflated),
+		config.Positive("ingest.limits.batch_events", l.BatchEvents),
+		config.Positive("ingest.limits.event", l.Event),
+		config.Positive("ingest.limits.event_soft", l.EventSoft),
+		config.Between("ingest.limits.depth", l.Depth, 2, 10_000),
+		config.Between("ingest.limits.header", l.Header, 8*config.KiB, config.MiB),
+		config.Positive("ingest.limits.connections", l.Connections),
+		config.AtMost("ingest.limits.inflated", l.Inflated, "ingest.limits.inflight", l.Inflight),
+	)
+}
+
+func (t Timeouts) validate() error {
+	return errors.Join(
+		config.Positive("ingest.timeouts.header", t.Header),
+		config.Positive("ingest.timeouts.body", t.Body),
+		config.Positive("ingest.timeouts.idle", t.Idle),
+		config.Positive("ingest.timeouts.answer_timeout", t.AnswerTimeout),
+		config.NonNegative("ingest.timeouts.drain_delay", t.DrainDelay),
+		config.NonNegative("ingest.timeouts.drain_timeout", t.DrainTimeout),
+	)
+}
+
+func validateSources(sources map[string]Source) error {
+	name := regexp.MustCompile(`^[a-z][a-z0-9_]{0,62}$`)
+	holder := map[[32]byte]string{}
+	var errs []error
+	for src, s := range sources {
+		path := "ingest.sources." + src
+		if !name.MatchString(src) {
+			errs = append(errs, config.Invalid(path, "must be named by a-z, 0-9 and _, at most 63 of them, and begin with a letter"))
+		}
+		if len(s.Keys) == 0 {
+			errs = append(errs, config.Invalid(path+".keys", "must have at least one key"))
+		}
+		for i, o := range s.Origins {
+			if !validOrigin(o) {
+				errs = append(errs, config.Invalid(fmt.Sprintf("%s.origins[%d]", path, i), "must be an origin such as https://shop.example.com or https://*.example.com (got %q)", o))
+			}
+		}
+		for i, k := range s.Keys {
+			path := fmt.Sprintf("%s.keys[%d]", path, i)
+			errs = append(errs, k.validate(path))
+			sum, err := k.digest()
+			if err != nil {
+				continue // reported by validate
+			}
+			if other, taken := holder[sum]; taken {
+				errs = append(errs, config.Invalid(path, "must not be a key that %s has, too", other))
+			}
+			holder[sum] = path
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (k Key) validate(path string) error {
+	var errs []error
+	switch {
+	case (k.Key == "") == (k.SHA256 == ""):
+		errs = append(errs, config.Invalid(path, "must have either key or sha256"))
+	case k.Key != "" && !validKey(k.Key.Reveal()):
+		errs = append(errs, config.Invalid(path+".key", "must be 1 to 128 of A-Z, a-z, 0-9, _ and -, and not v1"))
+	case k.SHA256 != "":
+		if raw, err := hex.DecodeString(k.SHA256); err != nil || len(raw) != 32 {
+			errs = append(errs, config.Invalid(path+".sha256", "must be 64 hex digits"))
+		}
+	}
+	return errors.Join(append(errs, config.OneOf(path+".kind", k.Kind, KindBrowser, KindServer))...)
+}

@@ -1,0 +1,2 @@
+// Package ingest is the HTTP edge.
+package ingest

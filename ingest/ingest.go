@@ -1,0 +1,172 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/millstream-data/millstream/internal/event"
+	"github.com/millstream-data/millstream/internal/kafka"
+	"github.com/millstream-data/millstream/internal/telemetry"
+)
+
+// Deps are what a Server works with.
+type Deps struct {
+	Kafka    kafka.Config
+	Log      *slog.Logger
+	Registry prometheus.Registerer
+	Health   *telemetry.Health // gains the check "ingest"
+	Now      func() time.Time  // of receivedAt; nil: time.Now
+}
+
+// Server is the HTTP edge. It listens from New on and answers from Run on.
+type Server struct {
+	cfg      Config
+	log      *slog.Logger
+	metrics  *metrics
+	now      func() time.Time
+	ids      event.IDs
+	router   *router
+	proxies  []netip.Prefix
+	limits   limits
+	sources  atomic.Pointer[snapshot]
+	producer *producer
+	listener net.Listener
+
+	gate      gate
+	buffers   buffers
+	inflaters inflaters
+	requests  sync.Pool
+	draining  atomic.Bool
+	warned    warning
+}
+
+// New validates cfg, binds its address and registers metrics and health check. Kafka need not be there.
+func New(cfg Config, deps Deps) (*Server, error) {
+	if err := errors.Join(cfg.Validate(), deps.Kafka.Validate()); err != nil {
+		return nil, err
+	}
+	snap, err := newSnapshot(cfg.Sources)
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{
+		cfg: cfg, log: deps.Log, now: deps.Now, router: newRouter(cfg.PathPrefix), limits: limitsOf(cfg.Limits),
+		gate: gate{limit: int64(cfg.Limits.Inflight)},
+	}
+	if s.now == nil {
+		s.now = time.Now
+	}
+	for _, p := range cfg.TrustedProxies {
+		s.proxies = append(s.proxies, netip.MustParsePrefix(p)) // validated
+	}
+	s.sources.Store(snap)
+	s.metrics = newMetrics(deps.Registry,
+		func() float64 { return float64(s.gate.held.Load()) },
+		func() float64 { return s.producer.unacked() },
+		func() float64 { return float64(s.producer.lastAck.Load()) / 1e9 })
+	for name := range cfg.Sources {
+		s.metrics.zero(name)
+	}
+	if s.producer, err = newProducer(deps.Kafka, cfg.Produce, deps.Log, s.metrics); err != nil {
+		return nil, err
+	}
+	ln, err := telemetry.Listen(context.Background(), "ingest.listen", cfg.Listen)
+	if err != nil {
+		s.producer.client.Close()
+		return nil, err
+	}
+	s.listener = limitListener(ln, cfg.Limits.Connections, s.metrics.connections)
+	deps.Health.Register("ingest", s.Check)
+	return s, nil
+}
+
+// Addr is the address that New has bound.
+func (s *Server) Addr() net.Addr { return s.listener.Addr() }
+
+// Run serves until ctx ends. Then readiness fails and requests are served for drain_delay more, so that load balancers
+// let go; the listener closes, requests in flight end within drain_timeout, and the producer flushes. It returns nil
+// after a stop, even if Kafka is away: what it has not acknowledged was not acknowledged to anybody.
+func (s *Server) Run(ctx context.Context) error {
+	work, cancel := context.WithCancel(context.WithoutCancel(ctx)) // outlives ctx by the drain
+	defer cancel()
+	defer s.producer.client.Close()
+	srv := s.httpServer()
+	g, gctx := errgroup.WithContext(work)
+	g.Go(func() error {
+		s.producer.watch(gctx)
+		return nil
+	})
+	g.Go(func() error {
+		if err := srv.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
+			return fmt.Errorf("serve %s: %w", s.Addr(), err)
+		}
+		return nil
+	})
+	g.Go(func() error {
+		defer cancel()
+		select {
+		case <-ctx.Done():
+			s.drain(work, srv)
+		case <-gctx.Done():
+		}
+		return nil
+	})
+	s.log.Info("ingest listens", "addr", s.Addr().String())
+	return g.Wait()
+}
+
+func (s *Server) httpServer() *http.Server {
+	t := s.cfg.Timeouts
+	return &http.Server{
+		Handler:                      s,
+		DisableGeneralOptionsHandler: true, // its answer has no CORS headers
+		ReadHeaderTimeout:            t.Header,
+		ReadTimeout:                  t.Header + t.Body,
+		IdleTimeout:                  t.Idle,
+		MaxHeaderBytes:               int(s.cfg.Limits.Header) - 4096, // net/http adds as much
+		ErrorLog:                     slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+	}
+}
+
+// drain is the graceful stop.
+func (s *Server) drain(ctx context.Context, srv *http.Server) {
+	s.draining.Store(true)
+	s.log.Info("ingest drains", "delay", s.cfg.Timeouts.DrainDelay.String())
+	delay := time.NewTimer(s.cfg.Timeouts.DrainDelay)
+	defer delay.Stop()
+	select {
+	case <-delay.C:
+	case <-ctx.Done():
+	}
+	limit, cancel := context.WithTimeout(ctx, s.cfg.Timeouts.DrainTimeout)
+	defer cancel()
+	if err := srv.Shutdown(limit); err != nil {
+		s.log.Warn("requests were cut off", "err", err)
+		_ = srv.Close() // they were not acknowledged, and their senders repeat them
+	}
+	if err := s.producer.client.Flush(limit); err != nil {
+		s.log.Warn("records were not acknowledged", "records", s.producer.unacked(), "err", err)
+	}
+}
+
+// Check says whether events can be made durable now.
+func (s *Server) Check(context.Context) telemetry.Check {
+	if s.draining.Load() {
+		return telemetry.NotReady("The process is stopping.")
+	}
+	if why := s.producer.away(time.Now()); why != "" {
+		return telemetry.NotReady("%s Requests are answered 503 and repeated by their senders.", why)
+	}
+	return telemetry.Ready("Kafka acknowledges.")
+}

@@ -1,0 +1,106 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"net"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+	"github.com/twmb/franz-go/pkg/kerr"
+
+	"github.com/millstream-data/millstream/internal/event"
+)
+
+// metrics are the role's own series; doc.go says what they mean.
+type metrics struct {
+	requests      *prometheus.CounterVec   // route, status
+	duration      *prometheus.HistogramVec // route
+	ack           *prometheus.HistogramVec // path
+	accepted      *prometheus.CounterVec   // source, type
+	bytes         *prometheus.CounterVec   // source, type
+	rejected      *prometheus.CounterVec   // source, code
+	flagged       *prometheus.CounterVec   // source, flag
+	unauthorized  *prometheus.CounterVec   // code
+	keyConflicts  *prometheus.CounterVec   // source
+	keyInBrowser  *prometheus.CounterVec   // source
+	produceErrors *prometheus.CounterVec   // error
+	panics        *prometheus.CounterVec   // where
+	inflight      prometheus.GaugeFunc
+	unacked       prometheus.GaugeFunc
+	active        prometheus.Gauge
+	connections   prometheus.Gauge
+	lastAck       prometheus.GaugeFunc
+}
+
+// newMetrics registers the series. Those with labels from a fixed list begin at zero: a zero can be alerted on.
+func newMetrics(reg prometheus.Registerer, held, unacked, lastAck func() float64) *metrics {
+	with := promauto.With(reg)
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return with.NewCounterVec(prometheus.CounterOpts{Name: "millstream_ingest_" + name, Help: help}, labels)
+	}
+	gauge := func(name, help string, f func() float64) prometheus.GaugeFunc {
+		return with.NewGaugeFunc(prometheus.GaugeOpts{Name: "millstream_ingest_" + name, Help: help}, f)
+	}
+	buckets := []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}
+	m := &metrics{
+		requests: counter("requests_total", "Requests by route and status of the answer.", "route", "status"),
+		duration: with.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "millstream_ingest_request_duration_seconds", Help: "From a request's headers to its answer.", Buckets: buckets,
+		}, []string{"route"}),
+		ack: with.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "millstream_ingest_ack_duration_seconds", Help: "From the last byte of a body to durable records.", Buckets: buckets,
+		}, []string{"path"}),
+		accepted:      counter("events_accepted_total", "Events that were acknowledged to their sender.", "source", "type"),
+		bytes:         counter("event_bytes_total", "Bytes of acknowledged events as they were written.", "source", "type"),
+		rejected:      counter("events_rejected_total", "Events and bodies that became dead letters.", "source", "code"),
+		flagged:       counter("events_flagged_total", "Accepted events that something was odd about.", "source", "flag"),
+		unauthorized:  counter("unauthorized_total", "Requests refused for their key.", "code"),
+		keyConflicts:  counter("key_conflicts_total", "Requests with different keys in different places.", "source"),
+		keyInBrowser:  counter("server_key_in_browser_total", "Requests of browsers with a server's key.", "source"),
+		produceErrors: counter("produce_errors_total", "Records that Kafka did not take.", "error"),
+		panics:        counter("panics_total", "Bugs that were survived.", "where"),
+		inflight:      gauge("inflight_bytes", "Bytes of bodies and records held in memory.", held),
+		unacked:       gauge("unacked_records", "Records that Kafka has not acknowledged yet.", unacked),
+		lastAck:       gauge("last_ack_timestamp_seconds", "When Kafka last acknowledged a record.", lastAck),
+		active: with.NewGauge(prometheus.GaugeOpts{
+			Name: "millstream_ingest_inflight_requests", Help: "Requests being served.",
+		}),
+		connections: with.NewGauge(prometheus.GaugeOpts{
+			Name: "millstream_ingest_connections", Help: "Open connections.",
+		}),
+	}
+	for _, where := range []string{"request", "event"} {
+		m.panics.WithLabelValues(where)
+	}
+	for _, code := range []string{codeMissingKey, codeUnknownKey, codeExpiredKey, codeSourceDisabled, codeOriginDenied} {
+		m.unauthorized.WithLabelValues(code)
+	}
+	m.ack.WithLabelValues("kafka")
+	return m
+}
+
+// zero begins the series of a source.
+func (m *metrics) zero(source string) {
+	for _, t := range event.Types() {
+		m.accepted.WithLabelValues(source, string(t))
+		m.bytes.WithLabelValues(source, string(t))
+	}
+	m.keyConflicts.WithLabelValues(source)
+	m.keyInBrowser.WithLabelValues(source)
+}
+
+// errorLabel is an error's name from Kafka's fixed list, or a word for the rest.
+func errorLabel(err error) string {
+	var ke *kerr.Error
+	var op *net.OpError
+	switch {
+	case errors.As(err, &ke):
+		return ke.Message
+	case errors.As(err, &op):
+		return "network"
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return "timeout"
+	}
+	return "client"
+}

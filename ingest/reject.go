@@ -1,0 +1,62 @@
+package ingest
+
+import (
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/millstream-data/millstream/internal/event"
+	"github.com/millstream-data/millstream/internal/wire"
+)
+
+// maxEnvelope bounds what a dead letter repeats of its batch.
+const maxEnvelope = 8 << 10
+
+// bury adds the dead letter of an event, or, at index −1, of the request.
+func (rq *request) bury(original []byte, code event.Code, message string, messageID []byte, typ string, at int) {
+	rq.refused = append(rq.refused, refused{at: at, code: code, message: message, messageID: messageID})
+	r := wire.Rejected{
+		Stage: event.StageIngest, Code: code, Message: message, Source: rq.access.source.name, ID: rq.srv.ids.UUIDv7(rq.received),
+		MessageID: string(messageID), ReceivedAt: rq.received, Type: string(cutText([]byte(typ), event.MaxName)), Key: rq.access.fingerprint,
+		RequestID: rq.id, Index: at, Original: original, Size: len(original),
+	}
+	if at < 0 {
+		r.Size = max(rq.size, len(original))
+	} else {
+		r.Envelope = rq.batchEnvelope()
+	}
+	value, _ := r.Value()
+	rq.records = append(rq.records, kgo.Record{
+		Topic: rq.srv.producer.cfg.Names().Rejected(), // marks it as a dead letter
+		Key:   rq.access.source.header, Value: value, Headers: wire.AppendRejectedHeaders[kgo.RecordHeader](nil, r), Timestamp: rq.received,
+	})
+}
+
+// whole is what there is of the body.
+func (rq *request) whole() []byte {
+	if rq.body != nil {
+		return rq.body.b
+	}
+	return rq.partial
+}
+
+// batchEnvelope is the batch's sentAt, context and integrations, from which a replay stamps as at the first arrival.
+// An envelope that is too large is left out: half of one would stamp differently.
+func (rq *request) batchEnvelope() []byte {
+	env, b := &rq.idx.env, rq.body.b
+	if rq.envelope != nil || rq.kind == routeEvent || rq.kind == routePixel {
+		return rq.envelope
+	}
+	out := []byte{'{'}
+	for _, m := range []struct {
+		name string
+		val  span
+	}{{`"sentAt":`, env.sentAt}, {`"context":`, env.context}, {`"integrations":`, env.integrations}} {
+		if m.val.len() > 0 {
+			out = append(appendMember(out, 1, m.name), m.val.of(b)...)
+		}
+	}
+	if out = append(out, '}'); len(out) > maxEnvelope {
+		out = []byte{}
+	}
+	rq.envelope = out
+	return out
+}

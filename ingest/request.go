@@ -1,0 +1,165 @@
+package ingest
+
+import (
+	"crypto/sha256"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/millstream-data/millstream/internal/event"
+	"github.com/millstream-data/millstream/internal/wire"
+)
+
+// request is the state of one request. It is pooled: it returns to the pool when the handler has answered and Kafka's
+// client has let go of the last record, whichever is later, for records point into its buffers.
+type request struct {
+	srv      *Server
+	access   *access // nil until the key is known
+	kind     routeKind
+	typ      event.Type // of single routes
+	id       string
+	received time.Time
+
+	body    *buffer
+	partial []byte // of a body that was refused while it was read
+	size    int    // of the body on the wire
+	held    int64  // bytes held at the gate
+
+	idx      index
+	scan     scanner
+	arena    arena
+	stamper  stamper
+	records  []kgo.Record
+	headers  []kgo.RecordHeader
+	refused  []refused
+	accepted [6]tally // by place in event.Types
+	flagged  [16]int  // by bit
+	envelope []byte   // of the batch, for dead letters; built once
+	stampHdr []byte   // received_at as a header's value
+
+	promise func(*kgo.Record, error) // acked, made once
+	users   atomic.Int32             // handler and records
+	waiting atomic.Int32             // records without an answer of Kafka's
+	failed  atomic.Bool              // a record was not taken
+	done    chan struct{}            // one element when waiting falls to zero
+}
+
+type tally struct{ events, bytes int }
+
+// Slabs that are larger than this are not kept.
+const keepRecords = 1 << 11
+
+func (s *Server) newRequest(id string, rt route) *request {
+	rq, ok := s.requests.Get().(*request)
+	if !ok {
+		rq = &request{srv: s, done: make(chan struct{}, 1)}
+		rq.promise = rq.acked
+		rq.stamper.hash = sha256.New()
+	}
+	rq.id, rq.kind, rq.typ = id, rt.kind, rt.typ
+	rq.received = s.now().UTC().Truncate(time.Millisecond)
+	rq.users.Store(1)
+	return rq
+}
+
+// hold takes n bytes at the gate for rq, until release or the end of rq.
+func (rq *request) hold(n int64) bool {
+	if !rq.srv.gate.try(n) {
+		return false
+	}
+	rq.held += n
+	return true
+}
+
+func (rq *request) release(n int64) {
+	rq.held -= n
+	rq.srv.gate.held.Add(-n)
+}
+
+// expect is called before the first of n records is produced.
+func (rq *request) expect(n int) {
+	rq.users.Add(int32(n))     //nolint:gosec // a batch is bounded
+	rq.waiting.Store(int32(n)) //nolint:gosec // a batch is bounded
+}
+
+// acked is Kafka's answer to one record. The last one wakes the handler, if that still waits.
+func (rq *request) acked(r *kgo.Record, err error) {
+	rq.srv.producer.acked(r, err)
+	if err != nil {
+		rq.failed.Store(true)
+	}
+	if rq.waiting.Add(-1) == 0 {
+		rq.done <- struct{}{}
+	}
+	rq.leave()
+}
+
+// leave gives up one use of rq. After the last one its memory belongs to other requests.
+func (rq *request) leave() {
+	if rq.users.Add(-1) > 0 {
+		return
+	}
+	rq.release(rq.held)
+	rq.srv.buffers.put(rq.body)
+	select {
+	case <-rq.done: // nobody waited for it
+	default:
+	}
+	rq.idx.reset()
+	rq.arena.reset()
+	if cap(rq.records) > keepRecords {
+		rq.records, rq.headers = nil, nil
+	}
+	if cap(rq.refused) > keepRecords {
+		rq.refused = nil
+	}
+	clear(rq.records)
+	clear(rq.headers)
+	clear(rq.refused)
+	hash := rq.stamper.hash
+	*rq = request{
+		srv: rq.srv, idx: rq.idx, arena: rq.arena, records: rq.records[:0], headers: rq.headers[:0], refused: rq.refused[:0],
+		promise: rq.promise, done: rq.done,
+	}
+	rq.stamper.hash = hash
+	rq.srv.requests.Put(rq)
+}
+
+// Values of headers that never change. The producer only reads them.
+var (
+	versionHeader = []byte(wire.Version)
+	typeHeaders   = [...][]byte{[]byte("track"), []byte("identify"), []byte("page"), []byte("screen"), []byte("group"), []byte("alias")}
+)
+
+func typeAt(t event.Type) int {
+	switch t {
+	case event.Track:
+		return 0
+	case event.Identify:
+		return 1
+	case event.Page:
+		return 2
+	case event.Screen:
+		return 3
+	case event.Group:
+		return 4
+	case event.Alias:
+		return 5
+	}
+	panic("BUG: event of an unknown type")
+}
+
+// appendEventHeaders is wire.AppendEventHeaders without its copies; a test holds the two together.
+func (rq *request) appendEventHeaders(f *facts) []kgo.RecordHeader {
+	lo := len(rq.headers)
+	rq.headers = append(rq.headers,
+		kgo.RecordHeader{Key: wire.HeaderV, Value: versionHeader},
+		kgo.RecordHeader{Key: wire.HeaderSource, Value: rq.access.source.header},
+		kgo.RecordHeader{Key: wire.HeaderType, Value: typeHeaders[typeAt(f.typ)]},
+		kgo.RecordHeader{Key: wire.HeaderEvent, Value: f.name},
+		kgo.RecordHeader{Key: wire.HeaderMessageID, Value: f.messageID},
+		kgo.RecordHeader{Key: wire.HeaderReceivedAt, Value: rq.stampHdr},
+	)
+	return rq.headers[lo:len(rq.headers):len(rq.headers)]
+}

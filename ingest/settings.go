@@ -1,0 +1,44 @@
+package ingest
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+// serveSettings answers what Segment's SDKs ask for at their start. analytics.js sends nothing after a failed call.
+func (s *Server) serveSettings(w http.ResponseWriter, r *http.Request, key string) *refusal {
+	if !validKey(key) || s.sources.Load().find(key) == nil {
+		return &refusal{code: codeUnknownKey, message: "no source has this write key", as: http.StatusNotFound}
+	}
+	body := appendSettings(nil, key, s.cfg.PublicURL)
+	sum := sha256.Sum256(body)
+	etag := `"` + hex.EncodeToString(sum[:8]) + `"`
+	h := w.Header()
+	h.Set("Cache-Control", "public, max-age=300")
+	h.Set("ETag", etag)
+	if match := r.Header.Get("If-None-Match"); match == "*" || strings.Contains(match, etag) {
+		w.WriteHeader(http.StatusNotModified)
+		return nil
+	}
+	h["Content-Type"] = headerJSON
+	w.WriteHeader(http.StatusOK)
+	_, _ = w.Write(body) // the client has gone
+	return nil
+}
+
+// appendSettings writes the settings of key. The host is the configured one and never the request's: a shared cache
+// could be poisoned by that. sampleRate 0 stops the SDK's own metrics at their source.
+func appendSettings(dst []byte, key, publicURL string) []byte {
+	dst = append(dst, `{"integrations":{"Segment.io":{"apiKey":`...)
+	dst = appendQuoted(dst, []byte(key))
+	if u, err := url.Parse(publicURL); err == nil && u.Host != "" {
+		dst = appendQuoted(append(dst, `,"apiHost":`...), []byte(u.Host+strings.TrimRight(u.Path, "/")+"/v1"))
+		dst = appendQuoted(append(dst, `,"protocol":`...), []byte(u.Scheme))
+	}
+	return append(dst, `,"addBundledMetadata":true,"maybeBundledConfigIds":{},"versionSettings":{"version":"4.4.7","componentTypes":["browser"]}}},`+
+		`"plan":{"track":{"__default":{"enabled":true,"integrations":{}}},"identify":{"__default":{"enabled":true}},"group":{"__default":{"enabled":true}}},`+
+		`"edgeFunction":{},"analyticsNextEnabled":true,"middlewareSettings":{},"enabledMiddleware":{},"metrics":{"sampleRate":0},"legacyVideoPluginsEnabled":false,"remotePlugins":[]}`...)
+}

@@ -1,0 +1,128 @@
+package ingest
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"strings"
+	"time"
+)
+
+// snapshot is everything of the sources that a request needs, immutable and replaced as a whole. A request loads the
+// pointer to it once.
+type snapshot struct {
+	keys map[[32]byte]*access
+}
+
+// access is what a write key opens.
+type access struct {
+	source        *source
+	fingerprint   string // first 8 hex digits of the key's SHA-256: the only form of a key in logs and records
+	kind          Kind
+	notAfter      time.Time // zero: never
+	enabled       bool
+	requireOrigin bool
+	origins       []string
+}
+
+// source is what the hot path needs of a source.
+type source struct {
+	name   string
+	header []byte // name, as a header's value
+	skew   bool
+}
+
+func newSnapshot(sources map[string]Source) (*snapshot, error) {
+	out := &snapshot{keys: map[[32]byte]*access{}}
+	for name, s := range sources {
+		src := &source{name: name, header: []byte(name), skew: s.SkewCorrection}
+		for _, k := range s.Keys {
+			sum, err := k.digest()
+			if err != nil {
+				return nil, err
+			}
+			out.keys[sum] = &access{
+				source: src, fingerprint: hex.EncodeToString(sum[:4]), kind: k.Kind, notAfter: k.NotAfter,
+				enabled: s.Enabled, requireOrigin: s.RequireOrigin, origins: s.Origins,
+			}
+		}
+	}
+	return out, nil
+}
+
+func (k Key) digest() (sum [32]byte, err error) {
+	if k.Key != "" {
+		return sha256.Sum256([]byte(k.Key.Reveal())), nil
+	}
+	if n, err := hex.Decode(sum[:], []byte(k.SHA256)); err != nil || n != len(sum) {
+		return sum, errors.New("sha256 of a key: must be 64 hex digits")
+	}
+	return sum, nil
+}
+
+// find returns what key opens, or nil.
+func (s *snapshot) find(key string) *access { return s.keys[sha256.Sum256([]byte(key))] }
+
+// admit says whether a holder of a may send now from origin, which is empty if the request names none.
+func (a *access) admit(origin string, now time.Time) *refusal {
+	switch {
+	case !a.notAfter.IsZero() && now.After(a.notAfter):
+		return refuse(codeExpiredKey, "this write key has ended; use the one that replaced it")
+	case !a.enabled:
+		return refuse(codeSourceDisabled, "this source is switched off")
+	case a.kind == KindServer || len(a.origins) == 0:
+		return nil
+	case origin == "" && !a.requireOrigin:
+		return nil
+	}
+	for _, o := range a.origins {
+		if matchOrigin(o, origin) {
+			return nil
+		}
+	}
+	return refuse(codeOriginDenied, "this site may not use this write key; see the source's origins")
+}
+
+// matchOrigin compares an origin with a pattern: exactly, or with one leading wildcard for at least one label.
+func matchOrigin(pattern, origin string) bool {
+	scheme, host, wild := strings.Cut(pattern, "://*.")
+	if !wild {
+		return pattern == origin
+	}
+	rest, ok := strings.CutPrefix(origin, scheme+"://")
+	return ok && strings.HasSuffix(rest, "."+host) && len(rest) > len(host)+1
+}
+
+func validOrigin(o string) bool {
+	scheme, host, ok := strings.Cut(o, "://")
+	host = strings.TrimPrefix(host, "*.")
+	return ok && scheme != "" && host != "" && !strings.ContainsAny(host, "*/? ")
+}
+
+// validKey says whether key has the form of a write key.
+func validKey(key string) bool {
+	if key == "" || len(key) > 128 || key == "v1" {
+		return false
+	}
+	for i := range len(key) {
+		if c := key[i]; !isAlnum(c) && c != '_' && c != '-' {
+			return false
+		}
+	}
+	return true
+}
+
+func isAlnum(c byte) bool { return c-'0' <= 9 || (c|0x20) >= 'a' && (c|0x20) <= 'z' }
+
+// limits are the bounds that decide works with.
+type limits struct {
+	soft int
+	hard int // of an event together with what its batch adds
+}
+
+func limitsOf(l Limits) limits {
+	return limits{soft: int(l.EventSoft), hard: int(l.Event) + batchRoom}
+}
+
+// batchRoom is what a batch's context may add to the largest event.
+const batchRoom = 48 << 10
