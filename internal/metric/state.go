@@ -111,9 +111,9 @@ func (s *State) Merge(o *State) error {
 	return nil
 }
 
-// add counts one event: v is its scaled number for the kinds that have one and
-// the hash of its text for uniques.
-func (s *State) add(v int64, minus bool) error {
+// Add counts one event, for minus the other way round: v is its scaled number
+// for the kinds that have one, and the bits of its text's hash for uniques.
+func (s *State) Add(v int64, minus bool) error {
 	one := int64(1)
 	switch s.kind {
 	case Count:
@@ -165,8 +165,8 @@ func (s *State) addSum(d Int128) error {
 	return nil
 }
 
-// reset empties s and keeps its memory.
-func (s *State) reset() {
+// Reset empties s and keeps its memory.
+func (s *State) Reset() {
 	set := s.set
 	*s = State{kind: s.kind, set: set}
 	if set != nil {
