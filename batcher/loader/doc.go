@@ -1,0 +1,3 @@
+// Package loader is the role that brings the lake's commits into Redshift,
+// exactly once.
+package loader

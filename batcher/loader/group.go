@@ -1,0 +1,277 @@
+package loader
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/millstream-data/millstream/internal/event"
+	"github.com/millstream-data/millstream/internal/warehouse"
+)
+
+// Why work is held; the reasons of warehouse.Class come beside them.
+const (
+	reasonFile    = "file"     // COPY refuses it
+	reasonCount   = "count"    // COPY brings other rows than the commit promises
+	reasonColumns = "columns"  // the table's columns cannot take the values
+	reasonKey     = "no_key"   // a mirrored table without a key
+	reasonDropped = "dropped"  // the table is gone
+	reasonReaders = "readers"  // not held: the table's readers leave no room for DDL
+	reasonBehind  = "catch_up" // not done yet
+	reasonSkipped = "skipped"  // somebody gave it up for good
+)
+
+// errRaced says that the ledger is not where the plan began.
+var errRaced = errors.New("the ledger has moved on")
+
+// session is a group's way through one connection. Staging tables belong to
+// it, so it is not pooled.
+type session struct {
+	l     *Loader
+	conn  *warehouse.Conn
+	fence int64
+	wave  string
+}
+
+// runGroup loads a group in one transaction. Loads at fault are left out and
+// held; the others go on. An error means that the outcome is unknown, or that
+// nothing was done: the next wave's positions tell.
+func (l *Loader) runGroup(ctx context.Context, fence int64, wave string, loads []*load) error {
+	conn, err := l.warehouse.Connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	s := &session{l: l, conn: conn, fence: fence, wave: wave}
+	todo := make([]*work, len(loads))
+	for i, ld := range loads {
+		ld.id = event.ULID(time.Now())
+		todo[i] = &work{load: ld, started: time.Now()}
+	}
+	var faults []*targetError
+	todo, faults, err = s.prepare(ctx, todo)
+	if err != nil {
+		return err
+	}
+	for len(todo) > 0 {
+		err := s.transact(ctx, todo)
+		if err == nil {
+			break
+		}
+		var fault *targetError
+		if !errors.As(err, &fault) {
+			return err
+		}
+		if err := s.rollback(ctx); err != nil {
+			return err
+		}
+		faults = append(faults, fault)
+		todo = slices.DeleteFunc(todo, func(w *work) bool { return w == fault.work })
+	}
+	for _, w := range todo {
+		l.loaded(w)
+	}
+	return s.holdAll(ctx, faults)
+}
+
+// prepare does what needs no gate: catalogue, widening, staging.
+func (s *session) prepare(ctx context.Context, todo []*work) (ready []*work, faults []*targetError, err error) {
+	existing, err := s.existing(ctx, todo)
+	if err != nil {
+		return nil, nil, err
+	}
+	start := time.Now()
+	for _, w := range todo {
+		err := s.prepareOne(ctx, w, existing)
+		var fault *targetError
+		switch {
+		case errors.As(err, &fault):
+			faults = append(faults, fault)
+		case err != nil:
+			return nil, nil, err
+		default:
+			ready = append(ready, w)
+		}
+	}
+	s.l.metrics.stageSeconds.Observe(time.Since(start).Seconds())
+	return ready, faults, nil
+}
+
+// existing reads the catalogue of all tables that the group may touch.
+func (s *session) existing(ctx context.Context, todo []*work) (map[warehouse.Name]warehouse.Existing, error) {
+	var names []warehouse.Name
+	for _, w := range todo {
+		names = append(names, w.name)
+		if target, _, ok := warehouse.LatestOf(w.name); ok {
+			names = append(names, target)
+		}
+	}
+	return s.conn.Columns(ctx, names)
+}
+
+func (s *session) prepareOne(ctx context.Context, w *work, existing map[warehouse.Name]warehouse.Existing) error {
+	if len(w.files) == 0 {
+		return nil // marks only
+	}
+	if err := s.shape(ctx, w, existing); err != nil {
+		return err
+	}
+	if err := s.widen(ctx, w); err != nil {
+		return err
+	}
+	return s.stage(ctx, w)
+}
+
+// shape decides what the target's table, and that of its latest state, must
+// become.
+func (s *session) shape(ctx context.Context, w *work, existing map[warehouse.Name]warehouse.Existing) error {
+	bySchema := w.bySchema()
+	info, err := readInfo(ctx, s.l.lake, w.name, bySchema[len(bySchema)-1][0].schema)
+	if err != nil {
+		return &storeError{err}
+	}
+	w.info = info
+	columns, err := columnsOf(bySchema)
+	if err != nil {
+		return &targetError{work: w, reason: reasonColumns, err: err}
+	}
+	if info.kind == kindMirror {
+		if len(info.key) == 0 {
+			return &targetError{work: w, reason: reasonKey, err: errors.New("the lake's schema names no key, and changes are applied by key")}
+		}
+		own, err := originColumns(columns)
+		if err != nil {
+			return &targetError{work: w, reason: reasonColumns, err: err}
+		}
+		columns = own
+	}
+	if existing[w.name] == nil && w.everLoaded() {
+		return &targetError{work: w, reason: reasonDropped, err: fmt.Errorf("the table %s is gone, and the rows that it had are in the lake", w.name)}
+	}
+	sh, err := fit(w.name, columns, existing[w.name], info, layoutOf(info))
+	if err != nil {
+		return &targetError{work: w, reason: reasonColumns, err: err}
+	}
+	w.shapes = []shape{sh}
+	if target, key, ok := warehouse.LatestOf(w.name); ok && info.kind == kindAppend {
+		latest, err := fit(target, warehouse.LatestColumns(key, columns), existing[target], tableInfo{kind: kindAppend}, warehouse.LatestLayout())
+		if err != nil {
+			return &targetError{work: w, reason: reasonColumns, err: err}
+		}
+		w.shapes = append(w.shapes, latest)
+	}
+	return nil
+}
+
+// everLoaded says that the ledger has a position of the target.
+func (ld *load) everLoaded() bool {
+	if len(ld.repair) > 0 {
+		return true
+	}
+	for _, s := range ld.spans {
+		if s.from >= 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// rollback ends the failed transaction; the session's staging tables stay.
+func (s *session) rollback(ctx context.Context) error {
+	_, err := s.conn.Exec(ctx, "ROLLBACK")
+	return err
+}
+
+// gated runs do between BEGIN and COMMIT behind the gate, after the fence was
+// compared. The gate is the transaction's first statement that reads: the
+// snapshot taken behind it includes the last winner's commit. On an error the
+// transaction is left open for the caller to roll back.
+func (s *session) gated(ctx context.Context, do func() error) error {
+	s.l.gate.Lock() // before the server's gate: sessions of one process need not wait there
+	defer s.l.gate.Unlock()
+	if err := s.conn.SetTimeout(ctx, s.l.cfg.GateTimeout); err != nil {
+		return err
+	}
+	start := time.Now()
+	for _, st := range []string{"BEGIN", "LOCK TABLE millstream.gate"} {
+		if _, err := s.conn.Exec(ctx, st); err != nil {
+			return err
+		}
+	}
+	s.l.metrics.gateWait.Observe(time.Since(start).Seconds())
+	if err := s.conn.SetTimeout(ctx, s.l.timeout); err != nil {
+		return err
+	}
+	fence, err := s.conn.Fence(ctx)
+	if err != nil {
+		return err
+	}
+	if fence != s.fence {
+		return fmt.Errorf("fence is %d, ours %d: %w", fence, s.fence, warehouse.ErrLeaseTaken)
+	}
+	if err := do(); err != nil {
+		return err
+	}
+	if _, err := s.conn.Exec(ctx, "COMMIT"); err != nil {
+		return err
+	}
+	s.l.metrics.transaction.Observe(time.Since(start).Seconds())
+	return nil
+}
+
+// holdAll notes the targets at fault, so that the others' low water passes
+// them and somebody sees them.
+func (s *session) holdAll(ctx context.Context, faults []*targetError) error {
+	var statements []string
+	for _, f := range faults {
+		if f.reason == reasonReaders {
+			s.l.log.Warn("load put off, the table has readers", "target", f.work.target(), "err", f.err)
+			s.l.metrics.loads.WithLabelValues(string(f.work.kind()), outcomeRetried).Inc()
+			continue
+		}
+		s.l.log.Error("target held", "target", f.work.target(), "reason", f.reason, "err", f.err)
+		s.l.metrics.loads.WithLabelValues(string(f.work.kind()), outcomeHeld).Inc()
+		statements = append(statements, f.hold()...)
+	}
+	if len(statements) == 0 {
+		return nil
+	}
+	return s.gated(ctx, func() error { return s.execAll(ctx, statements) })
+}
+
+// hold returns the statements that hold a load's target, or say that it is held
+// still.
+func (e *targetError) hold() []string {
+	code, words := warehouse.Reason(e.err)
+	said := e.err.Error()
+	if code != "" {
+		said = code + " " + words
+	}
+	w := e.work
+	if len(w.repair) > 0 {
+		return []string{warehouse.RetriedFile(w.target(), w.repair[0].FileKey, said)}
+	}
+	out := []string{}
+	if w.wasHeld {
+		out = append(out, warehouse.RetriedTarget(w.target(), e.reason, said))
+	} else {
+		out = append(out, warehouse.ReleaseTarget(w.target()))
+		var held []warehouse.Held
+		for _, id := range w.chainIDs() {
+			held = append(held, warehouse.Held{Target: w.target(), Chain: id, First: w.spans[id].first, FileKey: warehouse.WholeTarget, Reason: e.reason, Error: said, Attempts: 1})
+		}
+		out = append(out, warehouse.InsertHeld(held))
+	}
+	return out
+}
+
+func (s *session) execAll(ctx context.Context, statements []string) error {
+	for _, st := range statements {
+		if _, err := s.conn.Exec(ctx, st); err != nil {
+			return err
+		}
+	}
+	return nil
+}

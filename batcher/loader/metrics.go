@@ -1,0 +1,98 @@
+package loader
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+)
+
+// The values of labels.
+const (
+	outcomeCommitted = "committed"
+	outcomeRetried   = "retried"
+	outcomeHeld      = "held"
+
+	opStaged    = "staged"
+	opInserted  = "inserted"
+	opUpdated   = "updated"
+	opDeleted   = "deleted"
+	opDuplicate = "duplicate"
+)
+
+// metrics are the role's own; doc.go says what they mean.
+type metrics struct {
+	loads         *prometheus.CounterVec // by kind, outcome
+	rows          *prometheus.CounterVec // by op
+	retries       *prometheus.CounterVec // by class
+	stageSeconds  prometheus.Histogram
+	gateWait      prometheus.Histogram
+	transaction   prometheus.Histogram
+	wave          prometheus.Histogram
+	dueRows       prometheus.Gauge
+	oldestDue     prometheus.Gauge
+	lastSuccess   prometheus.Gauge
+	chainLag      *prometheus.GaugeVec // by topic, part
+	chainGaps     prometheus.Gauge
+	heldFiles     prometheus.Gauge
+	heldTargets   prometheus.Gauge
+	copies        prometheus.Counter
+	copyBytes     prometheus.Counter
+	bisects       prometheus.Counter
+	countMismatch prometheus.Counter
+	added         prometheus.Counter
+	widened       prometheus.Counter
+	created       prometheus.Counter
+	leaseHeld     prometheus.Gauge
+	leaseLost     prometheus.Counter
+}
+
+// newMetrics sets every label value to zero: a zero can be alerted on, an
+// absent series cannot.
+func newMetrics(reg prometheus.Registerer) *metrics {
+	f := promauto.With(reg)
+	counter := func(name, help string) prometheus.Counter {
+		return f.NewCounter(prometheus.CounterOpts{Name: "millstream_loader_" + name, Help: help})
+	}
+	gauge := func(name, help string) prometheus.Gauge {
+		return f.NewGauge(prometheus.GaugeOpts{Name: "millstream_loader_" + name, Help: help})
+	}
+	seconds := func(name, help string) prometheus.Histogram {
+		return f.NewHistogram(prometheus.HistogramOpts{Name: "millstream_loader_" + name, Help: help, Buckets: prometheus.ExponentialBuckets(0.01, 2.5, 12)})
+	}
+	m := &metrics{
+		loads:         f.NewCounterVec(prometheus.CounterOpts{Name: "millstream_loader_loads_total", Help: "Loads by what became of them."}, []string{"kind", "outcome"}),
+		rows:          f.NewCounterVec(prometheus.CounterOpts{Name: "millstream_loader_rows_total", Help: "Rows of committed loads."}, []string{"op"}),
+		retries:       f.NewCounterVec(prometheus.CounterOpts{Name: "millstream_loader_retries_total", Help: "Groups that are planned again, by reason."}, []string{"class"}),
+		stageSeconds:  seconds("stage_seconds", "Time in which a group's files are copied into staging tables."),
+		gateWait:      seconds("gate_wait_seconds", "Time for which a transaction waits for the gate."),
+		transaction:   seconds("transaction_seconds", "Time of a transaction from BEGIN to COMMIT."),
+		wave:          seconds("wave_seconds", "Time of a wave."),
+		dueRows:       gauge("due_rows", "Rows of commits that no load has brought in yet, held ones left out."),
+		oldestDue:     gauge("oldest_due_seconds", "Age of the oldest commit with such rows."),
+		lastSuccess:   gauge("last_success_timestamp_seconds", "When the last wave ended well."),
+		chainLag:      f.NewGaugeVec(prometheus.GaugeOpts{Name: "millstream_loader_chain_lag_offsets", Help: "Offsets between a chain's low water and its newest commit."}, []string{"topic", "part"}),
+		chainGaps:     gauge("chain_gaps", "Chains that cannot be read on."),
+		heldFiles:     gauge("held_files", "Files that wait for somebody to mend something."),
+		heldTargets:   gauge("held_targets", "Targets that do."),
+		copies:        counter("copies_total", "COPYs that succeeded."),
+		copyBytes:     counter("copy_bytes_total", "Bytes of files that they read."),
+		bisects:       counter("bisect_copies_total", "COPYs that looked for a bad file."),
+		countMismatch: counter("copy_count_mismatch_total", "COPYs that brought other rows than the commits promise."),
+		added:         counter("columns_added_total", "Columns added to tables."),
+		widened:       counter("columns_widened_total", "Columns widened."),
+		created:       counter("tables_created_total", "Tables created."),
+		leaseHeld:     gauge("lease_held", "1 while this process has the lease."),
+		leaseLost:     counter("lease_lost_total", "Leases lost to another loader or to a silent warehouse."),
+	}
+	for _, k := range []kind{kindAppend, kindMirror, kindMetrics, kindRepair} {
+		for _, o := range []string{outcomeCommitted, outcomeRetried, outcomeHeld} {
+			m.loads.WithLabelValues(string(k), o)
+		}
+	}
+	for _, op := range []string{opStaged, opInserted, opUpdated, opDeleted, opDuplicate} {
+		m.rows.WithLabelValues(op)
+	}
+	for _, class := range retryClasses {
+		m.retries.WithLabelValues(class)
+	}
+	return m
+}

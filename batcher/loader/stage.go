@@ -1,0 +1,314 @@
+package loader
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/millstream-data/millstream/internal/event"
+	"github.com/millstream-data/millstream/internal/objstore"
+	"github.com/millstream-data/millstream/internal/warehouse"
+	"github.com/millstream-data/millstream/internal/wire"
+)
+
+// maxBadFiles is how many files of one load are taken for bad by themselves;
+// with more the target is held: the fault is then not the files'.
+const maxBadFiles = 8
+
+// work is a load on its way through a session.
+type work struct {
+	*load
+	info    tableInfo
+	shapes  []shape // the target's, then that of latest state
+	stages  []stage
+	mirror  *warehouse.Mirror
+	latest  *warehouse.Latest
+	bad     []warehouse.Held // files that COPY refuses
+	started time.Time
+	result  warehouse.Load
+	// manifests counts those that were put, for names that differ.
+	manifests int
+}
+
+// stage is a staging table and the files that are in it.
+type stage struct {
+	table warehouse.Staging
+	files []dueFile
+	rows  int64
+	since time.Time // received_at of the oldest row
+}
+
+// targetError is the fault of one load; its group goes on without it.
+type targetError struct {
+	work   *work
+	reason string
+	err    error
+}
+
+func (e *targetError) Error() string { return e.work.target() + ": " + e.reason + ": " + e.err.Error() }
+func (e *targetError) Unwrap() error { return e.err }
+
+// ownFault sorts an error of a statement of w: those of the cluster or the
+// session are everybody's, the rest is w's own.
+func ownFault(w *work, err error) error {
+	var own *targetError
+	var store *storeError
+	if errors.As(err, &own) || errors.As(err, &store) {
+		return err
+	}
+	switch class := warehouse.Classify(err); class {
+	case warehouse.ClassConflict, warehouse.ClassUnknown, warehouse.ClassBusy, warehouse.ClassRaced:
+		return err
+	default:
+		return &targetError{work: w, reason: string(class), err: err}
+	}
+}
+
+// widen is step A: Redshift refuses it inside a transaction, and it must come
+// before the rows.
+func (s *session) widen(ctx context.Context, w *work) error {
+	var statements []string
+	for _, sh := range w.shapes {
+		for _, c := range sh.widens {
+			statements = append(statements, warehouse.Widen(sh.name, c.Name, c.Type))
+		}
+	}
+	if len(statements) == 0 {
+		return nil
+	}
+	if err := s.conn.SetTimeout(ctx, s.l.cfg.DDLTimeout); err != nil {
+		return err
+	}
+	for _, st := range statements {
+		if _, err := s.conn.Exec(ctx, st); err != nil && !warehouse.SameSize(err) {
+			if warehouse.Classify(err) == warehouse.ClassSlow {
+				return &targetError{work: w, reason: reasonReaders, err: err}
+			}
+			return ownFault(w, err)
+		}
+		s.l.metrics.widened.Inc()
+	}
+	return s.conn.SetTimeout(ctx, s.l.timeout)
+}
+
+// stage is step B: the files of each fingerprint come into a staging table of
+// their own by one COPY.
+func (s *session) stage(ctx context.Context, w *work) error {
+	for _, files := range w.bySchema() {
+		st := stage{table: staged(w.id, files, w.shapes[0].columns, w.info), files: files}
+		if err := s.copy(ctx, w, &st); err != nil {
+			return ownFault(w, err)
+		}
+		if len(st.files) > 0 {
+			w.stages = append(w.stages, st)
+		}
+	}
+	if w.info.kind == kindMirror && len(w.stages) > 0 {
+		w.mirror = &warehouse.Mirror{Target: w.name, Temp: "chg_" + w.id, Key: w.info.key, Staged: w.tables()}
+		if _, err := s.conn.Exec(ctx, w.mirror.Gather()); err != nil {
+			return ownFault(w, err)
+		}
+	}
+	if target, key, ok := warehouse.LatestOf(w.name); ok && w.info.kind == kindAppend && len(w.stages) > 0 {
+		w.latest = &warehouse.Latest{Target: target, From: w.name, Key: key, Temp: "new_" + w.id, Staged: w.tables(), Since: w.since()}
+	}
+	return nil
+}
+
+func (w *work) tables() []warehouse.Staging {
+	out := make([]warehouse.Staging, len(w.stages))
+	for i, st := range w.stages {
+		out[i] = st.table
+	}
+	return out
+}
+
+// since is the received_at of the oldest staged row.
+func (w *work) since() time.Time {
+	out := w.stages[0].since
+	for _, st := range w.stages[1:] {
+		if st.since.Before(out) {
+			out = st.since
+		}
+	}
+	return out
+}
+
+// copy fills a staging table. When COPY refuses, or brings other rows than the
+// commits promise, the files at fault are found and left out, and noted.
+func (s *session) copy(ctx context.Context, w *work, st *stage) error {
+	if _, err := s.conn.Exec(ctx, st.table.Create()); err != nil {
+		return err
+	}
+	err := s.copyFiles(ctx, w, st.table, st.table.Name, st.files)
+	if err != nil && fileFault(err) {
+		if w.info.kind == kindMirror {
+			return &targetError{work: w, reason: reasonFile, err: err} // a mirror must not skip a change
+		}
+		st.files, err = s.leaveOutBad(ctx, w, st, err)
+	}
+	if err != nil {
+		return err
+	}
+	for _, f := range st.files {
+		st.rows += f.Rows
+		if st.since.IsZero() || f.MinReceivedAt.Before(st.since) {
+			st.since = f.MinReceivedAt.Time
+		}
+	}
+	return nil
+}
+
+// errCount says that COPY brought other rows than the commits promise.
+var errCount = errors.New("rows are not those of the commits")
+
+// fileFault says that an error of COPY may be that of one file.
+func fileFault(err error) bool {
+	return errors.Is(err, errCount) || warehouse.Classify(err) == warehouse.ClassTarget && !warehouse.IsCode(err, "42501", "42P01")
+}
+
+// copyFiles puts a manifest of files, copies them and counts the rows.
+func (s *session) copyFiles(ctx context.Context, w *work, table warehouse.Staging, into string, files []dueFile) error {
+	manifest := wire.Manifest{}
+	var want, bytes int64
+	for _, f := range files {
+		manifest.Entries = append(manifest.Entries, wire.ManifestEntry{
+			URL: "s3://" + s.l.lake.Store.Bucket() + "/" + f.Key, Mandatory: true, Meta: wire.ManifestMeta{ContentLength: f.Bytes},
+		})
+		want, bytes = want+f.Rows, bytes+f.Bytes
+	}
+	key, err := s.putManifest(ctx, w, files[0].Schema, manifest)
+	if err != nil {
+		return err
+	}
+	statement, err := s.l.warehouse.Config().Copy(into, s.l.lake.Store.Bucket(), key)
+	if err != nil {
+		return err
+	}
+	if _, err := s.conn.Exec(ctx, statement); err != nil {
+		return err
+	}
+	res, err := s.conn.Exec(ctx, warehouse.LastCopyCount)
+	if err != nil {
+		return err
+	}
+	s.l.metrics.copies.Inc()
+	s.l.metrics.copyBytes.Add(float64(bytes))
+	got := int64(-1)
+	if len(res.Rows) == 1 {
+		got, err = strconv.ParseInt(res.Rows[0][0], 10, 64)
+	}
+	if err != nil || got != want {
+		s.l.metrics.countMismatch.Inc()
+		return fmt.Errorf("copy %s into %s: %d rows, the commits promise %d: %w", key, table.Name, got, want, errCount)
+	}
+	return nil
+}
+
+// putManifest puts a manifest under a key that nobody has used: an answer that
+// was lost, or an earlier COPY of this load, leaves one behind that may differ.
+func (s *session) putManifest(ctx context.Context, w *work, schema8 string, m wire.Manifest) (string, error) {
+	body, err := m.Encode()
+	if err != nil {
+		return "", err
+	}
+	for range 3 {
+		key := s.l.lake.Paths.Manifest(w.target(), w.manifestID(), schema8)
+		if err = s.l.lake.Store.Create(ctx, key, body); err == nil {
+			return key, nil
+		}
+		if !errors.Is(err, objstore.ErrExists) {
+			break
+		}
+		w.manifests++
+	}
+	return "", &storeError{fmt.Errorf("put the manifest of %s: %w", w.target(), err)}
+}
+
+// storeError is a failure of the object store: no table's fault.
+type storeError struct{ error }
+
+func (e *storeError) Unwrap() error { return e.error }
+
+// manifestID is the load's id, and for further manifests of one schema a new
+// one.
+func (w *work) manifestID() string {
+	w.manifests++
+	if w.manifests == 1 {
+		return w.id
+	}
+	return w.id + "-" + event.ULID(time.Now())[18:]
+}
+
+// leaveOutBad finds the files that COPY refuses, notes them, and copies the
+// others.
+func (s *session) leaveOutBad(ctx context.Context, w *work, st *stage, cause error) ([]dueFile, error) {
+	bad, err := s.bisect(ctx, w, st, st.files, cause)
+	if err != nil {
+		return nil, err
+	}
+	var good []dueFile
+	for _, f := range st.files {
+		fault, isBad := bad[f.Key]
+		if !isBad {
+			good = append(good, f)
+			continue
+		}
+		code, words := warehouse.Reason(fault)
+		reason := reasonFile
+		if errors.Is(fault, errCount) {
+			reason = reasonCount
+		}
+		w.bad = append(w.bad, warehouse.Held{Target: w.target(), Chain: f.chain, First: f.first, FileKey: f.Key, Reason: reason, Error: code + " " + words, Attempts: 1})
+	}
+	if _, err := s.conn.Exec(ctx, st.table.Drop()); err != nil {
+		return nil, err
+	}
+	if len(good) == 0 {
+		return nil, nil
+	}
+	if _, err := s.conn.Exec(ctx, st.table.Create()); err != nil {
+		return nil, err
+	}
+	return good, s.copyFiles(ctx, w, st.table, st.table.Name, good)
+}
+
+// bisect returns the files among files that COPY refuses by themselves, with
+// its words; cause is what it said of all of them.
+func (s *session) bisect(ctx context.Context, w *work, st *stage, files []dueFile, cause error) (map[string]error, error) {
+	if len(files) == 1 {
+		return map[string]error{files[0].Key: cause}, nil
+	}
+	bad := map[string]error{}
+	for _, half := range [][]dueFile{files[:len(files)/2], files[len(files)/2:]} {
+		trial := st.table
+		trial.Name = fmt.Sprintf("try_%s_%d", w.id, w.manifests)
+		if _, err := s.conn.Exec(ctx, trial.Create()); err != nil {
+			return nil, err
+		}
+		err := s.copyFiles(ctx, w, trial, trial.Name, half)
+		s.l.metrics.bisects.Inc()
+		if err != nil && !fileFault(err) {
+			return nil, err
+		}
+		if _, dropErr := s.conn.Exec(ctx, trial.Drop()); dropErr != nil {
+			return nil, dropErr
+		}
+		if err == nil {
+			continue
+		}
+		found, err := s.bisect(ctx, w, st, half, err)
+		if err != nil {
+			return nil, err
+		}
+		for k, v := range found {
+			bad[k] = v
+		}
+		if len(bad) > maxBadFiles {
+			return nil, &targetError{work: w, reason: reasonFile, err: cause}
+		}
+	}
+	return bad, nil
+}

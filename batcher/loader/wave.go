@@ -1,0 +1,346 @@
+package loader
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/millstream-data/millstream/internal/event"
+	"github.com/millstream-data/millstream/internal/telemetry"
+	"github.com/millstream-data/millstream/internal/warehouse"
+)
+
+// lowWaterEvery is how often low water is written: it only saves listing.
+const lowWaterEvery = time.Minute
+
+// classStore is the class of failures of the object store, beside those of
+// warehouse.
+const classStore = "store"
+
+var retryClasses = []string{
+	string(warehouse.ClassConflict), string(warehouse.ClassUnknown), string(warehouse.ClassBusy), string(warehouse.ClassSlow),
+	string(warehouse.ClassRaced), string(warehouse.ClassTarget), classStore,
+}
+
+// waves is one tenure of the lease. It belongs to one goroutine.
+type waves struct {
+	*Loader
+	conn  *warehouse.Conn // for reading the ledger
+	fence int64
+	seen  catalogue
+
+	lowWritten time.Time
+	slow       bool // the last wave took longer than the interval
+}
+
+// run makes waves until ctx ends or one fails as a whole.
+func (w *waves) run(ctx, work context.Context) error {
+	again := 0 // waves in a row that followed a failure at once
+	busy := backoff{min: w.cfg.Interval, max: 5 * time.Minute}
+	for ctx.Err() == nil {
+		start := time.Now()
+		failures, err := w.once(ctx, work)
+		if err != nil {
+			return err
+		}
+		w.metrics.wave.Observe(time.Since(start).Seconds())
+		w.slow = time.Since(start) > w.cfg.Interval
+		class := worst(failures)
+		if class == "" {
+			w.metrics.lastSuccess.SetToCurrentTime()
+			again = 0
+			busy.reset()
+			pause(ctx, w.cfg.Interval-time.Since(start))
+			continue
+		}
+		w.say(telemetry.Degraded("The last wave failed in part: %v", failures[0]))
+		switch again++; {
+		case class == string(warehouse.ClassBusy), class == classStore:
+			busy.sleep(ctx)
+		case again > w.cfg.Retry.Conflicts:
+			pause(ctx, w.cfg.Interval)
+		default:
+			pause(ctx, jitter(min(5*time.Second, 100*time.Millisecond<<again)))
+		}
+	}
+	return nil
+}
+
+// once is a wave: look, plan, load. The groups' failures are returned for the
+// next wave to plan again; an error is the ledger's own.
+func (w *waves) once(ctx, work context.Context) (failures []error, err error) {
+	led, err := w.readLedger(work)
+	if err != nil {
+		return nil, err
+	}
+	if err := w.seen.refresh(work, led, time.Now(), w.chainStopped); err != nil {
+		w.count(classStore)
+		w.log.Warn("lake not read", "err", err)
+		return []error{&storeError{err}}, nil
+	}
+	if err := w.writeLowWater(work, led); err != nil {
+		return nil, err
+	}
+	id := event.ULID(time.Now())
+	loads := gather(w.seen.chains, led, w.cfg.Wave, "")
+	w.report(led, loads)
+	failures = w.load(ctx, work, id, groups(loads, w.cfg.Group, w.deferSmall))
+	for _, extra := range w.retries(work, led) {
+		failures = append(failures, w.load(ctx, work, id, [][]*load{{extra}})...)
+	}
+	for _, f := range failures {
+		if errors.Is(f, warehouse.ErrLeaseTaken) {
+			return failures, f
+		}
+	}
+	return failures, nil
+}
+
+func (w *waves) readLedger(ctx context.Context) (*ledger, error) {
+	positions, err := w.conn.Positions(ctx)
+	if err != nil {
+		return nil, err
+	}
+	held, err := w.conn.Held(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return newLedger(positions, held), nil
+}
+
+// load runs groups, some at a time. No new group begins after ctx has ended.
+func (w *waves) load(ctx, work context.Context, wave string, list [][]*load) []error {
+	errs := make([]error, len(list))
+	var g errgroup.Group
+	g.SetLimit(w.cfg.Connections)
+	for i, loads := range list {
+		g.Go(func() error {
+			if ctx.Err() == nil {
+				errs[i] = w.runGroup(work, w.fence, wave, loads)
+			}
+			return nil
+		})
+	}
+	_ = g.Wait() // none returns an error
+	var failures []error
+	for i, err := range errs {
+		if err == nil {
+			continue
+		}
+		class := classOf(err)
+		w.count(class)
+		w.log.Warn("group planned again", "class", class, "schema", list[i][0].name.Schema, "targets", len(list[i]), "err", err)
+		failures = append(failures, err)
+	}
+	return failures
+}
+
+func (w *waves) count(class string) { w.metrics.retries.WithLabelValues(class).Inc() }
+
+// classOf is the class of a group's failure.
+func classOf(err error) string {
+	var store *storeError
+	switch {
+	case errors.As(err, &store):
+		return classStore
+	case errors.Is(err, errRaced):
+		return string(warehouse.ClassRaced)
+	}
+	return string(warehouse.Classify(err))
+}
+
+// worst is the class that decides how long to wait.
+func worst(failures []error) string {
+	out := ""
+	for _, f := range failures {
+		class := classOf(f)
+		if out == "" || class == string(warehouse.ClassBusy) || class == classStore {
+			out = class
+		}
+	}
+	return out
+}
+
+// deferSmall keeps small loads back while waves are slow, as a load costs about
+// the same for 10 rows as for 100,000.
+func (w *waves) deferSmall(ld *load) bool {
+	return w.slow && ld.rows < smallRows && ld.name.Table != "tracks" && time.Since(ld.created) < w.cfg.MaxInterval
+}
+
+// retries are the loads of what is held and due again.
+func (w *waves) retries(ctx context.Context, led *ledger) []*load {
+	var out []*load
+	for target, held := range led.targets {
+		if !retryDue(held.attempts, held.age, w.cfg.Retry) {
+			continue
+		}
+		ld, err := w.heldLoad(ctx, led, target, held)
+		if err != nil {
+			w.log.Warn("held target not tried", "target", target, "err", err)
+			continue
+		}
+		out = append(out, ld)
+	}
+	for _, h := range led.files {
+		if h.Reason == reasonSkipped || !retryDue(h.Attempts, h.Age, w.cfg.Retry) || led.targets[h.Target] != nil {
+			continue
+		}
+		name, err := warehouse.ParseName(h.Target)
+		var f dueFile
+		if err == nil {
+			f, err = w.seen.file(ctx, h)
+		}
+		if err != nil {
+			w.log.Warn("held file not tried", "file", h.FileKey, "err", err)
+			continue
+		}
+		out = append(out, &load{name: name, files: []dueFile{f}, rows: f.Rows, bytes: f.Bytes, repair: []warehouse.Held{h}})
+	}
+	slices.SortFunc(out, func(a, b *load) int { return slices.Compare([]string{a.target()}, []string{b.target()}) })
+	return out
+}
+
+// heldLoad is the load of a held target, from where it was held. It has no
+// files when there is nothing left to load; then it only lets the target go.
+func (w *waves) heldLoad(ctx context.Context, led *ledger, target string, held *heldTarget) (*load, error) {
+	chains, err := w.seen.since(ctx, held)
+	if err != nil {
+		return nil, err
+	}
+	ld := gather(chains, led, w.cfg.Wave, target)[target]
+	if ld == nil {
+		name, err := warehouse.ParseName(target)
+		if err != nil {
+			return nil, err
+		}
+		ld = &load{name: name, wasHeld: true, spans: map[warehouse.Chain]*span{}, remain: map[warehouse.Chain]int64{}}
+	}
+	for i, ch := range chains {
+		if _, has := ld.remain[ch.id]; !has && ch.next < w.seen.chains[i].next {
+			ld.remain[ch.id] = ch.next // the rest is read when this is loaded
+		}
+	}
+	return ld, nil
+}
+
+func (w *waves) chainStopped(id warehouse.Chain, err error) {
+	w.log.Error("chain stopped", "topic", id.Topic, "partition", id.Part, "err", err)
+}
+
+// writeLowWater notes how far every target has loaded each chain, and where
+// held targets keep their place below that.
+func (w *waves) writeLowWater(ctx context.Context, led *ledger) error {
+	full := slices.ContainsFunc(w.seen.chains, func(ch *chain) bool { return len(ch.commits) >= commitsInMemory })
+	if time.Since(w.lowWritten) < lowWaterEvery && !full {
+		return nil
+	}
+	var statements []string
+	var held []warehouse.Held
+	for _, ch := range w.seen.chains {
+		if !ch.started {
+			continue
+		}
+		low, behind := lowWater(ch, led)
+		held = append(held, behind...)
+		if was, ok := led.low[ch.id]; ok && was == low {
+			continue
+		}
+		led.low[ch.id] = low
+		statements = append(statements, warehouse.SetLowWater(ch.id, low)...)
+	}
+	if len(held) > 0 {
+		statements = append(statements, warehouse.InsertHeld(held))
+	}
+	if len(statements) > 0 {
+		s := &session{l: w.Loader, conn: w.conn, fence: w.fence}
+		if err := s.gated(ctx, func() error { return s.execAll(ctx, statements) }); err != nil {
+			return fmt.Errorf("write low water: %w", err)
+		}
+	}
+	w.lowWritten = time.Now()
+	return w.putPositions(ctx, led)
+}
+
+// positionsObject is what garbage collection of the lake obeys: nothing from
+// these offsets on may go.
+type positionsObject struct {
+	V        int              `json:"v"`
+	At       time.Time        `json:"at"`
+	LowWater []positionsEntry `json:"low_water"`
+	Held     []positionsEntry `json:"held"`
+}
+
+type positionsEntry struct {
+	Target string `json:"target,omitempty"`
+	Topic  string `json:"topic"`
+	Part   int32  `json:"part"`
+	Next   int64  `json:"next"`
+}
+
+func (w *waves) putPositions(ctx context.Context, led *ledger) error {
+	if !w.cfg.PositionsObject {
+		return nil
+	}
+	o := positionsObject{V: 1, At: time.Now().UTC(), LowWater: []positionsEntry{}, Held: []positionsEntry{}}
+	for _, id := range sortedChains(led.low) {
+		o.LowWater = append(o.LowWater, positionsEntry{Topic: id.Topic, Part: id.Part, Next: led.low[id]})
+	}
+	for target, t := range led.targets {
+		for _, id := range sortedChains(t.from) {
+			o.Held = append(o.Held, positionsEntry{Target: target, Topic: id.Topic, Part: id.Part, Next: t.from[id]})
+		}
+	}
+	for _, h := range led.files {
+		o.Held = append(o.Held, positionsEntry{Target: h.Target, Topic: h.Chain.Topic, Part: h.Chain.Part, Next: h.First})
+	}
+	body, err := json.Marshal(o)
+	if err != nil {
+		return fmt.Errorf("encode positions: %w", err)
+	}
+	if err := w.lake.Store.Put(ctx, w.lake.Paths.Positions(), body); err != nil {
+		w.log.Warn("positions not put", "err", err) // the next minute's will do
+	}
+	return nil
+}
+
+// report tells metrics and health how things stand.
+func (w *waves) report(led *ledger, loads map[string]*load) {
+	var rows int64
+	var age time.Duration
+	for _, ld := range loads {
+		rows += ld.rows
+		age = max(age, time.Since(ld.created))
+	}
+	w.metrics.dueRows.Set(float64(rows))
+	w.metrics.oldestDue.Set(age.Seconds())
+	w.metrics.heldTargets.Set(float64(len(led.targets)))
+	w.metrics.heldFiles.Set(float64(len(led.files)))
+	gaps := 0
+	for _, ch := range w.seen.chains {
+		if ch.stopped {
+			gaps++
+		}
+		w.metrics.chainLag.WithLabelValues(ch.id.Topic, strconv.Itoa(int(ch.id.Part))).Set(float64(ch.next - ch.begins()))
+	}
+	w.metrics.chainGaps.Set(float64(gaps))
+	switch {
+	case gaps > 0:
+		w.say(telemetry.Degraded("%d chains of commits cannot be read on; the log names them.", gaps))
+	case len(led.targets)+len(led.files) > 0:
+		w.say(telemetry.Degraded("%d targets and %d files are held; SELECT * FROM millstream.held says why.", len(led.targets), len(led.files)))
+	default:
+		w.say(telemetry.Ready("Loading; the oldest commit to load is %s old.", age.Round(time.Second)))
+	}
+}
+
+// jitter is between half of d and d.
+func jitter(d time.Duration) time.Duration {
+	return d/2 + rand.N(d/2+1) //nolint:gosec // spreads load, keeps no secret
+}

@@ -1,0 +1,220 @@
+package warehouse
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Schema is where the ledger lies.
+const Schema = "millstream"
+
+// LowWater is the target under which a chain's low water stands.
+const LowWater = "*"
+
+// LedgerDDL are the statements that create the ledger. No table declares a
+// key: Redshift does not enforce one, and its planner believes it.
+func LedgerDDL() []string {
+	return []string{
+		`CREATE SCHEMA IF NOT EXISTS millstream`,
+		`CREATE TABLE IF NOT EXISTS millstream.gate (n INT) DISTSTYLE ALL`,
+		`CREATE TABLE IF NOT EXISTS millstream.lease (name VARCHAR(64), holder VARCHAR(256), fence BIGINT, expires_at TIMESTAMP) DISTSTYLE ALL`,
+		`CREATE TABLE IF NOT EXISTS millstream.positions (target VARCHAR(256), topic VARCHAR(256), part INT, next_offset BIGINT, load_id VARCHAR(26), updated_at TIMESTAMP) DISTSTYLE ALL SORTKEY (target)`,
+		`CREATE TABLE IF NOT EXISTS millstream.loads (load_id VARCHAR(26), wave_id VARCHAR(26), target VARCHAR(256), kind VARCHAR(16), fence BIGINT, commits INT, files INT, bytes BIGINT,` +
+			` rows_staged BIGINT, rows_inserted BIGINT, rows_updated BIGINT, rows_deleted BIGINT, rows_duplicate BIGINT, ranges VARCHAR(65535),` +
+			` min_received_at TIMESTAMP, max_received_at TIMESTAMP, started_at TIMESTAMP, committed_at TIMESTAMP) SORTKEY (committed_at)`,
+		`CREATE TABLE IF NOT EXISTS millstream.held (target VARCHAR(256), topic VARCHAR(256), part INT, first_offset BIGINT, file_key VARCHAR(1024), reason VARCHAR(64), error VARCHAR(4096), since TIMESTAMP, attempts INT)`,
+		`CREATE TABLE IF NOT EXISTS millstream.duplicates (target VARCHAR(256), id VARCHAR(256), part INT, offset_ BIGINT, received_at TIMESTAMP, load_id VARCHAR(26)) SORTKEY (received_at)`,
+		`CREATE TABLE IF NOT EXISTS millstream.polls (target VARCHAR(256), poll VARCHAR(64), strategy VARCHAR(32), kind VARCHAR(16), publish VARCHAR(16), part INT, parts INT,` +
+			` started_offset BIGINT, completed_offset BIGINT, range_json VARCHAR(4096), rows BIGINT, complete_through TIMESTAMP, deletes_through TIMESTAMP, basis VARCHAR(16))`,
+	}
+}
+
+// FreshnessView tells of each target through when it is loaded, and of
+// mirrors through when they are complete.
+const FreshnessView = `CREATE VIEW millstream.freshness AS
+SELECT l.target, l.loaded_through, l.committed_at, l.loads, p.complete_through
+FROM (SELECT target, MAX(max_received_at) AS loaded_through, MAX(committed_at) AS committed_at, COUNT(*) AS loads FROM millstream.loads GROUP BY target) l
+LEFT JOIN (SELECT q.target, MIN(q.through) AS complete_through
+  FROM (SELECT target, part, MAX(complete_through) AS through FROM millstream.polls GROUP BY target, part) q GROUP BY q.target) p ON p.target = l.target`
+
+// EnsureLedger creates what is missing of the ledger. Two loaders may do it at
+// once: what the other made is as good.
+func (c *Conn) EnsureLedger(ctx context.Context) error {
+	for _, s := range LedgerDDL() {
+		if _, err := c.Exec(ctx, s); err != nil && Classify(err) != ClassRaced {
+			return fmt.Errorf("create the ledger: %w", err)
+		}
+	}
+	res, err := c.Exec(ctx, `SELECT 1 FROM pg_views WHERE schemaname = 'millstream' AND viewname = 'freshness'`)
+	if err != nil {
+		return fmt.Errorf("look for the view millstream.freshness: %w", err)
+	}
+	if len(res.Rows) > 0 {
+		return nil
+	}
+	if _, err := c.Exec(ctx, FreshnessView); err != nil && Classify(err) != ClassRaced {
+		return fmt.Errorf("create the ledger: %w", err)
+	}
+	return nil
+}
+
+// Chain names a chain of commits.
+type Chain struct {
+	Topic string
+	Part  int32
+}
+
+// Position says that a target holds all rows of a chain's commits below Next.
+type Position struct {
+	Target string
+	Chain  Chain
+	Next   int64
+	LoadID string
+}
+
+const selectPositions = "SELECT target, topic, part, next_offset, load_id FROM millstream.positions"
+
+// Positions reads the positions of targets, or all of them.
+func (c *Conn) Positions(ctx context.Context, targets ...string) ([]Position, error) {
+	s := selectPositions
+	if len(targets) > 0 {
+		s += " WHERE target IN (" + literals(targets) + ")"
+	}
+	res, err := c.Exec(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]Position, len(res.Rows))
+	for i, row := range res.Rows {
+		n, err := numbers(row[2], row[3])
+		if err != nil {
+			return nil, fmt.Errorf("position of %s: %w", row[0], err)
+		}
+		out[i] = Position{Target: row[0], Chain: Chain{row[1], int32(n[0])}, Next: n[1], LoadID: row[4]} //nolint:gosec // a partition is an int32
+	}
+	return out, nil
+}
+
+// ReplacePositions returns the statements that make positions all that there
+// are of targets.
+func ReplacePositions(targets []string, positions []Position) []string {
+	out := []string{"DELETE FROM millstream.positions WHERE target IN (" + literals(targets) + ")"}
+	if len(positions) == 0 {
+		return out
+	}
+	return append(out, "INSERT INTO millstream.positions (target, topic, part, next_offset, load_id, updated_at) VALUES "+join(positions, ", ", func(p Position) string {
+		return fmt.Sprintf("(%s, %s, %d, %d, %s, GETDATE())", Literal(p.Target), Literal(p.Chain.Topic), p.Chain.Part, p.Next, Literal(p.LoadID))
+	}))
+}
+
+// Load is a line of the history.
+type Load struct {
+	ID, Wave, Target, Kind                         string
+	Fence                                          int64
+	Commits, Files                                 int
+	Bytes                                          int64
+	Staged, Inserted, Updated, Deleted, Duplicates int64
+	Ranges                                         []Range
+	MinReceivedAt, MaxReceivedAt, StartedAt        time.Time
+}
+
+// Range is the part of a chain that a load covers.
+type Range struct {
+	Topic string `json:"topic"`
+	Part  int32  `json:"part"`
+	First int64  `json:"first"`
+	Next  int64  `json:"next"`
+}
+
+// InsertLoads returns the statement that writes the history.
+func InsertLoads(loads []Load) string {
+	return "INSERT INTO millstream.loads (load_id, wave_id, target, kind, fence, commits, files, bytes, rows_staged, rows_inserted, rows_updated, rows_deleted, rows_duplicate, ranges, min_received_at, max_received_at, started_at, committed_at) VALUES " +
+		join(loads, ", ", func(l Load) string {
+			return fmt.Sprintf("(%s, %s, %s, %s, %d, %d, %d, %d, %d, %d, %d, %d, %d, %s, %s, %s, %s, GETDATE())", Literal(l.ID), Literal(l.Wave), Literal(l.Target), Literal(l.Kind),
+				l.Fence, l.Commits, l.Files, l.Bytes, l.Staged, l.Inserted, l.Updated, l.Deleted, l.Duplicates, Literal(rangesJSON(l.Ranges)),
+				TimeOrNull(l.MinReceivedAt), TimeOrNull(l.MaxReceivedAt), TimeOrNull(l.StartedAt))
+		})
+}
+
+// rangesJSON is bounded by its column: a load over thousands of chains names
+// those that fit, and its positions name all.
+func rangesJSON(ranges []Range) string {
+	var b strings.Builder
+	b.WriteByte('[')
+	for i, r := range ranges {
+		one := fmt.Sprintf(`{"topic":%s,"part":%d,"first":%d,"next":%d}`, strconv.Quote(r.Topic), r.Part, r.First, r.Next)
+		if b.Len()+len(one)+2 > MaxVarchar {
+			break
+		}
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		b.WriteString(one)
+	}
+	b.WriteByte(']')
+	return b.String()
+}
+
+// Poll is what marks said of a poll of cdc in one partition.
+type Poll struct {
+	Target, ID, Strategy, Kind, Publish string
+	Part, Parts                         int32
+	Started, Completed                  int64 // offsets of the marks; -1: none seen
+	Range                               string
+	Rows                                int64
+	CompleteThrough, DeletesThrough     string // RFC 3339 or empty
+	Basis                               string
+}
+
+// ReplacePolls returns the statements that write what is known of polls. A
+// poll takes the place of the strategy's older ones in its partition: the table
+// is a state, not a history.
+func ReplacePolls(polls []Poll) []string {
+	var out []string
+	for _, p := range polls {
+		out = append(out, fmt.Sprintf("DELETE FROM millstream.polls WHERE target = %s AND strategy = %s AND part = %d", Literal(p.Target), Literal(p.Strategy), p.Part),
+			fmt.Sprintf("INSERT INTO millstream.polls (target, poll, strategy, kind, publish, part, parts, started_offset, completed_offset, range_json, rows, complete_through, deletes_through, basis) VALUES (%s, %s, %s, %s, %s, %d, %d, %s, %s, %s, %d, %s, %s, %s)",
+				Literal(p.Target), Literal(p.ID), Literal(p.Strategy), Literal(p.Kind), Literal(p.Publish), p.Part, p.Parts, offsetOrNull(p.Started), offsetOrNull(p.Completed),
+				Literal(cut(p.Range, 4096)), p.Rows, momentOrNull(p.CompleteThrough), momentOrNull(p.DeletesThrough), Literal(p.Basis)))
+	}
+	return out
+}
+
+func offsetOrNull(n int64) string {
+	if n < 0 {
+		return "NULL"
+	}
+	return strconv.FormatInt(n, 10)
+}
+
+// momentOrNull keeps the microseconds: a watermark must not be rounded up.
+func momentOrNull(rfc3339 string) string {
+	t, err := time.Parse(time.RFC3339Nano, rfc3339)
+	if err != nil {
+		return "NULL"
+	}
+	return t.UTC().Format(`'2006-01-02 15:04:05.000000'`)
+}
+
+func numbers(texts ...string) ([]int64, error) {
+	out := make([]int64, len(texts))
+	for i, s := range texts {
+		n, err := strconv.ParseInt(s, 10, 64)
+		if err != nil {
+			return nil, err
+		}
+		out[i] = n
+	}
+	return out, nil
+}
+
+// SetLowWater returns the statements that move a chain's low water.
+func SetLowWater(id Chain, next int64) []string {
+	return []string{
+		fmt.Sprintf("DELETE FROM millstream.positions WHERE target = '*' AND topic = %s AND part = %d", Literal(id.Topic), id.Part),
+		fmt.Sprintf("INSERT INTO millstream.positions (target, topic, part, next_offset, load_id, updated_at) VALUES ('*', %s, %d, %d, '', GETDATE())", Literal(id.Topic), id.Part, next),
+	}
+}
