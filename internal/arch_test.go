@@ -53,7 +53,7 @@ var rules = []rule{
 	{"internal/kafka", append(codecs, "internal/config"), []string{franz, prometheus}, leafHint},
 	{"internal/objstore", append(codecs, "internal/config"), []string{"github.com/aws", prometheus}, leafHint},
 	{"internal/parquetout", append(codecs, "internal/config"), []string{"github.com/apache/arrow/go/v15", prometheus}, leafHint},
-	{"internal/lake", append(codecs, "internal/config", "internal/objstore"), []string{"github.com/segmentio/encoding", prometheus}, leafHint},
+	{"internal/lake", append(codecs, "internal/config", "internal/objstore"), []string{"github.com/segmentio/encoding", "golang.org/x/text", prometheus}, leafHint},
 	{"internal/warehouse", append(codecs, "internal/config"), []string{"github.com/jackc/pgx", prometheus}, leafHint},
 	{"internal/metric", append(codecs, "internal/config"), []string{"github.com/jackc/pgx", "modernc.org/sqlite", "gopkg.in/yaml.v3", "github.com/cespare/xxhash", prometheus}, leafHint},
 	{"internal/dedup", append(codecs, "internal/config"), []string{"github.com/cespare/xxhash", prometheus}, leafHint},
@@ -66,8 +66,9 @@ var rules = []rule{
 	{"internal/demo", []string{"internal/event", "internal/config"}, []string{"modernc.org/sqlite"}, "the demo shop is a customer like any other: it sends HTTP and keeps a database"},
 	{"internal/testkit", append(slices.Clone(plumbing), "internal/local"), nil, localHint},
 	{"internal/e2e", append(slices.Clone(plumbing), "internal/testkit", "internal/local"), nil, outsideHints},
-	{"cmd/millstream", append(slices.Clone(plumbing), "internal/local", "internal/demo", "ingest", "cdc", "batcher", "rollup", "serve"), nil, "wiring imports roles and embedded servers, nothing of sdk, bench or testkit"},
+	{"cmd/millstream", append(slices.Clone(plumbing), "internal/local", "internal/demo", "deploy", "ingest", "cdc", "batcher", "rollup", "serve"), nil, "wiring imports roles and embedded servers, nothing of sdk, bench or testkit"},
 	{"bench", append(slices.Clone(plumbing), "internal/local", "internal/testkit"), nil, outsideHints},
+	{"deploy", nil, nil, "deploy holds files for others, embedded and no more"},
 	{"sdk", nil, nil, standsAlone},
 }
 

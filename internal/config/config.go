@@ -20,7 +20,7 @@ import (
 type Options struct {
 	File    string   // a YAML file; empty: none
 	Environ []string // NAME=value as from os.Environ; nil: none
-	Ignore  []string // variables with our prefix that are read elsewhere, such as MILLSTREAM_CONFIG
+	Ignore  []string // variables with our prefix that are read elsewhere: MILLSTREAM_CONFIG, or MILLSTREAM_TEST_* for all that begin so
 	Flags   []Flag   // flags of the command line, in their order; the last one wins
 }
 

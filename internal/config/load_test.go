@@ -167,10 +167,11 @@ func TestEnvironmentIsOverTheFileAndFlagsOverBoth(t *testing.T) {
 			"MILLSTREAM_ORIGIN_SOURCES_MY_SHOP_PASSWORD=a=b",
 			"MILLSTREAM_TAGS=one, two",
 			"MILLSTREAM_CONFIG=elsewhere.yaml",
+			"MILLSTREAM_TEST_KAFKA=127.0.0.1:9092",
 			"MILLSTREAM_EDGE_PORT_8080_TCP_ADDR=10.0.0.1",
 			"MILLSTREAM_EDGE_SERVICE_HOST=10.0.0.1",
 		},
-		Ignore: []string{"MILLSTREAM_CONFIG"},
+		Ignore: []string{"MILLSTREAM_CONFIG", "MILLSTREAM_TEST_*"},
 		Flags: []config.Flag{
 			{Name: "--listen", Key: "edge.listen", Value: "127.0.0.1:3"},
 			{Name: "--set", Key: "types.app.orders.total", Value: "bigint"},

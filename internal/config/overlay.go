@@ -32,7 +32,7 @@ func (r *reader) environ(environ, ignore []string) {
 	slices.Sort(vars)
 	for _, kv := range vars {
 		name, value, _ := strings.Cut(kv, "=")
-		if !strings.HasPrefix(name, envPrefix) || slices.Contains(ignore, name) {
+		if !strings.HasPrefix(name, envPrefix) || ignored(name, ignore) {
 			continue
 		}
 		switch paths := keys[name]; {
@@ -46,6 +46,13 @@ func (r *reader) environ(environ, ignore []string) {
 			r.problems = append(r.problems, fmt.Errorf("%s: names no key%s", name, suggestion(name, known)))
 		}
 	}
+}
+
+func ignored(name string, ignore []string) bool {
+	return slices.ContainsFunc(ignore, func(pattern string) bool {
+		prefix, wild := strings.CutSuffix(pattern, "*")
+		return name == pattern || wild && strings.HasPrefix(name, prefix)
+	})
 }
 
 // collect gathers the paths of all keys under the names of their variables.
