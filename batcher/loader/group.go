@@ -128,9 +128,9 @@ func (s *session) prepareOne(ctx context.Context, w *work, existing map[warehous
 // become.
 func (s *session) shape(ctx context.Context, w *work, existing map[warehouse.Name]warehouse.Existing) error {
 	bySchema := w.bySchema()
-	info, err := readInfo(ctx, s.l.lake, w.name, bySchema[len(bySchema)-1][0].schema)
+	info, err := s.readInfo(ctx, w, bySchema[len(bySchema)-1][0].schema)
 	if err != nil {
-		return &storeError{err}
+		return err
 	}
 	w.info = info
 	columns, err := columnsOf(bySchema)

@@ -1,0 +1,11 @@
+CREATE SCHEMA IF NOT EXISTS "app";
+GRANT USAGE ON SCHEMA "app" TO GROUP "analysts";
+CREATE TABLE "app"."order_completed" ("id" VARCHAR(256) ENCODE zstd, "received_at" TIMESTAMP ENCODE raw, "note" VARCHAR(256) ENCODE zstd, "yes" BOOLEAN ENCODE raw, "i16" SMALLINT ENCODE az64, "i32" INTEGER ENCODE az64, "i64" BIGINT ENCODE az64, "f32" REAL ENCODE zstd, "f64" DOUBLE PRECISION ENCODE zstd, "price" NUMERIC(18,2) ENCODE az64, "day" DATE ENCODE az64, "doc" SUPER ENCODE zstd, "raw" VARBYTE(1024000) ENCODE zstd, "_partition" BIGINT ENCODE az64, "_offset" BIGINT ENCODE az64) DISTKEY ("id") SORTKEY ("received_at");
+GRANT SELECT ON "app"."order_completed" TO GROUP "analysts";
+ALTER TABLE "app"."order_completed" ADD COLUMN "odd ""name""" VARCHAR(256) ENCODE zstd;
+ALTER TABLE "app"."order_completed" ALTER COLUMN "note" TYPE VARCHAR(4096);
+CREATE TABLE "shop_public"."orders" ("id" VARCHAR(256) ENCODE zstd, "received_at" TIMESTAMP ENCODE raw, "note" VARCHAR(256) ENCODE zstd) DISTKEY ("id") SORTKEY ("received_at");
+CREATE TABLE "shop_public"."lines" ("id" VARCHAR(256) ENCODE raw, "received_at" TIMESTAMP ENCODE az64, "note" VARCHAR(256) ENCODE zstd) DISTSTYLE EVEN SORTKEY ("id", "note");
+CREATE TABLE "app"."users" ("id" VARCHAR(256) ENCODE raw, "received_at" TIMESTAMP ENCODE az64, "note" VARCHAR(256) ENCODE zstd) DISTKEY ("id") SORTKEY ("id");
+CREATE TABLE "app"."order_completed" ("id" VARCHAR(256), "received_at" TIMESTAMP) DISTSTYLE AUTO SORTKEY AUTO ENCODE AUTO;
+ALTER TABLE "app"."order_completed" ADD COLUMN "note" VARCHAR(256);
