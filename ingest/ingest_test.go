@@ -172,6 +172,32 @@ func (e *edge) rejected(t *testing.T, n int) []wire.Rejected {
 	return out
 }
 
+// metric returns the counter or gauge millstream_ingest_<name> whose labels have these values, in the order of the
+// labels' names.
+func (e *edge) metric(t *testing.T, name string, values ...string) float64 {
+	t.Helper()
+	families, err := e.reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() != "millstream_ingest_"+name {
+			continue
+		}
+	next:
+		for _, m := range f.GetMetric() {
+			for i, l := range m.GetLabel() {
+				if i >= len(values) || l.GetValue() != values[i] {
+					continue next
+				}
+			}
+			return m.GetCounter().GetValue() + m.GetGauge().GetValue()
+		}
+	}
+	t.Fatalf("no metric %s %v", name, values)
+	return 0
+}
+
 func equal(t *testing.T, what string, got, want any) {
 	t.Helper()
 	if diff := cmp.Diff(want, got); diff != "" {

@@ -1,0 +1,137 @@
+package ingest
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/millstream-data/millstream/internal/config"
+)
+
+func basic(user string) string { return "Basic " + base64.StdEncoding.EncodeToString([]byte(user)) }
+
+func TestH14Auth(t *testing.T) {
+	t.Parallel()
+	hashed := sha256.Sum256([]byte("only-as-hash"))
+	e := setup(t, func(c *Config) {
+		c.Sources["web"] = Source{
+			Enabled: true, SkewCorrection: true, Origins: []string{"https://shop.example.com", "https://*.example.org"},
+			Keys: []Key{
+				{Key: "web", Kind: KindBrowser}, {Key: "web-server", Kind: KindServer},
+				{Key: "old", Kind: KindBrowser, NotAfter: at.Add(-time.Second)}, {Key: "rotating", Kind: KindBrowser, NotAfter: at.Add(time.Hour)},
+				{SHA256: hex.EncodeToString(hashed[:]), Kind: KindServer},
+			},
+		}
+		c.Sources["strict"] = Source{Enabled: true, Origins: []string{"https://a.example"}, RequireOrigin: true, Keys: []Key{{Key: "strict", Kind: KindBrowser}}}
+		c.Sources["closed"] = Source{Keys: []Key{{Key: "closed", Kind: KindServer}}}
+	})
+	const ev = `{"userId":"u","event":"E"`
+	for _, c := range []struct {
+		name, path, body string
+		headers          []string
+		want             string // source, or code
+	}{
+		{"basic", "", ev + `}`, []string{"Authorization", basic("dev:")}, "app"},
+		{"basic without colon", "", ev + `}`, []string{"Authorization", basic("dev")}, "app"},
+		{"basic without padding", "", ev + `}`, []string{"Authorization", strings.TrimRight(basic("dev:x"), "=")}, "app"},
+		{"basic wins", "?writeKey=dev", ev + `,"writeKey":"dev"}`, []string{"Authorization", basic("web:"), "X-Write-Key", "dev"}, "web"},
+		{"undecodable basic is absent", "", ev + `}`, []string{"Authorization", "Basic %%%", "X-Write-Key", "dev"}, "app"},
+		{"bearer is passed over", "", ev + `,"writeKey":"dev"}`, []string{"Authorization", "Bearer abc"}, "app"},
+		{"header before query", "?writeKey=dev", ev + `}`, []string{"X-Write-Key", "web"}, "web"},
+		{"query", "?writeKey=dev", ev + `}`, nil, "app"},
+		{"query in lower case", "?writekey=dev", ev + `,"writeKey":"web"}`, nil, "app"},
+		{"body", "", ev + `,"writeKey":"web"}`, nil, "web"},
+		{"none", "", ev + `}`, nil, codeMissingKey},
+		{"unknown", "", ev + `}`, []string{"X-Write-Key", "nobody"}, codeUnknownKey},
+		{"unknown in the body", "", ev + `,"writeKey":"nobody"}`, nil, codeUnknownKey},
+		{"a wrong key first decides", "", ev + `,"writeKey":"dev"}`, []string{"X-Write-Key", "nobody"}, codeUnknownKey},
+		{"expired", "", ev + `}`, []string{"X-Write-Key", "old"}, codeExpiredKey},
+		{"rotating", "", ev + `}`, []string{"X-Write-Key", "rotating"}, "web"},
+		{"hashed", "", ev + `}`, []string{"X-Write-Key", "only-as-hash"}, "web"},
+		{"disabled", "", ev + `}`, []string{"X-Write-Key", "closed"}, codeSourceDisabled},
+		{"origin", "", ev + `}`, []string{"X-Write-Key", "web", "Origin", "https://shop.example.com"}, "web"},
+		{"wildcard origin", "", ev + `}`, []string{"X-Write-Key", "web", "Origin", "https://a.b.example.org"}, "web"},
+		{"wildcard needs a label", "", ev + `}`, []string{"X-Write-Key", "web", "Origin", "https://example.org"}, codeOriginDenied},
+		{"other origin", "", ev + `}`, []string{"X-Write-Key", "web", "Origin", "https://evil.example"}, codeOriginDenied},
+		{"other scheme", "", ev + `}`, []string{"X-Write-Key", "web", "Origin", "http://shop.example.com"}, codeOriginDenied},
+		{"null origin", "", ev + `}`, []string{"X-Write-Key", "web", "Origin", "null"}, codeOriginDenied},
+		{"origins are not for servers", "", ev + `}`, []string{"X-Write-Key", "web-server", "Origin", "https://evil.example"}, "web"},
+		{"origin required", "", ev + `}`, []string{"X-Write-Key", "strict"}, codeOriginDenied},
+	} {
+		a := e.do(t, http.MethodPost, "/v1/track"+c.path, c.body, c.headers...)
+		switch a.status {
+		case 200:
+			if strings.Contains(c.want, "_") {
+				t.Errorf("%s: accepted, want %s", c.name, c.want)
+			}
+		default:
+			if !strings.Contains(a.body, `"code":"`+c.want+`"`) || !strings.Contains(a.body, `"error":"`+c.want+`"`) {
+				t.Errorf("%s: %d %s, want %s", c.name, a.status, a.body, c.want)
+			}
+		}
+	}
+	sources := map[string]int{}
+	for _, r := range e.events(t, 15) {
+		sources[strings.Fields(headerText(r))[1]]++
+		if strings.Contains(string(r.Value), "writeKey") {
+			t.Errorf("a key reached the topic: %s", r.Value)
+		}
+	}
+	equal(t, "sources", sources, map[string]int{"source=app": 7, "source=web": 8})
+	e.rejected(t, 0)
+	equal(t, "conflicts", e.metric(t, "key_conflicts_total", "web"), 2.0)
+	equal(t, "server key in a browser", e.metric(t, "server_key_in_browser_total", "web"), 1.0)
+}
+
+func TestBatchKeyIsTheEnvelopesElseAnEvents(t *testing.T) {
+	t.Parallel()
+	e := setup(t, func(c *Config) {
+		c.Sources["web"] = Source{Enabled: true, Keys: []Key{{Key: "web", Kind: KindServer}}}
+	})
+	for _, body := range []string{
+		`{"batch":[{"type":"page","userId":"u","writeKey":"dev"}],"writeKey":"web"}`,
+		`{"batch":[{"type":"page","userId":"u"},{"type":"page","userId":"u","writeKey":"web"}]}`,
+	} {
+		if a := e.do(t, http.MethodPost, "/v1/batch", body); a.status != 200 {
+			t.Errorf("%s: %d %s", body, a.status, a.body)
+		}
+	}
+	for _, r := range e.events(t, 3) {
+		equal(t, "key", string(r.Key), "web/u")
+	}
+}
+
+func TestKeysOfTheConfigurationStaySecret(t *testing.T) {
+	t.Parallel()
+	c := testConfig()
+	c.Sources["app"] = Source{Keys: []Key{{Key: "not a key", Kind: "robot"}, {Key: "twice", Kind: KindServer}, {Key: "twice", Kind: KindServer}}}
+	err := c.Validate()
+	if err == nil || strings.Contains(err.Error(), "not a key") || strings.Contains(err.Error(), "twice") {
+		t.Errorf("validate: %v", err)
+	}
+	for _, want := range []string{"ingest.sources.app.keys[0].key: must be 1 to 128", "ingest.sources.app.keys[0].kind: must be browser or server", "ingest.sources.app.keys[2]: must not be a key"} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("%q lacks %q", err, want)
+		}
+	}
+}
+
+func TestConfigurationNamesEveryProblem(t *testing.T) {
+	t.Parallel()
+	if err := testConfig().Validate(); err != nil {
+		t.Errorf("the configuration of millstream dev: %v", err)
+	}
+	c := DefaultConfig()
+	c.Listen, c.Limits.Body, c.Timeouts.AnswerTimeout, c.Produce.Compression = "nowhere", 64*config.MiB, 0, "rar"
+	c.TrustedProxies = []string{"10.0.0.1"}
+	err := c.Validate()
+	for _, want := range []string{"ingest.listen:", "ingest.limits.body:", "ingest.timeouts.answer_timeout:", "ingest.produce.compression:", "ingest.trusted_proxies[0]:", "ingest.sources:"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v lacks %q", err, want)
+		}
+	}
+}
