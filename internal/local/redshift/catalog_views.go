@@ -1,0 +1,119 @@
+//go:build cgo
+
+package redshift
+
+import (
+	"fmt"
+	"sort"
+	"strings"
+)
+
+// catalogViews are the statements that create them.
+func (s *Server) catalogViews() []string {
+	var out []string
+	for name, query := range catalogQueries(quoteString(s.cfg.Database), quoteString(s.cfg.User), s.cfg.Isolation) {
+		out = append(out, fmt.Sprintf("CREATE OR REPLACE VIEW _rs.%s AS %s", quoteIdent("v_"+name), query))
+	}
+	sort.Strings(out) // is_columns before pg_class and so on: none refers to another, the order is for logs
+	return out
+}
+
+// catalogQueries are the tables of the catalogue over the registry, with the columns that psql asks servers before 9.4
+// for. database and user are literals.
+func catalogQueries(database, user, isolation string) map[string]string {
+	var types []string
+	for _, t := range catalogTypes() {
+		types = append(types, fmt.Sprintf("(%d, %s, %d, %s)", t.oid, quoteString(t.name), t.length, quoteString(t.category)))
+	}
+	level := "Snapshot Isolation"
+	if isolation == IsolationSerializable {
+		level = "Serializable"
+	}
+	return map[string]string{
+		"pg_namespace": `SELECT oid, name AS nspname, 100 AS nspowner, CAST(NULL AS VARCHAR) AS nspacl FROM _rs.schemas
+			UNION ALL SELECT 11, 'pg_catalog', 1, NULL UNION ALL SELECT 12, 'information_schema', 1, NULL`,
+		"pg_class": `SELECT t.oid, t.table_name AS relname, s.oid AS relnamespace, 0 AS reltype, 100 AS relowner, 0 AS relam, t.oid AS relfilenode, 0 AS reltablespace, 0 AS relpages,
+			CAST(0 AS REAL) AS reltuples, 0 AS reltoastrelid, false AS relhasindex, false AS relisshared, t.kind AS relkind, CAST((SELECT count(*) FROM _rs.columns c WHERE c.table_oid = t.oid) AS SMALLINT) AS relnatts,
+			CAST(0 AS SMALLINT) AS relchecks, 0 AS reltriggers, false AS relhasoids, false AS relhaspkey, false AS relhasrules, false AS relhastriggers, false AS relhassubclass, 0 AS reloftype,
+			'p' AS relpersistence, false AS relrowsecurity, false AS relforcerowsecurity, false AS relispartition, CAST(NULL AS VARCHAR) AS relacl, CAST(NULL AS VARCHAR) AS reloptions,
+			CASE WHEN t.diststyle LIKE 'KEY%' THEN 1 WHEN t.diststyle = 'ALL' THEN 8 ELSE 0 END AS reldiststyle
+			FROM _rs.tables t JOIN _rs.schemas s ON s.name = t.schema_name`,
+		"pg_attribute": `SELECT c.table_oid AS attrelid, c.name AS attname, c.type_oid AS atttypid, -1 AS attstattarget, CAST(-1 AS SMALLINT) AS attlen, CAST(c.ordinal AS SMALLINT) AS attnum, 0 AS attndims,
+			c.typmod AS atttypmod, c.not_null AS attnotnull, c.deflt <> '' AS atthasdef, false AS attisdropped, true AS attislocal, 0 AS attinhcount, 0 AS attcollation, '' AS attidentity, '' AS attgenerated,
+			'p' AS attstorage, CAST(NULL AS VARCHAR) AS attacl, c.distkey AS attisdistkey, c.sortkey AS attsortkeyord FROM _rs.columns c`,
+		"pg_attrdef": `SELECT c.table_oid AS adrelid, CAST(c.ordinal AS SMALLINT) AS adnum, c.deflt AS adbin, c.deflt AS adsrc FROM _rs.columns c WHERE c.deflt <> ''`,
+		"pg_type": `SELECT oid, typname, 11 AS typnamespace, 1 AS typowner, CAST(typlen AS SMALLINT) AS typlen, 'b' AS typtype, typcategory, true AS typisdefined, ',' AS typdelim, 0 AS typrelid, 0 AS typelem,
+			0 AS typarray, 0 AS typbasetype, -1 AS typtypmod, false AS typnotnull, '' AS typinput, '' AS typoutput, 0 AS typcollation, CAST(NULL AS VARCHAR) AS typdefault
+			FROM (VALUES ` + strings.Join(types, ", ") + `) AS v(oid, typname, typlen, typcategory)`,
+		"pg_database": `SELECT 16384 AS oid, ` + database + ` AS datname, 100 AS datdba, 6 AS encoding, false AS datistemplate, true AS datallowconn, CAST(NULL AS VARCHAR) AS datacl, 'C' AS datcollate, 'C' AS datctype, 0 AS dattablespace`,
+		"pg_user":     `SELECT ` + user + ` AS usename, 100 AS usesysid, true AS usecreatedb, true AS usesuper, false AS usecatupd, '********' AS passwd, CAST(NULL AS TIMESTAMP) AS valuntil, CAST(NULL AS VARCHAR) AS useconfig`,
+		"pg_roles": `SELECT 100 AS oid, ` + user + ` AS rolname, true AS rolsuper, true AS rolinherit, true AS rolcreaterole, true AS rolcreatedb, true AS rolcanlogin, false AS rolreplication,
+			false AS rolbypassrls, -1 AS rolconnlimit, CAST(NULL AS TIMESTAMP) AS rolvaliduntil`,
+		"pg_group": `SELECT '' AS groname, 0 AS grosysid, '' AS grolist WHERE false`,
+		"pg_tables": `SELECT t.schema_name AS schemaname, t.table_name AS tablename, ` + user + ` AS tableowner, CAST(NULL AS VARCHAR) AS tablespace, false AS hasindexes, false AS hasrules, false AS hastriggers
+			FROM _rs.tables t WHERE t.kind = 'r'`,
+		"pg_views": `SELECT t.schema_name AS schemaname, t.table_name AS viewname, ` + user + ` AS viewowner, t.definition FROM _rs.tables t WHERE t.kind = 'v'`,
+		"pg_table_def": `SELECT t.schema_name AS schemaname, t.table_name AS tablename, c.name AS "column", c.type AS "type", CASE WHEN c.encoding = '' THEN 'none' ELSE c.encoding END AS encoding,
+			c.distkey, c.sortkey, c.not_null AS "notnull" FROM _rs.tables t JOIN _rs.columns c ON c.table_oid = t.oid WHERE t.kind = 'r'`,
+		"svv_table_info": `SELECT ` + database + ` AS "database", t.schema_name AS "schema", t.oid AS table_id, t.table_name AS "table", 'Y' AS encoded, t.diststyle, CAST(NULL AS VARCHAR) AS sortkey1, 0 AS sortkey_num,
+			CAST(0 AS BIGINT) AS "size", CAST(0 AS DECIMAL(10,4)) AS pct_used, CAST(d.estimated_size AS DECIMAL(38,0)) AS tbl_rows, CAST(d.estimated_size AS DECIMAL(38,0)) AS estimated_visible_rows,
+			CAST(0 AS DECIMAL(5,2)) AS unsorted, CAST(0 AS DECIMAL(5,2)) AS stats_off, CAST(1 AS DECIMAL(19,2)) AS skew_rows, CAST(0 AS DECIMAL(12,2)) AS vacuum_sort_benefit, t.created AS create_time
+			FROM _rs.tables t JOIN duckdb_tables() d ON d.schema_name = t.schema_name AND d.table_name = t.table_name AND NOT d.temporary WHERE t.kind = 'r'`,
+		"svv_columns":          svvColumns(database),
+		"svv_redshift_columns": svvColumns(database),
+		"svv_tables":           `SELECT ` + database + ` AS table_catalog, schema_name AS table_schema, table_name, CASE kind WHEN 'v' THEN 'VIEW' ELSE 'BASE TABLE' END AS table_type, CAST(NULL AS VARCHAR) AS remarks FROM _rs.tables`,
+		"is_tables":            `SELECT ` + database + ` AS table_catalog, schema_name AS table_schema, table_name, CASE kind WHEN 'v' THEN 'VIEW' ELSE 'BASE TABLE' END AS table_type FROM _rs.tables`,
+		"is_columns":           svvColumns(database),
+		"is_schemata":          `SELECT ` + database + ` AS catalog_name, name AS schema_name, ` + user + ` AS schema_owner FROM _rs.schemas`,
+		"is_views":             `SELECT ` + database + ` AS table_catalog, schema_name AS table_schema, table_name, definition AS view_definition FROM _rs.tables WHERE kind = 'v'`,
+		"sys_load_error_detail": `SELECT 100 AS user_id, CAST(0 AS BIGINT) AS query_id, e.session_id, ` + database + ` AS database_name, e.occurred_at AS start_time, e.table_name, e.file_name,
+			CAST(0 AS BIGINT) AS line_number, e.column_name, e.column_type, CAST(0 AS BIGINT) AS column_length, '' AS raw_line, '' AS raw_field_value,
+			CAST(coalesce(nullif(e.error_code, ''), '0') AS INTEGER) AS error_code, e.error_message FROM _rs.load_errors e`,
+		"stl_load_errors": `SELECT 100 AS userid, e.session_id AS session, 0 AS tbl, e.occurred_at AS starttime, e.file_name AS filename, CAST(0 AS BIGINT) AS line_number, e.column_name AS colname, e.column_type AS "type",
+			'' AS raw_line, '' AS raw_field_value, CAST(coalesce(nullif(e.error_code, ''), '0') AS INTEGER) AS err_code, e.error_message AS err_reason, CAST(0 AS BIGINT) AS query FROM _rs.load_errors e`,
+		"stv_db_isolation_level": `SELECT ` + database + ` AS db_name, '` + level + `' AS isolation_level`,
+		"pg_index":               empty("indexrelid BIGINT, indrelid BIGINT, indnatts SMALLINT, indisunique BOOLEAN, indisprimary BOOLEAN, indisclustered BOOLEAN, indisvalid BOOLEAN, indkey VARCHAR, indisreplident BOOLEAN, indnkeyatts SMALLINT, indoption VARCHAR"),
+		"pg_constraint":          empty("oid BIGINT, conname VARCHAR, connamespace BIGINT, contype VARCHAR, condeferrable BOOLEAN, condeferred BOOLEAN, conrelid BIGINT, confrelid BIGINT, conindid BIGINT, conkey VARCHAR, confkey VARCHAR"),
+		"pg_inherits":            empty("inhrelid BIGINT, inhparent BIGINT, inhseqno INTEGER"),
+		"pg_description":         empty("objoid BIGINT, classoid BIGINT, objsubid INTEGER, description VARCHAR"),
+		"pg_auth_members":        empty("roleid BIGINT, member BIGINT, grantor BIGINT, admin_option BOOLEAN"),
+		"pg_proc":                empty("oid BIGINT, proname VARCHAR, pronamespace BIGINT, proowner BIGINT, prolang BIGINT, prorettype BIGINT, proargtypes VARCHAR, proisagg BOOLEAN, proretset BOOLEAN, provolatile VARCHAR, prosrc VARCHAR, proargnames VARCHAR, proallargtypes VARCHAR, proargmodes VARCHAR, prosecdef BOOLEAN, pronargs SMALLINT"),
+		"pg_language":            empty("oid BIGINT, lanname VARCHAR"),
+		"pg_collation":           empty("oid BIGINT, collname VARCHAR, collnamespace BIGINT"),
+		"pg_trigger":             empty("oid BIGINT, tgname VARCHAR, tgrelid BIGINT, tgenabled VARCHAR, tgisinternal BOOLEAN, tgconstraint BIGINT"),
+		"pg_rewrite":             empty("oid BIGINT, rulename VARCHAR, ev_class BIGINT, ev_enabled VARCHAR, ev_type VARCHAR"),
+		"pg_policy":              empty("polname VARCHAR, polrelid BIGINT"),
+		"pg_tablespace":          empty("oid BIGINT, spcname VARCHAR, spcowner BIGINT"),
+		"pg_settings":            empty("name VARCHAR, setting VARCHAR, category VARCHAR"),
+		"pg_am":                  empty("oid BIGINT, amname VARCHAR"),
+		"pg_enum":                empty("oid BIGINT, enumtypid BIGINT, enumlabel VARCHAR"),
+		"pg_range":               empty("rngtypid BIGINT, rngsubtype BIGINT"),
+		"pg_stat_activity":       empty("datid BIGINT, datname VARCHAR, procpid INTEGER, usesysid BIGINT, usename VARCHAR, current_query VARCHAR, query_start TIMESTAMP"),
+		"sys_query_history":      empty("user_id INTEGER, query_id BIGINT, session_id INTEGER, query_type VARCHAR, status VARCHAR, start_time TIMESTAMP, end_time TIMESTAMP, elapsed_time BIGINT, error_message VARCHAR, query_text VARCHAR"),
+		"svl_s3log":              empty("pid INTEGER, query INTEGER, segment INTEGER, step INTEGER, node INTEGER, slice INTEGER, eventtime TIMESTAMP, message VARCHAR"),
+		"pg_external_schema":     empty("esoid BIGINT, eskind INTEGER, esdbname VARCHAR, esoptions VARCHAR"),
+		"svv_external_schemas":   empty("esoid BIGINT, schemaname VARCHAR, databasename VARCHAR"),
+		"is_table_constraints":   empty("constraint_catalog VARCHAR, constraint_schema VARCHAR, constraint_name VARCHAR, table_schema VARCHAR, table_name VARCHAR, constraint_type VARCHAR"),
+		"is_key_column_usage":    empty("constraint_schema VARCHAR, constraint_name VARCHAR, table_schema VARCHAR, table_name VARCHAR, column_name VARCHAR, ordinal_position INTEGER"),
+	}
+}
+
+func svvColumns(database string) string {
+	return `SELECT ` + database + ` AS table_catalog, ` + database + ` AS database_name, t.schema_name AS table_schema, t.schema_name AS schema_name, t.table_name, c.name AS column_name, c.ordinal AS ordinal_position,
+		nullif(c.deflt, '') AS column_default, CASE WHEN c.not_null THEN 'NO' ELSE 'YES' END AS is_nullable, regexp_replace(c.type, '\(.*\)', '') AS data_type,
+		CASE WHEN c.type_oid IN (1043, 1042) AND c.typmod > 4 THEN c.typmod - 4 END AS character_maximum_length,
+		CASE WHEN c.type_oid = 1700 THEN (c.typmod - 4) >> 16 WHEN c.type_oid = 20 THEN 64 WHEN c.type_oid = 23 THEN 32 WHEN c.type_oid = 21 THEN 16 END AS numeric_precision,
+		CASE WHEN c.type_oid = 1700 THEN (c.typmod - 4) & 65535 WHEN c.type_oid IN (20, 21, 23) THEN 0 END AS numeric_scale, nullif(c.encoding, '') AS encoding, c.distkey, c.sortkey,
+		regexp_replace(c.type, '\(.*\)', '') AS udt_name, CAST(NULL AS VARCHAR) AS remarks
+		FROM _rs.tables t JOIN _rs.columns c ON c.table_oid = t.oid`
+}
+
+// empty is a query of no rows with these columns.
+func empty(columns string) string {
+	var items []string
+	for _, c := range strings.Split(columns, ", ") {
+		name, typ, _ := strings.Cut(c, " ")
+		items = append(items, fmt.Sprintf("CAST(NULL AS %s) AS %s", typ, quoteIdent(name)))
+	}
+	return "SELECT " + strings.Join(items, ", ") + " WHERE false"
+}

@@ -1,0 +1,275 @@
+//go:build cgo
+
+package redshift
+
+import (
+	"context"
+	"fmt"
+	"strings"
+)
+
+// dispatch runs a statement by its kind. alone is false inside a block and for a query string of several statements.
+func (s *session) dispatch(ctx context.Context, st statement, alone bool) (*result, error) {
+	nodes := tree(st.toks)
+	switch st.kind {
+	case kindSelect:
+		return s.selectRows(ctx, st, nodes)
+	case kindInsert:
+		return s.insert(ctx, st, nodes)
+	case kindUpdate:
+		return s.update(ctx, st, nodes)
+	case kindDelete:
+		return s.delete(ctx, st, nodes)
+	case kindMerge:
+		return s.merge(ctx, st, nodes)
+	case kindCreateTable:
+		return s.createTable(ctx, st, nodes)
+	case kindCreateView:
+		return s.createView(ctx, st, nodes)
+	case kindCreateSchema:
+		return s.createSchema(ctx, st, nodes)
+	case kindDropTable, kindDropView:
+		return s.drop(ctx, st, nodes)
+	case kindDropSchema:
+		return s.dropSchema(ctx, st, nodes)
+	case kindAlterTable:
+		return s.alterTable(ctx, st, nodes, alone && s.state == txImplicit)
+	case kindTruncate:
+		return s.truncate(ctx, st, nodes)
+	case kindLock:
+		return s.lockTables(ctx, st, nodes)
+	case kindCopy:
+		return s.copyFrom(ctx, st, nodes)
+	case kindVacuum:
+		if s.state != txImplicit || !alone {
+			return nil, pgError("25001", "VACUUM cannot run inside a transaction block")
+		}
+		return &result{tag: st.tag}, nil
+	case kindAccepted:
+		return &result{tag: st.tag}, nil
+	case kindExplain:
+		return s.explain(ctx, nodes)
+	}
+	return s.control(ctx, st, nodes)
+}
+
+// control runs what concerns the session and not data.
+func (s *session) control(ctx context.Context, st statement, nodes []node) (*result, error) {
+	switch st.kind {
+	case kindBegin:
+		if s.state == txImplicit {
+			s.state = txBlock
+		}
+		return &result{tag: st.tag}, nil
+	case kindCommit:
+		tag := st.tag
+		if s.state == txFailed {
+			tag = "ROLLBACK"
+		}
+		return &result{tag: tag}, s.commit()
+	case kindRollback:
+		return &result{tag: st.tag}, s.rollback()
+	case kindSet:
+		return s.set(ctx, st, nodes)
+	case kindReset:
+		return s.reset(ctx, st, nodes)
+	case kindShow:
+		return s.show(nodes)
+	case kindPrepare, kindExecute, kindDeallocate:
+		return s.preparedStatement(ctx, st, nodes)
+	case kindDeclare, kindFetch, kindClose:
+		return s.cursorStatement(ctx, st, nodes)
+	}
+	panic("BUG: a statement kind that no one runs")
+}
+
+// selectRows runs a query; its rows stay open.
+func (s *session) selectRows(ctx context.Context, st statement, nodes []node) (*result, error) {
+	if res, found, err := s.faultCall(nodes); found {
+		return res, err
+	}
+	rw := newRewriter(s.env())
+	text, err := rw.query(nodes)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.lockReads(ctx, rw); err != nil {
+		return nil, err
+	}
+	cols, text, err := s.shape(ctx, text, nodes)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := s.duck.QueryContext(ctx, text)
+	if err != nil {
+		return nil, err
+	}
+	return &result{cols: cols, rows: rows, tag: st.tag}, nil
+}
+
+// lockReads takes share locks on what rw reads, then the snapshot, if there is anything to read.
+func (s *session) lockReads(ctx context.Context, rw *rewriter) error {
+	for _, name := range rw.reads {
+		if err := s.lock(ctx, name, lockShare); err != nil {
+			return err
+		}
+	}
+	if len(rw.reads) == 0 {
+		return nil
+	}
+	return s.touch(ctx)
+}
+
+// shape returns the columns of a query and the query with what the driver would spoil turned into text.
+func (s *session) shape(ctx context.Context, text string, nodes []node) ([]column, string, error) {
+	cols, err := s.describeQuery(ctx, text)
+	if err != nil {
+		return nil, "", err
+	}
+	rename(cols, nodes)
+	wrap := false
+	var names, out []string
+	for i, c := range cols {
+		name := fmt.Sprintf(`"c%d"`, i)
+		names = append(names, name)
+		if spoiled(c.typ.duck) {
+			wrap = true
+			name = "CAST(" + name + " AS VARCHAR)"
+		}
+		out = append(out, name)
+	}
+	if wrap {
+		text = fmt.Sprintf("SELECT %s FROM (%s) AS \"_q\"(%s)", strings.Join(out, ", "), text, strings.Join(names, ", "))
+	}
+	return cols, text, nil
+}
+
+// spoiled tells the types that duckdb-go decodes into Go values that do not write back as they were.
+func spoiled(duck string) bool {
+	for _, prefix := range [...]string{"JSON", "STRUCT", "MAP", "ENUM", "UUID", "UNION", "BIT", "VARIANT"} {
+		if strings.HasPrefix(duck, prefix) {
+			return true
+		}
+	}
+	return strings.HasSuffix(duck, "]")
+}
+
+// describeQuery asks DuckDB for the columns of a query.
+func (s *session) describeQuery(ctx context.Context, text string) ([]column, error) {
+	rows, err := s.duck.QueryContext(ctx, "DESCRIBE "+text)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = rows.Close() }()
+	var cols []column
+	for rows.Next() {
+		var name, typ string
+		var rest [4]any
+		if err := rows.Scan(&name, &typ, &rest[0], &rest[1], &rest[2], &rest[3]); err != nil {
+			return nil, err
+		}
+		cols = append(cols, column{name: strings.ToLower(name), typ: fromDuck(typ)})
+	}
+	return cols, rows.Err()
+}
+
+// describe answers what a statement would return, for the extended protocol.
+func (s *session) describe(ctx context.Context, st statement) ([]column, error) {
+	nodes := tree(st.toks)
+	switch st.kind {
+	case kindSelect:
+		if isFaultCall(nodes) {
+			return faultColumns(), nil
+		}
+		rw := newRewriter(s.env())
+		text, err := rw.query(nodes)
+		if err != nil {
+			return nil, err
+		}
+		cols, _, err := s.shape(ctx, text, nodes)
+		return cols, err
+	case kindShow:
+		res, err := s.show(nodes)
+		if err != nil {
+			return nil, err
+		}
+		return res.cols, nil
+	case kindExplain:
+		return explainColumns(), nil
+	case kindExecute:
+		inner, err := s.executed(nodes)
+		if err != nil {
+			return nil, err
+		}
+		return s.describe(ctx, inner)
+	case kindFetch:
+		c, _, err := s.fetched(nodes)
+		if err != nil {
+			return nil, err
+		}
+		return c.res.cols, nil
+	}
+	return nil, nil
+}
+
+// run executes one finished statement and counts its rows.
+func (s *session) exec(ctx context.Context, text string) (int64, error) {
+	res, err := s.duck.ExecContext(ctx, text)
+	if err != nil {
+		return 0, err
+	}
+	return res.RowsAffected()
+}
+
+func explainColumns() []column {
+	return []column{{name: "QUERY PLAN", typ: colType{oid: oidVarchar, declared: "character varying(65535)", duck: "VARCHAR"}}}
+}
+
+// explain shows DuckDB's plan: it has nothing to do with what a cluster would choose, and says so.
+func (s *session) explain(ctx context.Context, nodes []node) (*result, error) {
+	rest := nodes[1:]
+	for len(rest) > 0 && rest[0].is("verbose", "analyze") {
+		rest = rest[1:]
+	}
+	if len(rest) == 0 || !rest[0].is("select", "with") {
+		return nil, unsupported("EXPLAIN of anything but SELECT")
+	}
+	rw := newRewriter(s.env())
+	text, err := rw.query(rest)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.lockReads(ctx, rw); err != nil {
+		return nil, err
+	}
+	var key, plan string
+	if err := s.duck.QueryRowContext(ctx, "EXPLAIN "+text).Scan(&key, &plan); err != nil {
+		return nil, err
+	}
+	data := [][]any{{"(the plan of the local Redshift's own engine)"}}
+	for _, line := range strings.Split(strings.TrimRight(plan, "\n"), "\n") {
+		data = append(data, []any{line})
+	}
+	return &result{cols: explainColumns(), data: data, tag: "EXPLAIN"}, nil
+}
+
+// lockTables runs LOCK, which takes no snapshot: what is read behind it is the newest there is.
+func (s *session) lockTables(ctx context.Context, st statement, nodes []node) (*result, error) {
+	i := 1
+	if i < len(nodes) && nodes[i].is("table") {
+		i++
+	}
+	for _, part := range splitNodes(nodes[i:find(nodes, i, "in")], ",") {
+		name, _, err := tableAt(part, 0)
+		if err != nil {
+			return nil, err
+		}
+		if _, err := s.table(ctx, name); err != nil {
+			return nil, err
+		}
+		if err := s.lock(ctx, name, lockExclusive); err != nil {
+			return nil, err
+		}
+	}
+	return &result{tag: st.tag}, nil
+}

@@ -1,0 +1,30 @@
+// Package redshift is the local Redshift: the PostgreSQL wire protocol over an embedded DuckDB, for one laptop. It
+// runs the statements that the loader and its analysts send to a cluster, and fails where a cluster fails, with the
+// cluster's own codes and words, so that what works here works there.
+//
+// A statement passes through the files in this order: server.go and conn.go (protocol) → session.go (transaction
+// state) → lex.go and classify.go (tokens, kind) → locks.go → rewrite.go, functions.go, ddl.go, dml.go (Redshift's SQL
+// into DuckDB's) → DuckDB. copy.go reads manifests through [Objects]; catalog.go is what psql and drivers ask for;
+// errors.go holds Redshift's words; faults.go breaks things on purpose.
+//
+// # Invariants
+//
+//  1. A statement that the front does not know is refused, never passed on in the hope that it means the same.
+//  2. Locks come before the snapshot: DuckDB's transaction opens at the first statement that touches data, after its
+//     locks are held, so what is read behind a LOCK includes the last winner's commit.
+//  3. Nothing of a statement is answered as done before DuckDB has synced its commit, except inside a transaction.
+//  4. An error puts the transaction into the failed state, also where DuckDB would go on; COMMIT then rolls back.
+//
+// # Goroutines
+//
+// psql-wire runs one goroutine a connection, which owns the session and its DuckDB connection. Cancel requests come in
+// on other connections and only end the session's statement context. Lock order: Server.mu, then lockTable.mu; a
+// session waits for a table lock holding neither.
+//
+// # Non-obvious
+//
+// psql-wire describes every statement of a simple query before it runs any, so the parse callback runs them all and
+// the statements that it returns only play results back. DuckDB's driver decodes JSON into Go values and so loses
+// digits: SUPER leaves DuckDB as VARCHAR, through an outer SELECT. Two openings of one file in one process share a
+// database silently, hence the lock file beside it.
+package redshift

@@ -1,0 +1,86 @@
+//go:build !cgo
+
+package redshift
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"time"
+)
+
+// noCgo is the answer to every connection.
+const noCgo = "the local Redshift needs a build with cgo; configure a real one under warehouse.dsn"
+
+// Server stands where the local Redshift would be and says why it is not.
+type Server struct {
+	listener net.Listener
+	faults   Faults
+	log      *slog.Logger
+}
+
+// New binds the address; the database needs cgo.
+func New(cfg Config, _ Objects, log *slog.Logger) (*Server, error) {
+	l, err := net.Listen("tcp", cfg.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("listen on %s: %w", cfg.Listen, err)
+	}
+	return &Server{listener: l, log: log}, nil
+}
+
+// Run answers every connection with a FATAL error until ctx ends.
+func (s *Server) Run(ctx context.Context) error {
+	s.log.Warn("local redshift unavailable", "reason", noCgo)
+	defer context.AfterFunc(ctx, func() { _ = s.listener.Close() })()
+	for {
+		conn, err := s.listener.Accept()
+		if errors.Is(err, net.ErrClosed) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("accept: %w", err)
+		}
+		answer(conn)
+	}
+}
+
+// answer reads the start-up packet, of which an SSLRequest may come first, and refuses.
+func answer(conn net.Conn) {
+	defer func() { _ = conn.Close() }()
+	_ = conn.SetDeadline(time.Now().Add(5 * time.Second))
+	for {
+		var head [8]byte
+		if _, err := io.ReadFull(conn, head[:]); err != nil {
+			return
+		}
+		switch binary.BigEndian.Uint32(head[4:]) {
+		case 80877103, 80877104: // SSLRequest, GSSENCRequest
+			if _, err := conn.Write([]byte{'N'}); err != nil {
+				return
+			}
+			continue
+		}
+		body := "SFATAL\x00C0A000\x00M" + noCgo + "\x00\x00"
+		msg := binary.BigEndian.AppendUint32([]byte{'E'}, uint32(4+len(body)))
+		_, _ = conn.Write(append(msg, body...))
+		return
+	}
+}
+
+// Addr is where the server listens.
+func (s *Server) Addr() net.Addr { return s.listener.Addr() }
+
+// Faults has no effect here.
+func (s *Server) Faults() *Faults { return &s.faults }
+
+// Close ends the listener.
+func (s *Server) Close() error {
+	if err := s.listener.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+		return err
+	}
+	return nil
+}

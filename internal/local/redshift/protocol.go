@@ -1,0 +1,177 @@
+//go:build cgo
+
+package redshift
+
+import (
+	"context"
+	"strconv"
+
+	wire "github.com/jeroenrinzema/psql-wire"
+)
+
+// maxBuffered bounds the results that wait while the last statement of a query string runs.
+const maxBuffered = 64 << 20
+
+// parse is psql-wire's callback for a query string and for a Parse message.
+func (s *Server) parse(ctx context.Context, q wire.Query) (wire.PreparedStatements, error) {
+	sess := sessionFrom(ctx)
+	sess.run.Lock()
+	defer sess.run.Unlock()
+	if q.SimpleQuery {
+		return sess.simple(q.Query)
+	}
+	return sess.prepare(q)
+}
+
+// simple runs a query string to its end, the implicit transaction's end included, and returns statements that only
+// play the results back: psql-wire would describe all of them before running any.
+func (s *session) simple(text string) (wire.PreparedStatements, error) {
+	stmts, err := parse(text)
+	if err != nil {
+		s.fail()
+		return nil, err
+	}
+	if len(stmts) == 0 {
+		return wire.Prepared(wire.NewStatement(s.empty)), nil
+	}
+	var out wire.PreparedStatements
+	for i, st := range stmts {
+		res, err := s.execute(st, len(stmts) == 1)
+		if err == nil && i+1 < len(stmts) {
+			if err = res.buffer(maxBuffered); err != nil {
+				s.fail()
+			}
+		}
+		if err != nil {
+			return append(out, failure(err)), nil
+		}
+		out = append(out, s.playback(res))
+	}
+	if err := s.finish(false); err != nil {
+		return append(out[:len(out)-1], failure(err)), nil
+	}
+	return out, nil
+}
+
+// empty answers a query string without a statement, which psql-wire would take for an error.
+func (s *session) empty(context.Context, wire.DataWriter, []wire.Parameter) error {
+	_, err := s.conn.Write(message('I', ""))
+	return err
+}
+
+func failure(err error) *wire.PreparedStatement {
+	return wire.NewStatement(func(context.Context, wire.DataWriter, []wire.Parameter) error { return err })
+}
+
+func (s *session) playback(res *result) *wire.PreparedStatement {
+	return wire.NewStatement(func(_ context.Context, w wire.DataWriter, _ []wire.Parameter) error {
+		return s.stream(res, w)
+	}, wire.WithColumns(wireColumns(res.cols)))
+}
+
+// stream sends res in batches. It holds the session's lock only while it reads: a portal with a row limit sleeps
+// inside WriteRows, and Sync must get through then.
+func (s *session) stream(res *result, w wire.DataWriter) error {
+	var sent int64
+	for {
+		s.run.Lock()
+		rows, err := res.next(batchRows)
+		if err != nil || len(rows) == 0 {
+			res.close()
+		}
+		s.run.Unlock()
+		if err != nil {
+			return err
+		}
+		if len(rows) == 0 {
+			return w.Complete(res.completion(sent))
+		}
+		sent += int64(len(rows))
+		if err := wire.WriteRows(w, rows); err != nil {
+			return err
+		}
+	}
+}
+
+// prepare answers a Parse message: what the statement takes and returns, without running it.
+func (s *session) prepare(q wire.Query) (wire.PreparedStatements, error) {
+	stmts, err := parse(q.Query)
+	if err != nil {
+		return nil, err
+	}
+	if len(stmts) == 0 {
+		return wire.Prepared(wire.NewStatement(s.empty)), nil
+	}
+	if len(stmts) > 1 {
+		return nil, syntaxError("cannot insert multiple commands into a prepared statement")
+	}
+	st := stmts[0]
+	if s.state == txFailed && st.kind != kindCommit && st.kind != kindRollback {
+		return nil, errAborted()
+	}
+	ctx, stop := s.begin()
+	defer stop()
+	params, err := s.parameterTypes(ctx, st, q.ParameterOIDs)
+	if err != nil {
+		return nil, err
+	}
+	described := st
+	if described.toks, err = bindNulls(st.toks, params); err != nil {
+		return nil, err
+	}
+	cols, err := s.describe(ctx, described)
+	if err != nil {
+		return nil, err
+	}
+	run := func(ctx context.Context, w wire.DataWriter, values []wire.Parameter) error {
+		res, err := s.bound(ctx, st, params, values, cols)
+		if err != nil {
+			return err
+		}
+		return s.stream(res, w)
+	}
+	return wire.Prepared(wire.NewStatement(run, wire.WithParameters(params), wire.WithColumns(wireColumns(cols)))), nil
+}
+
+// bound executes a prepared statement with its parameters written into it.
+func (s *session) bound(ctx context.Context, st statement, params []uint32, values []wire.Parameter, cols []column) (*result, error) {
+	s.run.Lock()
+	defer s.run.Unlock()
+	toks, err := bindValues(st.toks, params, values, wire.TypeMap(ctx))
+	if err != nil {
+		return nil, err
+	}
+	st.toks = toks
+	res, err := s.execute(st, s.state == txIdle)
+	if err != nil {
+		return nil, err
+	}
+	if len(res.cols) != len(cols) {
+		res.close()
+		return nil, pgError("0A000", "cached plan must not change result type")
+	}
+	for i := range cols { // the client was told these types, so values are written as these
+		if cols[i].typ.oid != res.cols[i].typ.oid {
+			if !isText(cols[i].typ.oid) {
+				res.close()
+				return nil, pgError("0A000", "cached plan must not change result type")
+			}
+			res.cols[i].typ = cols[i].typ
+		}
+	}
+	return res, nil
+}
+
+func isText(oid uint32) bool { return oid == oidVarchar || oid == oidText || oid == oidSuper }
+
+// paramCount is the highest parameter that toks name.
+func paramCount(toks []token) int {
+	most := 0
+	for _, t := range toks {
+		if t.kind == tokParam {
+			n, _ := strconv.Atoi(t.val)
+			most = max(most, n)
+		}
+	}
+	return most
+}

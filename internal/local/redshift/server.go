@@ -1,0 +1,308 @@
+//go:build cgo
+
+package redshift
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/subtle"
+	"database/sql"
+	"database/sql/driver"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+
+	duckdb "github.com/duckdb/duckdb-go/v2"
+	wire "github.com/jeroenrinzema/psql-wire"
+	"github.com/jeroenrinzema/psql-wire/pkg/buffer"
+	"github.com/jeroenrinzema/psql-wire/pkg/types"
+)
+
+// Server is the local Redshift. It serves while Run runs.
+type Server struct {
+	cfg      Config
+	objects  Objects
+	log      *slog.Logger
+	db       *sql.DB
+	listener net.Listener
+	wire     *wire.Server
+	file     *fileLock
+	scratch  string // folder of objects that a COPY reads; the only one DuckDB may touch
+	faults   Faults
+	locks    *lockTable
+	commits  commitLog
+
+	closeOnce sync.Once
+	closeErr  error
+	cleanup   sync.WaitGroup // sessions that end
+
+	mu       sync.Mutex
+	conns    map[*clientConn]bool
+	sessions map[int32]*session
+	nextPID  int32
+	closed   bool
+}
+
+// maxMessage is the longest statement in bytes, and the size of each connection's read buffer; Redshift takes 16 MB.
+const maxMessage = 4 << 20
+
+// New opens the database under cfg.Dir, which locks it, and binds the listener. objects stay the caller's.
+func New(cfg Config, objects Objects, log *slog.Logger) (_ *Server, err error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	s := &Server{
+		cfg: cfg, objects: objects, log: log, locks: newLockTable(), scratch: filepath.Join(cfg.Dir, "copy"),
+		conns: map[*clientConn]bool{}, sessions: map[int32]*session{}, nextPID: 1000,
+		commits: commitLog{last: map[string]int64{}},
+	}
+	if err := os.RemoveAll(s.scratch); err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(s.scratch, 0o750); err != nil {
+		return nil, err
+	}
+	if s.file, err = lockFile(filepath.Join(cfg.Dir, "redshift.lock"), cfg.Listen); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			_ = s.Close()
+		}
+	}()
+	if err := s.open(); err != nil {
+		return nil, fmt.Errorf("open %s: %w", cfg.Dir, err)
+	}
+	l, err := net.Listen("tcp", cfg.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("listen on %s: %w", cfg.Listen, err)
+	}
+	s.listener = listener{Listener: l, track: s.track}
+	s.wire, err = wire.NewServer(s.parse,
+		wire.Logger(slog.New(slog.DiscardHandler)), wire.SessionAuthStrategy(s.authenticate), wire.BackendKeyData(keyData),
+		wire.CancelRequest(s.cancelRequest), wire.TxStatus(txStatus), wire.SyncConn(syncSession), wire.ErrorSanitizer(wireError),
+		wire.ExtendTypes(extendTypes), wire.MessageBufferSize(maxMessage))
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// open starts DuckDB on its file and brings its catalogue up to date.
+func (s *Server) open() error {
+	dsn := fmt.Sprintf("%s?threads=%d&memory_limit=%dKiB&temp_directory=%s", filepath.Join(s.cfg.Dir, databaseFile),
+		s.cfg.Threads, int64(s.cfg.Memory)>>10, filepath.Join(s.cfg.Dir, "spill"))
+	first := true
+	connector, err := duckdb.NewConnector(dsn, func(conn driver.ExecerContext) error {
+		if first {
+			return nil
+		}
+		_, err := conn.ExecContext(context.Background(), "SET schema = 'public'", nil)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	s.db = sql.OpenDB(connector)
+	s.db.SetMaxIdleConns(0)
+	err = s.bootstrap()
+	first = false
+	return err
+}
+
+// Addr is where the server listens.
+func (s *Server) Addr() net.Addr { return s.listener.Addr() }
+
+// Faults are the knobs that break this server on purpose.
+func (s *Server) Faults() *Faults { return &s.faults }
+
+// Run serves until ctx ends, then closes every connection and waits for their sessions; running statements are
+// interrupted and their transactions rolled back.
+func (s *Server) Run(ctx context.Context) error {
+	s.log.Info("local redshift serving, for one laptop", "addr", s.Addr().String(), "dir", s.cfg.Dir)
+	served := make(chan error, 1)
+	go func() { served <- s.wire.Serve(s.listener) }()
+	var err error
+	select {
+	case <-ctx.Done():
+	case err = <-served:
+		served <- nil
+	}
+	s.closeConns()
+	_ = s.wire.Close()
+	<-served
+	s.wire.Wait()
+	s.cleanup.Wait()
+	if err != nil {
+		return fmt.Errorf("serve: %w", err)
+	}
+	return nil
+}
+
+// Close gives up the listener, the database and its lock; call it after Run has returned. It may be called twice.
+func (s *Server) Close() error {
+	s.closeOnce.Do(func() {
+		var errs []error
+		if s.listener != nil {
+			if err := s.listener.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+				errs = append(errs, err)
+			}
+		}
+		s.closeConns()
+		s.cleanup.Wait()
+		if s.db != nil {
+			_, err := s.db.Exec("CHECKPOINT")
+			errs = append(errs, err, s.db.Close())
+		}
+		if s.file != nil {
+			errs = append(errs, s.file.release())
+		}
+		s.closeErr = errors.Join(errs...)
+	})
+	return s.closeErr
+}
+
+func (s *Server) track(c *clientConn) {
+	s.mu.Lock()
+	closed := s.closed
+	if !closed {
+		s.conns[c] = true
+	}
+	s.mu.Unlock()
+	if closed {
+		_ = c.Close()
+		return
+	}
+	c.whenClosed(func() { s.forget(c) })
+}
+
+func (s *Server) forget(c *clientConn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.conns, c)
+}
+
+func (s *Server) closeConns() {
+	s.mu.Lock()
+	s.closed = true
+	conns := make([]*clientConn, 0, len(s.conns))
+	for c := range s.conns {
+		conns = append(conns, c)
+	}
+	s.mu.Unlock()
+	for _, c := range conns {
+		_ = c.Close()
+	}
+}
+
+// sessionKey leads to the *session in a connection's context.
+type sessionKey struct{}
+
+func sessionFrom(ctx context.Context) *session { return ctx.Value(sessionKey{}).(*session) }
+
+// authenticate asks for the password in clear text, as is fit for loopback, and opens the session.
+func (s *Server) authenticate(ctx context.Context, w *buffer.Writer, r *buffer.Reader) (context.Context, error) {
+	sess, err := s.login(ctx, w, r)
+	if err != nil {
+		e := *translate(err)
+		e.fatal = true
+		_ = wire.WriteUnterminatedError(w, &e)
+		return ctx, &e
+	}
+	w.Start(types.ServerAuth)
+	w.AddInt32(0)
+	return context.WithValue(ctx, sessionKey{}, sess), w.End()
+}
+
+func (s *Server) login(ctx context.Context, w *buffer.Writer, r *buffer.Reader) (*session, error) {
+	params := wire.ClientParameters(ctx)
+	if _, found := params["standard_conforming_strings"]; found {
+		return nil, pgError("42704", `unrecognized configuration parameter "standard_conforming_strings"`)
+	}
+	if s.faults.refuses() {
+		return nil, pgError("53300", "sorry, too many clients already")
+	}
+	w.Start(types.ServerAuth)
+	w.AddInt32(3)
+	if err := w.End(); err != nil {
+		return nil, err
+	}
+	t, _, err := r.ReadTypedMsg()
+	if err != nil {
+		return nil, err
+	}
+	password, err := r.GetString()
+	if err != nil {
+		return nil, err
+	}
+	user, database := params[wire.ParamUsername], params[wire.ParamDatabase]
+	same := subtle.ConstantTimeCompare([]byte(password), []byte(s.cfg.Password.Reveal())) == 1
+	if t != types.ClientPassword || user != s.cfg.User || !same {
+		return nil, pgError("28000", "password authentication failed for user %q", user)
+	}
+	if database != "" && database != s.cfg.Database {
+		return nil, pgError("3D000", "database %q does not exist", database)
+	}
+	addr, ok := wire.RemoteAddress(ctx).(clientAddr)
+	if !ok {
+		panic("BUG: a connection that the listener did not make")
+	}
+	return s.newSession(addr.conn)
+}
+
+// newSession opens a session on its own DuckDB connection; it ends with the client's.
+func (s *Server) newSession(conn *clientConn) (*session, error) {
+	duck, err := s.db.Conn(context.Background())
+	if err != nil {
+		return nil, err
+	}
+	var secret [4]byte
+	_, _ = rand.Read(secret[:])
+	base, cancel := context.WithCancelCause(context.Background())
+	sess := &session{
+		srv: s, conn: conn, duck: duck, base: base, secret: int32(binary.BigEndian.Uint32(secret[:])), //nolint:containedctx // it is the session's life, not a call's
+		settings: map[string]string{}, temps: map[string]*tableMeta{}, prepared: map[string][]token{}, cursors: map[string]*cursor{}, path: []string{"public"},
+	}
+	s.mu.Lock()
+	if len(s.sessions) >= s.cfg.Sessions || s.closed {
+		s.mu.Unlock()
+		cancel(nil)
+		_ = duck.Close()
+		return nil, pgError("53300", "too many connections: at most %d sessions", s.cfg.Sessions)
+	}
+	s.nextPID++
+	sess.pid = s.nextPID
+	s.sessions[sess.pid] = sess
+	s.cleanup.Add(1)
+	s.mu.Unlock()
+	conn.whenClosed(func() {
+		s.forget(conn)
+		cancel(errCancelled())
+		go func() {
+			defer s.cleanup.Done()
+			sess.end()
+		}()
+	})
+	return sess, nil
+}
+
+func keyData(ctx context.Context) (pid, secret int32) {
+	sess := sessionFrom(ctx)
+	return sess.pid, sess.secret
+}
+
+// cancelRequest interrupts the statement that a session runs.
+func (s *Server) cancelRequest(_ context.Context, pid, secret int32) error {
+	s.mu.Lock()
+	sess := s.sessions[pid]
+	s.mu.Unlock()
+	if sess != nil && sess.secret == secret {
+		sess.interrupt(errCancelled())
+	}
+	return nil
+}
