@@ -1,0 +1,2 @@
+// Package rollup counts events into the cells of declared metrics, exactly once.
+package rollup
