@@ -15,7 +15,8 @@ import (
 )
 
 const (
-	chainsEvery     = time.Minute // between two looks for new chains
+	chainsEvery     = time.Minute // between two looks for new chains,
+	chainsFew       = 64          // unless there are so few that each wave looks
 	listsAtATime    = 16
 	commitsAtATime  = 1000 // read of a chain in one wave
 	commitsInMemory = 5000 // of a chain; then low water must move before more are read
@@ -33,7 +34,7 @@ type catalogue struct {
 // cannot be read on keeps what was read before; stopped is told of each newly
 // stopped one. Only what makes the whole lake unreadable is an error.
 func (cat *catalogue) refresh(ctx context.Context, led *ledger, now time.Time, stopped func(warehouse.Chain, error)) error {
-	if now.Sub(cat.listed) >= chainsEvery || len(cat.chains) == 0 {
+	if now.Sub(cat.listed) >= chainsEvery || len(cat.chains) <= chainsFew {
 		ids, err := cat.lake.Chains(ctx)
 		if err != nil {
 			return fmt.Errorf("list the chains: %w", err)

@@ -153,7 +153,6 @@ func TestRetryClasses(t *testing.T) {
 			w := k.tenure(k.loader(k.client))
 			k.wave(w) // low water is written, and not again for a minute
 			k.commit(0, table{name: "app.tracks", columns: eventColumns(), rows: events(3)})
-			w.seen.listed = w.seen.listed.Add(-chainsEvery)
 			k.server.Faults().Inject(redshift.Fault{Match: c.match, Action: redshift.FailWith, Code: c.code, Text: c.text})
 			failures, err := w.once(t.Context(), t.Context())
 			if err != nil || len(failures) != 1 || classOf(failures[0]) != string(c.class) {

@@ -169,20 +169,26 @@ func (k *kit) wave(w *waves) {
 // query returns the rows of a query, columns joined by "|".
 func (k *kit) query(sql string) []string {
 	k.t.Helper()
-	conn, err := k.open().Connect(k.t.Context())
+	rows, err := k.ask(sql)
 	if err != nil {
 		k.t.Fatal(err)
+	}
+	return rows
+}
+
+func (k *kit) ask(sql string) ([]string, error) {
+	k.t.Helper()
+	conn, err := k.open().Connect(k.t.Context())
+	if err != nil {
+		return nil, err
 	}
 	defer conn.Close()
 	res, err := conn.Exec(k.t.Context(), sql)
-	if err != nil {
-		k.t.Fatal(err)
-	}
 	out := []string{}
 	for _, row := range res.Rows {
 		out = append(out, strings.Join(row, "|"))
 	}
-	return out
+	return out, err
 }
 
 func (k *kit) exec(sql string) { k.t.Helper(); k.query(sql) }
@@ -376,9 +382,10 @@ func events(n int, more ...row) []row {
 func (k *kit) eventually(sql string, want ...string) {
 	k.t.Helper()
 	testkit.Eventually(k.t, sql, func() error {
-		if got := k.query(sql); !slices.Equal(got, want) {
-			return fmt.Errorf("got %v, want %v", got, want)
+		got, err := k.ask(sql)
+		if err == nil && !slices.Equal(got, want) {
+			err = fmt.Errorf("got %v, want %v", got, want)
 		}
-		return nil
+		return err
 	})
 }

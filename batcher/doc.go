@@ -1,0 +1,79 @@
+// Package batcher carries the topic of events and every topic of changes to
+// Parquet files on S3, exactly once. It knows nothing of Redshift but the limits
+// of its types and names.
+//
+// # Promise
+//
+// Every record of a consumed topic is in exactly one commit: as a row, a
+// duplicate, a dead letter, a mark, or, where an offset never arrived, a hole.
+// S3 alone says what has been done; Kafka's committed offset is a hint and may
+// be deleted. A value that does not fit its column is in the row's _unmapped or,
+// where it is too large for that, among the dead letters with a digest in the
+// row. A column never changes its type.
+//
+//	poll loop ──records──▶ chain (one a partition): window ─▶ span ─▶ parts ─▶ chunks ─▶ files
+//	    ▲                                                       │ cut
+//	    └── begins anew what was lost or has failed             ▼
+//	                      sealed: build ─▶ dead letters ─▶ put data ─▶ put commit ─▶ Kafka offset
+//
+// # Invariants
+//
+//  1. A data object is durable before the commit that names it, and so is every
+//     dead letter that the commit counts.
+//  2. A commit begins where the one before ends, and is put under a key that
+//     says so with If-None-Match: whoever is first is right, the other reads.
+//  3. At most one range of a chain is on its way, so commit n+1 is never put
+//     before n is acknowledged.
+//  4. No data object is deleted or overwritten, whatever fails.
+//  5. Where the chain goes on is read from S3 at every assignment and after
+//     every loss; no other state outlives an assignment.
+//
+// # Goroutines
+//
+// Run polls. Each assignment starts one goroutine that owns the chain's window
+// and open range (chain.run); a cut starts one that commits the sealed range, and
+// the chain waits for it before it ends. The client's group goroutine calls
+// assigned, revoked and lost; records are handed on and chains begun anew only
+// while it is blocked (BlockRebalanceOnPoll). Locks are never held together, but
+// for Batcher.mu before inbox.mu and chain.loadMu. Ending Run's context stops
+// intake; what is open has DrainTimeout to be committed.
+//
+// # Failures
+//
+//	event                                              what happens                                                       test
+//	crash before any put                               the range is read again                                            TestCrashBeforePut
+//	crash between data and commit                      read again; the data objects stay as orphans                       TestCrashBetweenDataAndCommit
+//	crash after the commit, before Kafka's offset      the chain goes on where the commit ends                            TestCrashAfterCommit
+//	the commit landed, the answer did not              the retry finds our own attempt                                    TestCommitTimeoutThatLanded
+//	a zombie puts after its successor                  it loses, drops its state and goes on behind the winner            TestZombieCannotOverlap
+//	a zombie puts before its successor                 the successor loses and goes on behind the zombie's commit         TestSuccessorAdoptsZombieCommit
+//	group offsets deleted, or set forward or back      S3 says where the chain is                                         TestGroupOffsetsDoNotMatter
+//	partitions move under load                         no gap, no overlap                                                 TestRebalanceUnderLoad
+//	silence after an event                             cut by age, on the wall clock                                      TestIdleCut
+//	duplicate across a restart                         the window is read again from dedup.floor                          TestDedupSurvivesRestart
+//	bad JSON, headers, huge numbers, NUL, deep levels  dead letter or _unmapped; the partition goes on                    TestPoisonRecords
+//	Kafka no longer has what was not read              a commit of kind loss, and on                                      TestLostOffsetsAreACommit
+//	the topic was made anew                            the partition stops, others go on                                  TestRecreatedTopicStops
+//	a data key is taken by other bytes                 the file gets a key of its own                                     TestTakenDataKeyIsNotOverwritten
+//	the store refuses or is away                       retried for ever, not ready, Kafka keeps the data                  TestForbiddenStorePauses
+//	two batchers register a column with two types      the first wins, the other's values are cast                        TestSchemaRace
+//
+// # Metrics
+//
+// All are named millstream_batcher_…; their help texts say what they mean.
+// records_total{topic,outcome} accounts for every offset. Somebody must act when
+// verify_failures_total or lost_offsets_total rises, or stopped_partitions is
+// not 0. commit_age_seconds is the freshness of the lake.
+//
+// # Non-obvious
+//
+//   - Never delete a data object because its commit failed: it may have landed.
+//   - Do not commit marked records: the client would commit offsets of partitions
+//     that are gone. Offsets come from the chain's own commit.
+//   - A new column's values stay as JSON until its type is agreed on (chunk.freeze),
+//     and so _unmapped is the last column to be written.
+//   - Two tables of one shape share an entry of a commit's schemas: a file's own
+//     member table decides.
+//   - A span's dead letters are sent while it is built; their acknowledgement is
+//     part of its commit.
+package batcher

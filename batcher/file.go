@@ -1,0 +1,232 @@
+package batcher
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/millstream-data/millstream/internal/lake"
+	"github.com/millstream-data/millstream/internal/parquetout"
+	"github.com/millstream-data/millstream/internal/wire"
+)
+
+// partKey names a part of a range: the rows of one table and hour, and of one
+// version for a mirrored table.
+type partKey struct {
+	schema, table string
+	hour          int64 // unix hours
+	version       int   // of a mirror
+}
+
+// part gathers the rows of a partKey: in a chunk first, then in a file, and in
+// another one when that is full or its schema has grown.
+type part struct {
+	key    partKey
+	shape  *shape
+	chunk  *chunk       // of events
+	mirror *mirrorChunk // of a mirrored table
+	open   *openFile    // nil: none
+	done   []finished
+}
+
+// openFile is a Parquet file that takes further rows.
+type openFile struct {
+	w       *parquetout.Writer
+	path    string
+	schema  lake.Schema
+	first   int64
+	last    int64
+	minAt   time.Time
+	maxAt   time.Time
+	longest map[string]int
+}
+
+// finished is a verified file on the spool.
+type finished struct {
+	path   string
+	schema lake.Schema
+	file   lake.File // all but its key
+}
+
+const (
+	chunkRows  = 8192
+	chunkBytes = 4 << 20
+)
+
+func (p *part) name() string { return p.key.schema + "." + p.key.table }
+
+// memory estimates what the part holds in memory.
+func (p *part) memory() (n int64) {
+	if p.chunk != nil {
+		n += p.chunk.bytes
+	}
+	if p.mirror != nil {
+		n += p.mirror.bytes
+	}
+	if p.open != nil {
+		n += p.open.w.BufferedBytes()
+	}
+	return n
+}
+
+// size estimates the part's files.
+func (p *part) size() (n int64) {
+	if p.chunk != nil {
+		n += p.chunk.bytes / 3
+	}
+	if p.mirror != nil {
+		n += p.mirror.bytes / 3
+	}
+	if p.open != nil {
+		n += p.open.w.EstimatedBytes()
+	}
+	for _, d := range p.done {
+		n += d.file.Bytes
+	}
+	return n
+}
+
+// flushWhenFull hands the chunk on when it has the size of a write.
+func (p *part) flushWhenFull(ctx context.Context, s *span) error {
+	if p.rowsHeld() < chunkRows && p.bytesHeld() < chunkBytes {
+		return nil
+	}
+	return p.flush(ctx, s)
+}
+
+func (p *part) rowsHeld() int {
+	if p.mirror != nil {
+		return p.mirror.rows
+	}
+	return p.chunk.rows()
+}
+
+func (p *part) bytesHeld() int64 {
+	if p.mirror != nil {
+		return p.mirror.bytes
+	}
+	return p.chunk.bytes
+}
+
+// flush freezes the chunk and writes it to the open file, or to a new one where
+// the schema has grown.
+func (p *part) flush(ctx context.Context, s *span) error {
+	if p.rowsHeld() == 0 {
+		return nil
+	}
+	if p.mirror != nil {
+		m := p.mirror
+		p.mirror = newMirrorChunk(m.schema)
+		return p.write(s, m.schema, m.freeze(), m.first, m.last, m.minAt, m.maxAt)
+	}
+	c := p.chunk
+	sh := c.shape
+	schema, err := s.env.registry.extend(ctx, p.name(), sh.fixed, sh.fixedPaths, c.wants())
+	if err != nil {
+		return err
+	}
+	f := c.freeze(schema, &s.cast)
+	for offset, raw := range f.tooLarge {
+		s.tooLarge(offset, p.key.schema, raw)
+	}
+	p.chunk = newChunk(sh, c.names, c.limit, schema.Columns, c.counts)
+	return p.write(s, schema, f, c.offsets[0], c.offsets[len(c.offsets)-1], c.minAt, c.maxAt)
+}
+
+func (p *part) write(s *span, schema lake.Schema, f frozen, first, last int64, minAt, maxAt time.Time) error {
+	if p.open != nil && p.open.schema.Version != schema.Version {
+		if err := p.close(s); err != nil {
+			return err
+		}
+	}
+	if p.open == nil {
+		if err := p.create(s, schema, first, minAt); err != nil {
+			return err
+		}
+	}
+	o := p.open
+	if err := o.w.Append(f.record); err != nil {
+		return err
+	}
+	o.last = last
+	if minAt.Before(o.minAt) {
+		o.minAt = minAt
+	}
+	if maxAt.After(o.maxAt) {
+		o.maxAt = maxAt
+	}
+	for name, n := range f.longest {
+		o.longest[name] = max(o.longest[name], n)
+	}
+	if o.w.EstimatedBytes() >= int64(s.env.cfg.File.MaxBytes) {
+		return p.close(s)
+	}
+	return nil
+}
+
+func (p *part) create(s *span, schema lake.Schema, first int64, minAt time.Time) error {
+	o := s.env.cfg.parquet()
+	o.Ratio = s.env.ratios.of(p.name(), o.Ratio)
+	o.Plain = []string{"id", "_offset"}
+	path := filepath.Join(s.env.cfg.Disk.Dir, fmt.Sprintf("%s-%d.parquet", s.attempt, s.env.fileSeq.Add(1)))
+	w, err := parquetout.Create(path, schema.FileColumns(), o)
+	if err != nil {
+		return err
+	}
+	p.open = &openFile{w: w, path: path, schema: schema, first: first, minAt: minAt, longest: map[string]int{}}
+	s.env.metrics.openFiles.Inc()
+	return nil
+}
+
+// close finishes and verifies the open file.
+func (p *part) close(s *span) error {
+	if p.open == nil {
+		return nil
+	}
+	o := p.open
+	p.open = nil
+	s.env.metrics.openFiles.Dec()
+	for _, kv := range [][2]string{
+		{"v", "1"},
+		{"table", p.name()},
+		{"schema", o.schema.Fingerprint},
+		{"topic", s.id.Topic},
+		{"partition", strconv.Itoa(int(s.id.Partition))},
+		{"first", strconv.FormatInt(o.first, 10)},
+		{"next", strconv.FormatInt(o.last+1, 10)},
+		{"rows", strconv.FormatInt(o.w.Rows(), 10)},
+		{"order", "_offset"},
+	} {
+		o.w.SetMeta("millstream."+kv[0], kv[1])
+	}
+	foot, err := o.w.Finish()
+	if err != nil {
+		s.env.metrics.verifyFailures.Inc()
+		return err
+	}
+	s.env.ratios.set(p.name(), foot.Ratio)
+	s.env.metrics.spoolBytes.Add(float64(foot.Bytes))
+	hour := time.Unix(p.key.hour*3600, 0).UTC()
+	p.done = append(p.done, finished{path: o.path, schema: o.schema, file: lake.File{
+		Table: p.name(), DT: hour.Format("2006-01-02"), HH: hour.Format("15"), Schema: wire.Schema8(o.schema.Fingerprint),
+		First: o.first, Next: o.last + 1, Rows: foot.Rows, Bytes: foot.Bytes, SHA256: foot.SHA256, CRC32C: foot.CRC32C,
+		MinReceivedAt: lake.Time{Time: o.minAt}, MaxReceivedAt: lake.Time{Time: o.maxAt}, MaxBytes: o.longest,
+	}})
+	return nil
+}
+
+// drop removes what is on the spool. It may be called twice.
+func (p *part) drop(m *metrics) {
+	if p.open != nil {
+		p.open.w.Abort()
+		p.open = nil
+		m.openFiles.Dec()
+	}
+	for _, d := range p.done {
+		removeFile(d.path)
+		m.spoolBytes.Sub(float64(d.file.Bytes))
+	}
+	p.done = nil
+}

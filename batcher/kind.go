@@ -1,0 +1,106 @@
+package batcher
+
+import (
+	"bytes"
+	"math"
+	"strconv"
+	"time"
+
+	"github.com/millstream-data/millstream/internal/wire"
+)
+
+// kinds is the set of what the values of a new column were: its type follows
+// from their join.
+type kinds uint8
+
+const (
+	sawBool    kinds = 1 << iota
+	sawInt           // within ±2^53, where a double is exact
+	sawBigInt        // beyond that, within int64
+	sawFloat         // any other number that a double has
+	sawHuge          // a number that neither int64 nor double has: its digits survive as text
+	sawTime          // an RFC 3339 date-time with a zone
+	sawText          // any other string
+	sawComplex       // an array, or an object too deep to be flattened
+)
+
+// lakeType is the join: the narrowest type that takes every value that was seen.
+func (k kinds) lakeType() wire.LakeType {
+	within := func(set kinds) bool { return k&^set == 0 }
+	switch {
+	case k&sawComplex != 0:
+		return wire.JSON
+	case within(sawBool):
+		return wire.Bool
+	case within(sawInt | sawBigInt):
+		return wire.Int64
+	case within(sawInt | sawFloat):
+		return wire.Float64
+	case within(sawTime):
+		return wire.Timestamp
+	}
+	return wire.String
+}
+
+const exactInt = 1 << 53
+
+// kindOf classifies a JSON value; raw is not null.
+func kindOf(raw []byte) kinds {
+	switch raw[0] {
+	case 't', 'f':
+		return sawBool
+	case '{', '[':
+		return sawComplex
+	case '"':
+		if _, _, ok := parseTime(raw[1 : len(raw)-1]); ok {
+			return sawTime
+		}
+		return sawText
+	}
+	return numberKind(raw)
+}
+
+func numberKind(raw []byte) kinds {
+	if bytes.IndexAny(raw, ".eE") < 0 {
+		n, err := strconv.ParseInt(string(raw), 10, 64)
+		switch {
+		case err != nil:
+			return sawHuge
+		case n < -exactInt || n > exactInt:
+			return sawBigInt
+		}
+		return sawInt
+	}
+	if f, err := strconv.ParseFloat(string(raw), 64); err != nil || math.IsInf(f, 0) {
+		return sawHuge
+	}
+	return sawFloat
+}
+
+// parseTime reads a date-time of RFC 3339 with a zone, years 1 to 9999. exact is
+// false if it has digits below a microsecond that are not zero.
+func parseTime(s []byte) (t time.Time, exact, ok bool) {
+	if len(s) < len("2026-11-21T06:15:02Z") || s[4] != '-' || s[10] != 'T' {
+		return t, false, false
+	}
+	if err := t.UnmarshalText(s); err != nil {
+		return t, false, false
+	}
+	t = t.UTC()
+	if t.Year() < 1 || t.Year() > 9999 {
+		return t, false, false
+	}
+	return t, t.Nanosecond()%1000 == 0 && !hasSubNano(s), true
+}
+
+// hasSubNano says whether s has a tenth fractional digit that is not zero;
+// time.Time ends at the ninth.
+func hasSubNano(s []byte) bool {
+	const fraction = len("2026-11-21T06:15:02.")
+	for i := fraction + 9; i < len(s) && s[i] >= '0' && s[i] <= '9'; i++ {
+		if s[i] != '0' {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,130 @@
+package batcher
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+
+	"github.com/segmentio/encoding/json"
+)
+
+// leaf is a value of an event that wants a column, or has no place in one.
+type leaf struct {
+	from, to int // its path in parsed.paths
+	raw      []byte
+	root     root
+}
+
+// root is the member of an event that a leaf comes from.
+type root uint8
+
+const (
+	rootTop        root = iota // top-level members
+	rootContext                // flattened
+	rootProperties             // flattened
+	rootTraits                 // flattened
+)
+
+// parsed is an event as its leaves. Its buffers are reused.
+type parsed struct {
+	leaves []leaf
+	paths  []byte
+	key    []byte // scratch of decoded keys
+	depth  int    // levels of objects that are flattened
+}
+
+var errNoObject = errors.New("is no JSON object")
+
+// parse splits an event into leaves, which alias value. Nulls and empty objects
+// make none; type, writeKey, integrations, messageId, receivedAt and _metadata
+// are known from elsewhere or left out by rule.
+func (p *parsed) parse(value []byte) error {
+	p.leaves, p.paths = p.leaves[:0], p.paths[:0]
+	value = trim(value)
+	if len(value) == 0 || value[0] != '{' {
+		return errNoObject
+	}
+	if !json.Valid(value) {
+		return errors.New("is no valid JSON")
+	}
+	for m := membersOf(value); ; {
+		rawKey, raw, ok := m.next()
+		if !ok {
+			return nil
+		}
+		key, _ := text(p.key, rawKey)
+		switch string(key) {
+		case "type", "writeKey", "integrations", "_metadata", "messageId", "receivedAt":
+			continue
+		case "context":
+			p.flatten(key, raw, rootContext)
+		case "properties":
+			p.flatten(key, raw, rootProperties)
+		case "traits":
+			p.flatten(key, raw, rootTraits)
+		default:
+			p.add(nil, key, raw, rootTop)
+		}
+	}
+}
+
+func (p *parsed) add(prefix, key, raw []byte, r root) {
+	if raw[0] == 'n' {
+		return
+	}
+	from := len(p.paths)
+	p.paths = append(p.paths, prefix...)
+	path := appendMember(p.paths[from:], key)
+	p.paths = append(p.paths[:from], path...)
+	p.leaves = append(p.leaves, leaf{from, len(p.paths), raw, r})
+}
+
+// flatten adds the leaves below a root. A root that is no object is a leaf of
+// the top level, which has no column.
+func (p *parsed) flatten(name, raw []byte, r root) {
+	if raw[0] != '{' {
+		p.add(nil, name, raw, rootTop)
+		return
+	}
+	var buf [256]byte
+	p.object(append(buf[:0], name...), raw, r, p.depth)
+}
+
+func (p *parsed) object(prefix, raw []byte, r root, depth int) {
+	for m := membersOf(raw); ; {
+		rawKey, value, ok := m.next()
+		if !ok {
+			return
+		}
+		key, _ := text(p.key, rawKey)
+		if value[0] != '{' {
+			p.add(prefix, key, value, r)
+			continue
+		}
+		if len(trim(value[1:len(value)-1])) == 0 {
+			continue
+		}
+		if depth == 1 {
+			p.add(prefix, key, value, r)
+			continue
+		}
+		p.object(appendMember(bytes.Clone(prefix), key), value, r, depth-1)
+	}
+}
+
+func (p *parsed) path(l leaf) []byte { return p.paths[l.from:l.to] }
+
+// top returns the top-level leaf of a name.
+func (p *parsed) top(name string) (raw []byte, ok bool) {
+	for _, l := range p.leaves {
+		if l.root == rootTop && string(p.path(l)) == name {
+			return l.raw, true
+		}
+	}
+	return nil, false
+}
+
+// digest stands for a value that is too large for the lake.
+func digest(raw []byte) []byte {
+	return fmt.Appendf(nil, `{"_bytes":%d,"_sha256":"%s"}`, len(raw), sha256Hex(raw))
+}

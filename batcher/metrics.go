@@ -1,0 +1,144 @@
+package batcher
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+
+	"github.com/millstream-data/millstream/internal/event"
+)
+
+type metrics struct {
+	records        *prometheus.CounterVec   // topic, outcome
+	rows           *prometheus.CounterVec   // kind
+	files          *prometheus.CounterVec   // kind
+	fileBytes      *prometheus.HistogramVec // kind
+	fileRows       *prometheus.HistogramVec // kind
+	commits        *prometheus.CounterVec   // topic, cut
+	conflicts      *prometheus.CounterVec   // outcome
+	cutSeconds     *prometheus.HistogramVec // stage
+	lagOffsets     *prometheus.GaugeVec     // topic, partition
+	lagSeconds     *prometheus.GaugeVec     // topic, partition
+	commitAge      *prometheus.GaugeVec     // topic, partition
+	lastCommit     prometheus.Gauge
+	memory         *prometheus.GaugeVec // kind
+	spoolBytes     prometheus.Gauge
+	openFiles      prometheus.Gauge
+	paused         prometheus.Gauge
+	pauseSeconds   prometheus.Counter
+	schemaVersions *prometheus.CounterVec // result
+	unmapped       *prometheus.CounterVec // reason
+	windowRecords  *prometheus.GaugeVec   // topic, partition
+	rebuildSeconds prometheus.Histogram
+	incomplete     prometheus.Counter
+	rebalances     *prometheus.CounterVec // event
+	abandoned      *prometheus.CounterVec // reason
+	rejected       *prometheus.CounterVec // code
+	verifyFailures prometheus.Counter
+	lostOffsets    prometheus.Counter
+	offsetFailures prometheus.Counter
+	stopped        prometheus.Gauge
+}
+
+func newMetrics(reg prometheus.Registerer) *metrics {
+	f := promauto.With(reg)
+	opts := func(name, help string) prometheus.Opts {
+		return prometheus.Opts{Namespace: "millstream", Subsystem: "batcher", Name: name, Help: help}
+	}
+	counter := func(name, help string) prometheus.Counter {
+		return f.NewCounter(prometheus.CounterOpts(opts(name, help)))
+	}
+	counters := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return f.NewCounterVec(prometheus.CounterOpts(opts(name, help)), labels)
+	}
+	gauge := func(name, help string) prometheus.Gauge { return f.NewGauge(prometheus.GaugeOpts(opts(name, help))) }
+	gauges := func(name, help string, labels ...string) *prometheus.GaugeVec {
+		return f.NewGaugeVec(prometheus.GaugeOpts(opts(name, help)), labels)
+	}
+	histogram := func(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
+		return f.NewHistogramVec(prometheus.HistogramOpts{
+			Namespace: "millstream", Subsystem: "batcher", Name: name, Help: help, Buckets: buckets,
+		}, labels)
+	}
+	m := &metrics{
+		records:        counters("records_total", "Records by what became of them; every offset ends here.", "topic", "outcome"),
+		rows:           counters("rows_total", "Rows committed.", "kind"),
+		files:          counters("files_total", "Files committed.", "kind"),
+		fileBytes:      histogram("file_bytes", "Size of committed files.", prometheus.ExponentialBuckets(1<<10, 4, 9), "kind"),
+		fileRows:       histogram("file_rows", "Rows of committed files.", prometheus.ExponentialBuckets(1, 8, 8), "kind"),
+		commits:        counters("commits_total", "Commits by what ended their range.", "topic", "cut"),
+		conflicts:      counters("commit_conflicts_total", "Commits whose key was taken, by ourselves or by another.", "outcome"),
+		cutSeconds:     histogram("cut_seconds", "Duration of the stages of a commit.", prometheus.ExponentialBuckets(0.002, 3, 9), "stage"),
+		lagOffsets:     gauges("lag_offsets", "Offsets between what was read and the end of the log.", "topic", "partition"),
+		lagSeconds:     gauges("lag_seconds", "Age of the newest record read while there are more to read, else 0.", "topic", "partition"),
+		commitAge:      gauges("commit_age_seconds", "Age of the oldest record of the newest commit when it was put.", "topic", "partition"),
+		lastCommit:     gauge("last_commit_timestamp_seconds", "When the last commit was put."),
+		memory:         gauges("memory_bytes", "Estimate of what is held in memory.", "kind"),
+		spoolBytes:     gauge("spool_bytes", "Size of finished files that wait for their commit."),
+		openFiles:      gauge("open_files", "Files that are being written."),
+		paused:         gauge("paused", "1 while fetching waits for memory."),
+		pauseSeconds:   counter("pause_seconds_total", "Time that fetching has waited for memory."),
+		schemaVersions: counters("schema_versions_total", "Versions of tables' schemas that were put, or adopted from another batcher.", "result"),
+		unmapped:       counters("unmapped_values_total", "Values that did not fit their column as they came.", "reason"),
+		windowRecords:  gauges("dedup_window_records", "Identities in the duplicate window.", "topic", "partition"),
+		rebuildSeconds: f.NewHistogram(prometheus.HistogramOpts{
+			Namespace: "millstream", Subsystem: "batcher", Name: "dedup_rebuild_seconds",
+			Help: "Time to read the duplicate window again after an assignment.", Buckets: prometheus.ExponentialBuckets(0.01, 3, 9),
+		}),
+		incomplete:     counter("dedup_window_incomplete_total", "Windows that began after what they should remember: Kafka no longer has it."),
+		rebalances:     counters("rebalances_total", "Partitions that came or went.", "event"),
+		abandoned:      counters("abandoned_ranges_total", "Ranges that were dropped, to be read again.", "reason"),
+		rejected:       counters("rejected_total", "Dead letters.", "code"),
+		verifyFailures: counter("verify_failures_total", "Files that were not what was written to them."),
+		lostOffsets:    counter("lost_offsets_total", "Offsets that Kafka had no longer when they were to be read."),
+		offsetFailures: counter("offset_commit_failures_total", "Offsets that could not be committed to Kafka; harmless."),
+		stopped:        gauge("stopped_partitions", "Partitions that wait for an operator."),
+	}
+	m.zero()
+	return m
+}
+
+// zero creates every series that can be known: a zero can be alerted on, an
+// absent series cannot.
+func (m *metrics) zero() {
+	for _, k := range []string{"events", "mirror"} {
+		m.rows.WithLabelValues(k)
+		m.files.WithLabelValues(k)
+	}
+	for _, v := range []string{"own", "lost"} {
+		m.conflicts.WithLabelValues(v)
+	}
+	for _, v := range []string{"new", "adopted"} {
+		m.schemaVersions.WithLabelValues(v)
+	}
+	for _, v := range []string{"misfit", "cut", "cleaned", "column_limit"} {
+		m.unmapped.WithLabelValues(v)
+	}
+	for _, v := range []string{"assigned", "revoked", "lost"} {
+		m.rebalances.WithLabelValues(v)
+	}
+	for _, v := range []string{"lost", "failed", "revoked", "stopped"} {
+		m.abandoned.WithLabelValues(v)
+	}
+	for _, c := range []event.Code{
+		event.CodeBadJSON, event.CodeUnknownType, event.CodeMissingField, event.CodeSchemaUnknown, event.CodeBadChange, event.CodeValueTooLarge,
+	} {
+		m.rejected.WithLabelValues(string(c))
+	}
+}
+
+// topic creates the series of a topic.
+func (m *metrics) topic(name string) {
+	for _, o := range outcomes() {
+		m.records.WithLabelValues(name, string(o))
+	}
+	for _, c := range cuts() {
+		m.commits.WithLabelValues(name, string(c))
+	}
+}
+
+func (m *metrics) values(c valueCounts) {
+	m.unmapped.WithLabelValues("misfit").Add(float64(c.misfits))
+	m.unmapped.WithLabelValues("cut").Add(float64(c.lossy))
+	m.unmapped.WithLabelValues("cleaned").Add(float64(c.cleaned))
+	m.unmapped.WithLabelValues("column_limit").Add(float64(c.overLimit))
+}

@@ -1,0 +1,303 @@
+package batcher
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/millstream-data/millstream/internal/event"
+	"github.com/millstream-data/millstream/internal/lake"
+	"github.com/millstream-data/millstream/internal/wire"
+)
+
+// span is the open range of a chain: the offsets [first, next) and what became
+// of their records. One goroutine at a time owns it.
+type span struct {
+	env     *env
+	id      lake.ChainID
+	attempt string // ULID; names the commit's writer
+	first   int64
+	next    int64
+	prev    *int64
+
+	load    load
+	parts   map[partKey]*part
+	account map[accountKey]*lake.Accounting
+	marks   []json.RawMessage
+	counts  valueCounts
+
+	cast   caster
+	parsed parsed
+	row    mirrorRow
+
+	letters   sync.WaitGroup // dead letters that are not yet acknowledged
+	lettersMu sync.Mutex     // guards lettersErr
+	letterErr error
+}
+
+type accountKey struct{ source, dt string }
+
+// outcome is what became of a record.
+type outcome string
+
+const (
+	outRow       outcome = "row"
+	outDuplicate outcome = "duplicate"
+	outRejected  outcome = "rejected"
+	outMark      outcome = "mark"
+	outHole      outcome = "hole"
+)
+
+func outcomes() []outcome { return []outcome{outRow, outDuplicate, outRejected, outMark, outHole} }
+
+func newSpan(e *env, id lake.ChainID, first int64, prev *int64) *span {
+	s := &span{
+		env: e, id: id, attempt: event.ULID(time.Now()), first: first, next: first, prev: prev,
+		parts: map[partKey]*part{}, account: map[accountKey]*lake.Accounting{},
+	}
+	s.parsed.depth = e.cfg.Limits.FlattenDepth
+	return s
+}
+
+// count enters a record into the accounts.
+func (s *span) count(rec *kgo.Record, source string, day time.Time, what outcome) {
+	k := accountKey{source, day.UTC().Format("2006-01-02")}
+	a := s.account[k]
+	if a == nil {
+		a = &lake.Accounting{Source: k.source, DT: k.dt}
+		s.account[k] = a
+	}
+	a.Records++
+	switch what {
+	case outRow:
+		a.Primary++
+	case outDuplicate:
+		a.Duplicates++
+	case outRejected:
+		a.Rejected++
+	case outMark:
+		a.Marks++
+	case outHole:
+		panic("BUG: a hole is no record")
+	}
+	if s.load.records == 0 {
+		s.load.opened = time.Now()
+	}
+	s.load.records++
+	s.next = rec.Offset + 1
+	s.env.metrics.records.WithLabelValues(s.id.Topic, string(what)).Inc()
+}
+
+// addEvent takes a record of the topic of events whose headers were readable.
+func (s *span) addEvent(ctx context.Context, rec *kgo.Record, h wire.EventHeader, duplicate bool) error {
+	if duplicate {
+		s.count(rec, h.Source, h.ReceivedAt, outDuplicate)
+		return nil
+	}
+	if err := s.parsed.parse(rec.Value); err != nil {
+		s.reject(ctx, rec, h.Source, event.CodeBadJSON, "the value "+err.Error())
+		s.count(rec, h.Source, h.ReceivedAt, outRejected)
+		return nil
+	}
+	if h.Type == event.Track && h.Event == "" {
+		s.reject(ctx, rec, h.Source, event.CodeMissingField, "a track call without a name")
+		s.count(rec, h.Source, h.ReceivedAt, outRejected)
+		return nil
+	}
+	table, sh := s.env.shapes.of(h.Type)
+	row := eventRow{id: h.MessageID, receivedAt: h.ReceivedAt, partition: rec.Partition, offset: rec.Offset}
+	if h.Type == event.Track {
+		row.table = s.env.names.EventTable(h.Event)
+	}
+	if err := s.addRow(ctx, h, table, sh, row); err != nil {
+		return err
+	}
+	if h.Type == event.Track {
+		if err := s.addRow(ctx, h, row.table, &s.env.shapes.event, row); err != nil {
+			return err
+		}
+	}
+	s.count(rec, h.Source, h.ReceivedAt, outRow)
+	return nil
+}
+
+func (s *span) addRow(ctx context.Context, h wire.EventHeader, table string, sh *shape, row eventRow) error {
+	key := partKey{schema: h.Source, table: table, hour: h.ReceivedAt.Unix() / 3600}
+	p := s.parts[key]
+	if p == nil {
+		p = &part{key: key, shape: sh}
+		var schema lake.Schema
+		err := s.env.retry(ctx, "schema of "+p.name(), func(ctx context.Context) (err error) {
+			schema, err = s.env.registry.events(ctx, p.name())
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		p.chunk = newChunk(sh, s.env.names, s.env.cfg.Limits.Columns, schema.Columns, &s.counts)
+		s.parts[key] = p
+	}
+	p.chunk.add(row, &s.parsed, &s.cast, sh == &s.env.shapes.tracks)
+	s.load.rows++
+	return p.flushWhenFull(ctx, s)
+}
+
+// addChange takes a record of a topic of changes.
+func (s *span) addChange(ctx context.Context, rec *kgo.Record) error {
+	h, err := wire.ParseChangeHeaders(rec.Headers)
+	if err != nil {
+		s.reject(ctx, rec, unknownSource, event.CodeBadChange, err.Error())
+		s.count(rec, unknownSource, rec.Timestamp, outRejected)
+		return nil
+	}
+	schemaName, tableName, _ := strings.Cut(h.Table, ".")
+	folder := s.env.names.MirrorSchema(h.Source, schemaName)
+	key := partKey{schema: folder, table: s.env.names.Origin(tableName)}
+	refuse := func(code event.Code, day time.Time, problem error) {
+		s.reject(ctx, rec, h.Source, code, problem.Error())
+		s.count(rec, folder, day, outRejected)
+	}
+	if h.Kind != wire.KindChange || len(rec.Value) == 0 {
+		problem, err := s.mark(ctx, rec, h, folder+"."+key.table)
+		if err != nil {
+			return err
+		}
+		if problem != nil {
+			refuse(event.CodeBadChange, rec.Timestamp, problem)
+			return nil
+		}
+		s.count(rec, folder, rec.Timestamp, outMark)
+		return nil
+	}
+	change, err := wire.DecodeChange(rec.Value)
+	if err != nil {
+		refuse(event.CodeBadChange, rec.Timestamp, err)
+		return nil
+	}
+	row := changeRow{change: change, partition: rec.Partition, offset: rec.Offset}
+	if row.pass, row.page, err = wire.PassAndPage(change.Source.Sequence); err != nil {
+		refuse(event.CodeBadChange, row.readAt(), err)
+		return nil
+	}
+	schema, known, err := s.mirrorSchema(ctx, folder+"."+key.table, h.Schema)
+	if err != nil {
+		return err
+	}
+	if !known {
+		refuse(event.CodeSchemaUnknown, row.readAt(), fmt.Errorf("the lake has no schema %s of %s.%s", h.Schema, folder, key.table))
+		return nil
+	}
+	object := change.After
+	if change.Op == event.OpDelete {
+		object, err = keyOnly(schema, change.Before)
+	}
+	if err == nil {
+		err = s.row.read(schema, object)
+	}
+	if err != nil {
+		refuse(event.CodeBadChange, row.readAt(), err)
+		return nil
+	}
+	key.hour, key.version = row.readAt().Unix()/3600, schema.Version
+	p := s.parts[key]
+	if p == nil {
+		p = &part{key: key, mirror: newMirrorChunk(schema)}
+		s.parts[key] = p
+	}
+	p.mirror.add(row, &s.row)
+	s.load.rows++
+	s.count(rec, folder, row.readAt(), outRow)
+	return p.flushWhenFull(ctx, s)
+}
+
+func (s *span) mirrorSchema(ctx context.Context, table, schema16 string) (schema lake.Schema, known bool, err error) {
+	err = s.env.retry(ctx, "schema of "+table, func(ctx context.Context) (err error) {
+		schema, known, err = s.env.registry.mirror(ctx, table, schema16)
+		return err
+	})
+	return schema, known, err
+}
+
+// mark takes a control record. problem says why the record is none.
+func (s *span) mark(ctx context.Context, rec *kgo.Record, h wire.ChangeHeader, target string) (problem, err error) {
+	switch h.Kind {
+	case wire.KindChange: // a tombstone
+		return nil, nil
+	case wire.KindSchema:
+		mark, problem := wire.DecodeTableSchema(h.Body)
+		if problem != nil {
+			return problem, nil
+		}
+		err := s.env.retry(ctx, "schema of "+target, func(ctx context.Context) error {
+			err := s.env.registry.announce(ctx, target, s.env.names, mark)
+			if errors.Is(err, errBadMark) {
+				problem, err = err, nil
+			}
+			return err
+		})
+		return problem, err
+	case wire.KindPoll:
+		poll, problem := wire.DecodePoll(h.Body)
+		if problem != nil {
+			return problem, nil
+		}
+		b, problem := json.Marshal(lake.Mark{Offset: rec.Offset, Target: target, Poll: poll})
+		if problem == nil {
+			s.marks = append(s.marks, b)
+		}
+		return problem, nil
+	}
+	return fmt.Errorf("header kind: unknown kind %q", h.Kind), nil
+}
+
+// keyOnly returns the key's columns of a deleted row, whatever else the change
+// tells of it.
+func keyOnly(s lake.Schema, before json.RawMessage) (json.RawMessage, error) {
+	if len(trim(before)) == 0 || trim(before)[0] != '{' {
+		return nil, errNoObject
+	}
+	out := []byte{'{'}
+	for m := membersOf(trim(before)); ; {
+		rawKey, raw, ok := m.next()
+		if !ok {
+			return append(out, '}'), nil
+		}
+		key, _ := text(nil, rawKey)
+		i := originIndex(s, string(key))
+		if len(s.Key) > 0 && (i < 0 || !slices.Contains(s.Key, s.Columns[i].Name)) {
+			continue
+		}
+		if len(out) > 1 {
+			out = append(out, ',')
+		}
+		out = append(append(append(out, rawKey...), ':'), raw...)
+	}
+}
+
+// measure brings what the parts hold into the load.
+func (s *span) measure() load {
+	s.load.memory, s.load.bytes, s.load.files = 0, 0, 0
+	for _, p := range s.parts {
+		s.load.memory += p.memory()
+		s.load.bytes += p.size()
+		s.load.files += len(p.done)
+		if p.open != nil || p.rowsHeld() > 0 {
+			s.load.files++
+		}
+	}
+	return s.load
+}
+
+// drop gives up the span's files.
+func (s *span) drop() {
+	for _, p := range s.parts {
+		p.drop(s.env.metrics)
+	}
+}
