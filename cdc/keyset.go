@@ -1,0 +1,142 @@
+package cdc
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// queryKind is what a page reads.
+type queryKind int
+
+const (
+	queryStamp queryKind = iota
+	queryID
+	queryLoad
+)
+
+// query asks for a page.
+type query struct {
+	kind   queryKind
+	lo     time.Time // stamps from here on
+	after  []string  // position: the last row's cursor and key in the origin's text
+	cursor string    // ids above it; "" for all
+	keep   time.Time // rows from this stamp on, or above keepID, will be read again
+	keepID string
+	until  time.Time // a full page that ends beyond this stamp is the last one
+	limit  int
+}
+
+// dialect is what differs between origins in the text of a page's SELECT.
+type dialect interface {
+	// bind appends a parameter that is compared with c and returns its placeholder.
+	bind(b *statement, c *column, text string) string
+	// from is the condition that the stamp c shows a moment at or after t.
+	from(b *statement, c *column, t time.Time) string
+	// text is the column as the text that bind takes back.
+	text(c *column) string
+	// version is the expression of the row's version, or "" to hash the row.
+	version() string
+}
+
+// statement is a SELECT under construction. It can build nothing but SELECTs.
+type statement struct {
+	sql    strings.Builder
+	values []string
+	oids   []uint32
+}
+
+// selectPage builds a page: the columns in order, then version, position and
+// the flags keep and past.
+func selectPage(d dialect, p *plan, q query) *statement {
+	b := &statement{}
+	rel := &p.rel
+	b.sql.WriteString("SELECT ")
+	for i := range rel.columns {
+		c := &rel.columns[i]
+		if c.expr != "" {
+			b.sql.WriteString(c.expr)
+		} else {
+			b.sql.WriteString(quoteIdent(c.name))
+		}
+		b.sql.WriteString(", ")
+	}
+	if v := d.version(); v != "" {
+		b.sql.WriteString(v + ", ")
+	}
+	order := p.order(q.kind)
+	for _, c := range order {
+		b.sql.WriteString(d.text(c) + ", ")
+	}
+	keep, past := flags(d, b, p, q)
+	fmt.Fprintf(&b.sql, "%s, %s FROM %s.%s", keep, past, quoteIdent(rel.schema), quoteIdent(rel.table))
+	if where := conditions(d, b, p, q, order); len(where) > 0 {
+		b.sql.WriteString(" WHERE " + strings.Join(where, " AND "))
+	}
+	names := make([]string, len(order))
+	for i, c := range order {
+		names[i] = quoteIdent(c.name)
+	}
+	fmt.Fprintf(&b.sql, " ORDER BY %s LIMIT %d", strings.Join(names, ", "), q.limit)
+	return b
+}
+
+// order is what pages of a kind are sorted by; the last row's values are the position.
+func (p *plan) order(kind queryKind) []*column {
+	var out []*column
+	switch kind {
+	case queryID:
+		return append(out, &p.rel.columns[p.id])
+	case queryStamp:
+		out = append(out, &p.rel.columns[p.stamp])
+	case queryLoad:
+	}
+	for _, k := range p.key {
+		if kind != queryStamp || k != p.stamp {
+			out = append(out, &p.rel.columns[k])
+		}
+	}
+	return out
+}
+
+func conditions(d dialect, b *statement, p *plan, q query, order []*column) []string {
+	var where []string
+	if q.kind == queryStamp {
+		where = append(where, d.from(b, &p.rel.columns[p.stamp], q.lo))
+	}
+	if q.kind == queryID && q.cursor != "" && len(q.after) == 0 {
+		where = append(where, quoteIdent(order[0].name)+" > "+d.bind(b, order[0], q.cursor))
+	}
+	if len(q.after) > 0 {
+		names, marks := make([]string, len(order)), make([]string, len(order))
+		for i, c := range order {
+			names[i], marks[i] = quoteIdent(c.name), d.bind(b, c, q.after[i])
+		}
+		where = append(where, fmt.Sprintf("(%s) > (%s)", strings.Join(names, ", "), strings.Join(marks, ", ")))
+	}
+	return where
+}
+
+// flags are two conditions on each row that only the origin can compare exactly.
+func flags(d dialect, b *statement, p *plan, q query) (keep, past string) {
+	keep, past = "1=0", "1=0"
+	var keeps []string
+	if q.kind == queryStamp {
+		stamp := &p.rel.columns[p.stamp]
+		keeps = append(keeps, d.from(b, stamp, q.keep))
+		past = d.from(b, stamp, q.until)
+	}
+	if q.kind != queryLoad && p.id >= 0 {
+		if id := &p.rel.columns[p.id]; q.keepID != "" {
+			keeps = append(keeps, quoteIdent(id.name)+" > "+d.bind(b, id, q.keepID))
+		} else {
+			keeps = append(keeps, "1=1")
+		}
+	}
+	if len(keeps) > 0 {
+		keep = "(" + strings.Join(keeps, " OR ") + ")"
+	}
+	return keep, "(" + past + ")"
+}
+
+func quoteIdent(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }

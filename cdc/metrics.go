@@ -1,0 +1,107 @@
+package cdc
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+)
+
+const (
+	outcomeComplete = "complete"
+	outcomeEmpty    = "empty"
+	outcomeFailed   = "failed"
+
+	pagePublished   = "published"
+	pageEmpty       = "empty"
+	pageFingerprint = "fingerprint"
+	pageLocked      = "locked"
+	pageError       = "error"
+
+	txCommitted = "committed"
+	txAborted   = "aborted"
+	txFenced    = "fenced"
+)
+
+type metrics struct {
+	completeAge, horizonAge, stopped, overlapRows, loadRows, breaker, slots *prometheus.GaugeVec
+	horizonFailures, clockSteps, polls, pages, records, recordBytes         *prometheus.CounterVec
+	suppressed, overlapAgain, adjusted, rejected, schemas, events           *prometheus.CounterVec
+	transactions, takeovers, originSeconds, originRows                      *prometheus.CounterVec
+	sampleSeconds, pageSeconds, pageRows, txSeconds, takeoverSeconds        *prometheus.HistogramVec
+}
+
+func newMetrics(reg prometheus.Registerer) *metrics {
+	f := promauto.With(reg)
+	name := func(s string) string { return "millstream_cdc_" + s }
+	gauge := func(n, help string, labels ...string) *prometheus.GaugeVec {
+		return f.NewGaugeVec(prometheus.GaugeOpts{Name: name(n), Help: help}, labels)
+	}
+	counter := func(n, help string, labels ...string) *prometheus.CounterVec {
+		return f.NewCounterVec(prometheus.CounterOpts{Name: name(n), Help: help}, labels)
+	}
+	histogram := func(n, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
+		return f.NewHistogramVec(prometheus.HistogramOpts{Name: name(n), Help: help, Buckets: buckets}, labels)
+	}
+	seconds := prometheus.ExponentialBuckets(0.001, 2, 16)
+	return &metrics{
+		completeAge: gauge("complete_through_age_seconds", "Age of the moment that a table is complete to, at its last complete poll.", "source", "table"),
+		horizonAge:  gauge("horizon_age_seconds", "How far the horizon is behind the origin's clock.", "source", "method"),
+		stopped:     gauge("stopped_tables", "Tables that are not read until somebody acts.", "source"),
+		overlapRows: gauge("overlap_rows", "Versions of rows that are remembered, since they will be read again.", "source", "table"),
+		loadRows:    gauge("load_rows", "Rows that the running load has read.", "source", "table"),
+		breaker:     gauge("breaker_open", "1 while the origin is away.", "source"),
+		slots:       gauge("slots_owned", "Slots of the source that this process owns.", "source"),
+
+		horizonFailures: counter("horizon_failures_total", "Samples that failed.", "source"),
+		clockSteps:      counter("clock_steps_total", "Times that the origin's clock was set back.", "source"),
+		polls:           counter("polls_total", "Polls that ended.", "source", "table", "outcome"),
+		pages:           counter("pages_total", "Pages that were read.", "source", "table", "outcome"),
+		records:         counter("records_total", "Changes that were produced.", "source", "table", "op"),
+		recordBytes:     counter("record_bytes_total", "Bytes of their keys and values.", "source", "table"),
+		suppressed:      counter("suppressed_total", "Rows that were read again and known.", "source", "table"),
+		overlapAgain:    counter("overlap_again_total", "Rows for which overlap.max left no room.", "source", "table"),
+		adjusted:        counter("adjusted_total", "Rows of which a value was replaced by a declared rule.", "source", "table"),
+		rejected:        counter("rejected_total", "Dead letters.", "source", "code"),
+		schemas:         counter("schema_versions_total", "Versions of tables' columns that were announced.", "source", "table"),
+		events:          counter("events_total", "Events at the origin: rewrite, refused.", "source", "event"),
+		transactions:    counter("transactions_total", "Kafka transactions.", "source", "outcome"),
+		takeovers:       counter("takeovers_total", "Times that the slot was taken over.", "source"),
+		originSeconds:   counter("origin_seconds_total", "Time that pages took at the origin.", "source"),
+		originRows:      counter("origin_rows_total", "Rows that were read.", "source"),
+
+		sampleSeconds:   histogram("sample_seconds", "Time that a sample took.", seconds, "source"),
+		pageSeconds:     histogram("page_seconds", "Time that a page took.", seconds, "source"),
+		pageRows:        histogram("page_rows", "Rows of a page.", prometheus.ExponentialBuckets(1, 4, 9), "source"),
+		txSeconds:       histogram("transaction_seconds", "Age of a Kafka transaction when it was committed.", seconds, "source"),
+		takeoverSeconds: histogram("takeover_seconds", "Time from fencing to the first poll.", seconds, "source"),
+	}
+}
+
+// sourceMetrics are the metrics of one source, zeroed so that they can be alerted on.
+type sourceMetrics struct {
+	*metrics
+	source                      string
+	horizonFailures, clockSteps prometheus.Counter
+}
+
+func (m *metrics) of(source string) *sourceMetrics {
+	s := &sourceMetrics{metrics: m, source: source, horizonFailures: m.horizonFailures.WithLabelValues(source), clockSteps: m.clockSteps.WithLabelValues(source)}
+	m.stopped.WithLabelValues(source).Set(0)
+	m.breaker.WithLabelValues(source).Set(0)
+	m.slots.WithLabelValues(source).Set(0)
+	m.takeovers.WithLabelValues(source)
+	for _, o := range []string{txCommitted, txAborted, txFenced} {
+		m.transactions.WithLabelValues(source, o)
+	}
+	return s
+}
+
+func (s *sourceMetrics) sampled(smp sample, took time.Duration) {
+	s.sampleSeconds.WithLabelValues(s.source).Observe(took.Seconds())
+	s.horizonAge.WithLabelValues(s.source, string(smp.basis)).Set(smp.t0.Sub(smp.h).Seconds())
+}
+
+func (s *sourceMetrics) page(table, outcome string) {
+	s.pages.WithLabelValues(s.source, table, outcome).Inc()
+}

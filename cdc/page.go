@@ -1,0 +1,64 @@
+package cdc
+
+import (
+	"time"
+
+	"github.com/millstream-data/millstream/internal/event"
+	"github.com/millstream-data/millstream/internal/wire"
+)
+
+// page is what one statement in one snapshot read.
+type page struct {
+	rows []row
+	last []string // position of the last row; nil without rows
+	full bool     // as many rows as were asked for
+	past bool     // the last row lies beyond query.until
+	at   time.Time
+	took time.Duration
+}
+
+// row is a row as it will be published.
+type row struct {
+	key      []byte
+	after    []byte
+	adjusted []byte // JSON object, or nil
+	version  string
+	hash     wire.CDCHash
+	xmin     int64 // 0 where there is none
+	stamp    int64 // micros since 1970 of the stamp column; 0 if unknown
+	keep     bool  // will be read again by the next poll
+	rejects  []reject
+	tooLarge bool // the row itself is not carried
+}
+
+// reject is a value of a row that cannot be carried as it is.
+type reject struct {
+	column   string
+	code     event.Code
+	original []byte
+}
+
+// pager finds the size of pages by the time that they take.
+type pager struct {
+	cfg  PageConfig
+	size int
+}
+
+func (g *pager) limit() int {
+	if g.size == 0 {
+		g.size = g.cfg.Start
+	}
+	return g.size
+}
+
+// took adapts the size after a page of n rows.
+func (g *pager) took(d time.Duration, n int) {
+	switch {
+	case d > 2*g.cfg.Target:
+		g.halve()
+	case d < g.cfg.Target/2 && n >= g.limit():
+		g.size = min(g.size+g.size/4, g.cfg.Max)
+	}
+}
+
+func (g *pager) halve() { g.size = max(g.limit()/2, g.cfg.Min) }

@@ -1,0 +1,260 @@
+package cdc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/millstream-data/millstream/internal/kafka"
+	"github.com/millstream-data/millstream/internal/wire"
+)
+
+// slot is one ownership of a source's tables, from takeover to release. Its
+// loop owns all state; readers only read pages. Any error of Kafka ends it.
+type slot struct {
+	cfg       Config
+	src       SourceConfig
+	source    string
+	kafka     kafka.Config
+	partition int32
+	origin    origin
+	log       *slog.Logger
+	m         *sourceMetrics
+	status    *status
+	step      func(name string) error // tests only: an error there is a crash
+
+	cl      *kgo.Client
+	tx      txn
+	sampler *sampler
+	st      wire.CDCSource
+	lowered time.Duration // steps of the origin's clock that the cursors have followed
+	tables  []*table
+	breaker breaker
+
+	inflight int
+	results  chan outcome
+}
+
+// run takes the slot over and polls until ctx ends, then finishes the pages
+// that are being read and commits them while work lasts.
+func (s *slot) run(ctx, work context.Context) error {
+	began := time.Now()
+	defer s.release()
+	if err := s.takeover(work); err != nil {
+		return err
+	}
+	s.m.takeoverSeconds.WithLabelValues(s.source).Observe(time.Since(began).Seconds())
+	s.results = make(chan outcome, s.src.Connections.Max) // room for all: no reader waits for the loop
+	reading, stop := context.WithCancel(work)
+	var readers sync.WaitGroup
+	defer func() { stop(); readers.Wait() }()
+	ended := ctx.Done()
+	for {
+		now := time.Now()
+		for ended != nil && ctx.Err() == nil && s.dispatch(now, reading, &readers) {
+		}
+		if ctx.Err() != nil && s.inflight == 0 {
+			return s.commit(work)
+		}
+		if s.tx.due(now, s.inflight == 0) {
+			if err := s.commit(work); err != nil {
+				return err
+			}
+			continue
+		}
+		timer := time.NewTimer(s.wait(now))
+		select {
+		case o := <-s.results:
+			s.inflight--
+			if err := s.apply(work, o); err != nil {
+				timer.Stop()
+				return err
+			}
+		case <-timer.C:
+		case <-ended:
+			ended = nil
+		case <-work.Done():
+			timer.Stop()
+			return context.Cause(work)
+		}
+		timer.Stop()
+	}
+}
+
+// takeover fences out the slot's earlier owner, and only then reads the state:
+// nothing can be added to it by anybody else.
+func (s *slot) takeover(ctx context.Context) error {
+	s.m.takeovers.WithLabelValues(s.source).Inc()
+	names := s.kafka.Names()
+	rejected := names.Rejected()
+	var err error
+	s.cl, err = kafka.NewClient(s.kafka, s.log,
+		kgo.TransactionalID(transactionalID(s.kafka, s.source, s.partition)),
+		kgo.TransactionTimeout(s.cfg.Transaction.Timeout),
+		kgo.RecordPartitioner(kgo.ManualPartitioner()),
+		kgo.ProducerLinger(0),
+		kgo.MaxBufferedRecords(2*s.cfg.Transaction.Records),
+		kgo.RecordDeliveryTimeout(s.cfg.Transaction.Timeout),
+		kgo.ProducerBatchMaxBytesFn(func(topic string) int32 {
+			if topic == rejected {
+				return 1 << 20
+			}
+			return int32(s.cfg.Topics.MaxMessageBytes) //nolint:gosec // validated
+		}))
+	if err != nil {
+		return err
+	}
+	s.tx = txn{cfg: s.cfg.Transaction, cl: s.cl}
+	if _, _, err := s.cl.ProducerID(ctx); err != nil {
+		return fmt.Errorf("take over %s/%d: %w", s.source, s.partition, err)
+	}
+	state, err := readState(ctx, s.kafka, names.CDCState(s.source), s.partition, s.log)
+	if err != nil {
+		return err
+	}
+	s.st = state.source
+	s.st.V, s.st.Fence = 1, s.st.Fence+1
+	s.sampler = newSampler(s.origin, s.src, s.st.Raw, s.m)
+	for _, name := range sortedKeys(s.src.Tables) {
+		t := newTable(s.src.Kind, name, s.src.Tables[name], s.src)
+		t.restore(state)
+		s.tables = append(s.tables, t)
+	}
+	s.breaker = breaker{cfg: s.src.Breaker}
+	s.log.Info("took over", "source", s.source, "slot", s.partition, "fence", s.st.Fence, "tables", len(s.tables))
+	return nil
+}
+
+// transactionalID names the one producer that a slot has.
+func transactionalID(k kafka.Config, source string, slot int32) string {
+	prefix := k.TopicPrefix
+	if prefix == "" {
+		prefix = wire.DefaultPrefix
+	}
+	return fmt.Sprintf("%s.cdc.%s.%d", prefix, source, slot)
+}
+
+// release lets go of the producer. An open transaction is the next owner's to abort.
+func (s *slot) release() {
+	if s.cl != nil {
+		s.cl.Close()
+	}
+}
+
+// produce puts records into the open transaction, and the source's own state
+// before the first of them.
+func (s *slot) produce(ctx context.Context, records ...*kgo.Record) error {
+	if !s.tx.open && len(records) > 0 {
+		r, err := stateRecord(s.stateTopic(), s.partition, wire.CDCKey{Part: wire.CDCPartSource}, s.st)
+		if err != nil {
+			return err
+		}
+		if err := s.tx.produce(ctx, r); err != nil {
+			return err
+		}
+	}
+	return s.tx.produce(ctx, records...)
+}
+
+func (s *slot) stateTopic() string { return s.kafka.Names().CDCState(s.source) }
+
+// commit ends the open transaction: rows and cursors become visible at once.
+func (s *slot) commit(ctx context.Context) error {
+	if !s.tx.open {
+		return nil
+	}
+	if err := s.hook("flush"); err != nil {
+		return err
+	}
+	since := s.tx.since
+	err := s.tx.flush(ctx)
+	if err == nil {
+		if err = s.hook("commit"); err == nil {
+			err = s.tx.commit(ctx)
+		}
+	}
+	switch {
+	case fenced(err):
+		s.m.transactions.WithLabelValues(s.source, txFenced).Inc()
+		return err
+	case err != nil:
+		s.m.transactions.WithLabelValues(s.source, txAborted).Inc()
+		return err
+	}
+	s.m.transactions.WithLabelValues(s.source, txCommitted).Inc()
+	s.m.txSeconds.WithLabelValues(s.source).Observe(time.Since(since).Seconds())
+	return s.hook("committed")
+}
+
+func (s *slot) hook(name string) error {
+	if s.step == nil {
+		return nil
+	}
+	return s.step(name)
+}
+
+// refused stops a table: what it would publish is no longer known to be right.
+func (s *slot) refused(t *table, r *refusal) {
+	if t.stopped == nil || t.stopped.code != r.code {
+		s.log.Error("table stopped", "source", s.source, "table", t.name, "code", r.code, "reason", r.Error())
+		s.m.events.WithLabelValues(s.source, "refused").Inc()
+	}
+	t.stopped, t.plan = r, nil
+	t.refused++
+	t.retryAt = time.Now().Add(min(time.Second<<min(t.refused, 9), retryRefused))
+	s.report()
+}
+
+// retryRefused is how often a stopped table is tried again; the first tries come sooner.
+const retryRefused = 5 * time.Minute
+
+func (s *slot) report() {
+	stopped := map[string]string{}
+	for _, t := range s.tables {
+		if t.stopped != nil {
+			stopped[t.name] = t.stopped.Error()
+		}
+	}
+	s.m.stopped.WithLabelValues(s.source).Set(float64(len(stopped)))
+	s.status.set(s.source, stopped, s.breaker.text())
+}
+
+// failed sorts what went wrong at the origin. None of it ends the slot.
+func (s *slot) failed(t *table, err error) {
+	var r *refusal
+	switch {
+	case errors.As(err, &r):
+		s.refused(t, r)
+	case errors.Is(err, errChanged):
+		s.m.page(t.name, pageFingerprint)
+		t.plan = nil // planned anew at the same position
+	case errors.Is(err, errBusy):
+		s.m.page(t.name, pageLocked)
+		t.pager.halve()
+		t.due, t.loadDue = time.Now().Add(time.Second), time.Now().Add(time.Second)
+	default:
+		s.m.page(t.name, pageError)
+		first := s.breaker.open(time.Now())
+		s.m.breaker.WithLabelValues(s.source).Set(1)
+		if first {
+			s.log.Warn("origin is away", "source", s.source, "err", err)
+		}
+		s.breaker.why = err.Error()
+		s.report()
+	}
+}
+
+// answered closes the breaker.
+func (s *slot) answered() {
+	if s.breaker.tries > 0 {
+		s.log.Info("origin is back", "source", s.source)
+		s.breaker = breaker{cfg: s.src.Breaker}
+		s.m.breaker.WithLabelValues(s.source).Set(0)
+		s.report()
+	}
+}
