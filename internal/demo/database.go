@@ -46,7 +46,7 @@ func (d *database) customers(ctx context.Context) ([]customer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read customers: %w", err)
 	}
-	defer rows.Close()
+	defer func() { _ = rows.Close() }() // Err says what went wrong
 	var out []customer
 	for rows.Next() {
 		var c customer

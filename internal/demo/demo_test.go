@@ -124,7 +124,11 @@ func TestAShopThatOpensAgainKnowsItsCustomers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer after.db.close()
+	defer func() {
+		if err := after.db.close(); err != nil {
+			t.Error(err)
+		}
+	}()
 	if after.isNew || len(after.customers) < known {
 		t.Fatalf("new: %v; %d customers before, %d after", after.isNew, known, len(after.customers))
 	}

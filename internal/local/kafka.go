@@ -12,7 +12,6 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"path/filepath"
 	"strconv"
 	"syscall"
 
@@ -57,7 +56,7 @@ func NewKafka(c KafkaConfig, log *slog.Logger) (*Kafka, error) {
 	opts := []kfake.Opt{
 		kfake.NumBrokers(1), kfake.Ports(port), kfake.WithLogger(kfakeLogger{log}),
 		kfake.ListenFn(func(network, _ string) (net.Listener, error) {
-			ln, err := net.Listen(network, c.Listen)
+			ln, err := new(net.ListenConfig).Listen(context.Background(), network, c.Listen)
 			if errors.Is(err, syscall.EADDRINUSE) {
 				return nil, fmt.Errorf("%s:%d is taken by another process; stop it, or choose another port with --kafka-listen or local.kafka.listen", host, port)
 			}
@@ -103,28 +102,6 @@ func (k *Kafka) unlock() {
 		_ = k.lock.Close() // gives up the lock; nothing was written
 		k.lock = nil
 	}
-}
-
-// lockFolder makes dir and takes it for this process; the lock ends with the
-// process, however that ends.
-func lockFolder(dir string) (*os.File, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, err
-	}
-	f, err := os.OpenFile(filepath.Join(dir, "LOCK"), os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil { //nolint:gosec // a file descriptor fits
-		var holder [32]byte
-		n, _ := f.ReadAt(holder[:], 0)
-		_ = f.Close()
-		return nil, fmt.Errorf("%s is in use by process %s; stop that one, or choose another folder with --data-dir", dir, holder[:n])
-	}
-	if err := f.Truncate(0); err == nil {
-		_, _ = f.WriteAt([]byte(strconv.Itoa(os.Getpid())), 0) // names the holder to whoever comes second; the lock holds without it
-	}
-	return f, nil
 }
 
 type kfakeLogger struct{ log *slog.Logger }

@@ -60,7 +60,7 @@ func NewS3(c S3Config, log *slog.Logger) (*S3, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("local.s3.dir: %w", err), lock.Close())
 	}
-	ln, err := net.Listen("tcp", c.Listen)
+	ln, err := new(net.ListenConfig).Listen(context.Background(), "tcp", c.Listen)
 	if errors.Is(err, syscall.EADDRINUSE) {
 		err = fmt.Errorf("%s is taken by another process; stop it, or choose another port with --s3-listen or local.s3.listen", c.Listen)
 	}

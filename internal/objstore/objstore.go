@@ -284,21 +284,22 @@ func (c *Client) Folders(ctx context.Context, prefix string) ([]string, error) {
 
 // EnsureBucket creates the bucket if it is missing and we may.
 func (c *Client) EnsureBucket(ctx context.Context) error {
-	err := c.call(ctx, "head_bucket", c.bucket, 0, func(ctx context.Context) error {
-		_, err := c.s3.HeadBucket(ctx, &s3.HeadBucketInput{Bucket: &c.bucket})
-		return err
-	})
+	err := c.call(ctx, "head_bucket", c.bucket, 0, func(ctx context.Context) error { return c.headBucket(ctx) })
 	if !errors.Is(err, ErrNotFound) {
 		return err
 	}
 	return c.call(ctx, "create_bucket", c.bucket, 0, func(ctx context.Context) error {
 		_, err := c.s3.CreateBucket(ctx, &s3.CreateBucketInput{Bucket: &c.bucket})
-		var mine *types.BucketAlreadyOwnedByYou
-		if errors.As(err, &mine) {
+		if _, mine := errors.AsType[*types.BucketAlreadyOwnedByYou](err); mine {
 			return nil
 		}
 		return err
 	})
+}
+
+func (c *Client) headBucket(ctx context.Context) error {
+	_, err := c.s3.HeadBucket(ctx, &s3.HeadBucketInput{Bucket: &c.bucket})
+	return err
 }
 
 func (c *Client) call(ctx context.Context, op, key string, size int64, do func(context.Context) error) error {
@@ -322,12 +323,8 @@ func (c *Client) classify(op, key string, err error) error {
 	if err == nil {
 		return nil
 	}
-	var (
-		resp *smithyhttp.ResponseError
-		api  smithy.APIError
-		kind error
-	)
-	if errors.As(err, &resp) {
+	var kind error
+	if resp, ok := errors.AsType[*smithyhttp.ResponseError](err); ok {
 		switch resp.HTTPStatusCode() {
 		case http.StatusPreconditionFailed:
 			kind = ErrExists
@@ -337,7 +334,7 @@ func (c *Client) classify(op, key string, err error) error {
 			kind = ErrRefused
 		}
 	}
-	if errors.As(err, &api) {
+	if api, ok := errors.AsType[smithy.APIError](err); ok {
 		switch api.ErrorCode() {
 		case "NoSuchBucket":
 			if op != "head_bucket" {
@@ -354,12 +351,10 @@ func (c *Client) classify(op, key string, err error) error {
 }
 
 func short(err error) string {
-	var api smithy.APIError
-	if errors.As(err, &api) {
+	if api, ok := errors.AsType[smithy.APIError](err); ok {
 		return api.ErrorCode() + ": " + api.ErrorMessage()
 	}
-	var resp *smithyhttp.ResponseError
-	if errors.As(err, &resp) {
+	if resp, ok := errors.AsType[*smithyhttp.ResponseError](err); ok {
 		return "status " + strconv.Itoa(resp.HTTPStatusCode())
 	}
 	return err.Error()
