@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // CellKind is the first member of a key on the topic of cells.
@@ -42,7 +43,8 @@ func (k CellKey) Append(dst []byte) []byte {
 	return fmt.Appendf(dst, "c:%s:%d:%s:%d:%s:%d:%d", k.Metric, k.Version, zone, k.Bucket, tuple, k.Src, k.Rev)
 }
 
-// ParseCellKey reads a key that Append wrote.
+// ParseCellKey reads a key that Append wrote. Another spelling of a key is an
+// error: a compacted topic would keep both.
 func ParseCellKey(s string) (CellKey, error) {
 	p := strings.Split(s, ":")
 	if len(p) != 8 || p[0] != string(CellValue) {
@@ -68,6 +70,10 @@ func ParseCellKey(s string) (CellKey, error) {
 	}
 	if err != nil {
 		return CellKey{}, fmt.Errorf("cell key %q: %w", s, err)
+	}
+	var buf [128]byte
+	if string(k.Append(buf[:0])) != s {
+		return CellKey{}, fmt.Errorf("cell key %q: not as it is written", s)
 	}
 	return k, nil
 }
@@ -131,6 +137,9 @@ func ParseWatermarkKey(s string) (topic string, partition int32, err error) {
 	if err != nil {
 		return "", 0, fmt.Errorf("watermark key %q: %w", s, err)
 	}
+	if n < 0 || rest[i+1:] != strconv.FormatInt(n, 10) {
+		return "", 0, fmt.Errorf("watermark key %q: %q is no partition", s, rest[i+1:])
+	}
 	return rest[:i], int32(n), nil
 }
 
@@ -141,15 +150,27 @@ func ParseDayKey(s string) (zone, day string, err error) {
 	if !ok || i < 0 {
 		return "", "", fmt.Errorf("day key %q: want d:zone:day", s)
 	}
+	if _, err := time.Parse(time.DateOnly, rest[i+1:]); err != nil {
+		return "", "", fmt.Errorf("day key %q: want the day as YYYY-MM-DD: %w", s, err)
+	}
 	return rest[:i], rest[i+1:], nil
 }
 
 // CellRecord is any value on the topic of cells.
 type CellRecord interface{ Cell | Day | Watermark | Set }
 
-// EncodeCellRecord returns the bytes of a value on the topic of cells.
+// EncodeCellRecord returns the bytes of a value on the topic of cells. A cell
+// without dimension values or state is written with an empty list and string.
 func EncodeCellRecord[T CellRecord](v T) ([]byte, error) {
-	b, err := json.Marshal(v)
+	if c, ok := any(&v).(*Cell); ok {
+		if c.Vals == nil {
+			c.Vals = []string{}
+		}
+		if c.State == nil {
+			c.State = []byte{}
+		}
+	}
+	b, err := marshal(v)
 	if err != nil {
 		return nil, fmt.Errorf("encode cell record: %w", err)
 	}

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -56,6 +57,8 @@ func AppendChangeHeaders[H headerShape](dst []H, h ChangeHeader) []H {
 }
 
 // ParseChangeHeaders reads the headers of a record on a topic of changes.
+// Headers that it does not know are ignored; kind, source and table must be
+// there. Body aliases the header's value.
 func ParseChangeHeaders[H headerShape](hs []H) (ChangeHeader, error) {
 	var out ChangeHeader
 	for _, raw := range hs {
@@ -95,7 +98,9 @@ func ParseChangeHeaders[H headerShape](hs []H) (ChangeHeader, error) {
 // MarkKey returns the record key of a mark, which no row can have.
 func MarkKey(k Kind) []byte { return []byte(`{"__millstream":"` + string(k) + `"}`) }
 
-// DecodeChange reads the value of a change. Before and After alias value.
+// DecodeChange reads the value of a change. Members that it does not know are
+// ignored; a row that is no object and an operation other than r, c, u and d
+// are errors.
 func DecodeChange(value []byte) (event.Change, error) {
 	var c event.Change
 	if err := json.Unmarshal(value, &c); err != nil {
@@ -107,13 +112,23 @@ func DecodeChange(value []byte) (event.Change, error) {
 	if isNull(c.After) {
 		c.After = nil
 	}
-	return c, nil
+	if isNull(c.Transaction) {
+		c.Transaction = nil
+	}
+	if c.Before != nil && c.Before[0] != '{' || c.After != nil && c.After[0] != '{' {
+		return c, fmt.Errorf("decode change: before and after must be objects or null")
+	}
+	switch c.Op {
+	case event.OpRead, event.OpCreate, event.OpUpdate, event.OpDelete:
+		return c, nil
+	}
+	return c, fmt.Errorf("decode change: unknown op %q", c.Op)
 }
 
 // AppendChange appends the value of a change, in the order of members that
 // Debezium writes.
 func AppendChange(dst []byte, c event.Change) ([]byte, error) {
-	b, err := json.Marshal(c)
+	b, err := marshal(c)
 	if err != nil {
 		return dst, fmt.Errorf("encode change: %w", err)
 	}
@@ -158,17 +173,40 @@ func Schema16(fingerprint string) string {
 	return fingerprint[lead : lead+16]
 }
 
-// EncodeMark returns the body of a schema mark (*event.TableSchema) or a poll
-// mark (*event.Poll).
+// EncodeMark returns the body of a schema mark (event.TableSchema) or a poll
+// mark (event.Poll), or of a pointer to one. Lists and maps that are nil are
+// written as empty ones.
 func EncodeMark(mark any) ([]byte, error) {
-	b, err := json.Marshal(mark)
+	switch m := mark.(type) {
+	case *event.TableSchema:
+		mark = withoutNil(*m)
+	case event.TableSchema:
+		mark = withoutNil(m)
+	}
+	b, err := marshal(mark)
 	if err != nil {
 		return nil, fmt.Errorf("encode mark: %w", err)
 	}
 	return b, nil
 }
 
-// DecodeTableSchema reads the body of a schema mark.
+func withoutNil(s event.TableSchema) event.TableSchema {
+	for _, list := range []*[]string{&s.Key, &s.Retyped, &s.Dropped} {
+		if *list == nil {
+			*list = []string{}
+		}
+	}
+	if s.Renamed == nil {
+		s.Renamed = map[string]string{}
+	}
+	if s.Columns == nil {
+		s.Columns = []event.TableColumn{}
+	}
+	return s
+}
+
+// DecodeTableSchema reads the body of a schema mark. A version above 1 is an
+// error; members that it does not know are ignored.
 func DecodeTableSchema(body []byte) (event.TableSchema, error) {
 	var s event.TableSchema
 	if err := json.Unmarshal(body, &s); err != nil {
@@ -180,7 +218,8 @@ func DecodeTableSchema(body []byte) (event.TableSchema, error) {
 	return s, nil
 }
 
-// DecodePoll reads the body of a poll mark.
+// DecodePoll reads the body of a poll mark. A version above 1 is an error;
+// members that it does not know are ignored.
 func DecodePoll(body []byte) (event.Poll, error) {
 	var p event.Poll
 	if err := json.Unmarshal(body, &p); err != nil {
@@ -190,6 +229,18 @@ func DecodePoll(body []byte) (event.Poll, error) {
 		return p, fmt.Errorf("decode poll mark: unknown version %d", p.V)
 	}
 	return p, nil
+}
+
+// marshal is json.Marshal that leaves <, > and & as they are: rows are full of
+// them, and no reader puts a record into HTML unescaped.
+func marshal(v any) ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte{'\n'}), nil
 }
 
 func isNull(b json.RawMessage) bool { return string(b) == "null" }

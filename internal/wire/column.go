@@ -40,7 +40,7 @@ func (t LakeType) Decimal() (p, s int, ok bool) {
 	ps, ss, comma := strings.Cut(rest, ",")
 	p, err1 := strconv.Atoi(ps)
 	s, err2 := strconv.Atoi(ss)
-	if !closed || !comma || err1 != nil || err2 != nil || p < 1 || p > 38 || s < 0 || s > p {
+	if !closed || !comma || err1 != nil || err2 != nil || p < 1 || p > 38 || s < 0 || s > p || t != Decimal(p, s) {
 		return 0, 0, false
 	}
 	return p, s, true

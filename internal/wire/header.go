@@ -2,6 +2,7 @@ package wire
 
 import (
 	"fmt"
+	"math/bits"
 	"strconv"
 	"time"
 
@@ -43,6 +44,8 @@ const (
 	HeaderRequestID = "request_id"
 	HeaderIndex     = "index"
 	HeaderEnvelope  = "envelope"
+	HeaderColumn    = "column"
+	HeaderRecordKey = "record_key"
 
 	HeaderKind     = "kind"
 	HeaderTable    = "table"
@@ -77,8 +80,9 @@ func AppendEventHeaders[H headerShape](dst []H, h EventHeader) []H {
 }
 
 // ParseEventHeaders reads the headers of an event's record. Headers that it
-// does not know are ignored; a missing or unreadable one is an error, and so
-// is a version above 1.
+// does not know are ignored; one that is unreadable is an error, and so are a
+// version above 1 and a missing or empty source, type, message_id or
+// received_at: an empty message id would make duplicates of strangers.
 func ParseEventHeaders[H headerShape](hs []H) (EventHeader, error) {
 	var (
 		out  EventHeader
@@ -93,7 +97,7 @@ func ParseEventHeaders[H headerShape](hs []H) (EventHeader, error) {
 			}
 		case HeaderSource:
 			out.Source = string(h.Value)
-			have |= 1
+			have |= present(h.Value, 1)
 		case HeaderType:
 			t, ok := event.ParseType(string(h.Value))
 			if !ok {
@@ -105,7 +109,7 @@ func ParseEventHeaders[H headerShape](hs []H) (EventHeader, error) {
 			out.Event = string(h.Value)
 		case HeaderMessageID:
 			out.MessageID = string(h.Value)
-			have |= 4
+			have |= present(h.Value, 4)
 		case HeaderReceivedAt:
 			ms, err := strconv.ParseInt(string(h.Value), 10, 64)
 			if err != nil {
@@ -116,16 +120,16 @@ func ParseEventHeaders[H headerShape](hs []H) (EventHeader, error) {
 		}
 	}
 	if have != 15 {
-		return out, fmt.Errorf("headers: an event needs source, type, message_id and received_at (have %d of 4)", popcount(have))
+		return out, fmt.Errorf("headers: an event needs source, type, message_id and received_at (have %d of 4)", bits.OnesCount(have))
 	}
 	return out, nil
 }
 
-func popcount(v uint) (n int) {
-	for ; v != 0; v &= v - 1 {
-		n++
+func present(value []byte, bit uint) uint {
+	if len(value) == 0 {
+		return 0
 	}
-	return n
+	return bit
 }
 
 // EventKey appends the record key of an event: source, "/", and the user's id

@@ -28,7 +28,13 @@ type Rejected struct {
 	Envelope   []byte // the batch's sentAt, context and integrations as JSON
 	Redacted   bool   // the bytes were withheld for privacy
 	Size       int    // bytes of the original before it was cut
+	Truncated  bool   // set by ParseRejected: Original was cut
 	Original   []byte
+
+	// Of a row of a mirrored table.
+	Table     string // schema.table
+	Column    string // whose value it was, or ""
+	RecordKey string // the row's key as JSON
 }
 
 // Value returns the bytes to store and whether they were cut.
@@ -69,7 +75,7 @@ func AppendRejectedHeaders[H headerShape](dst []H, r Rejected) []H {
 		size = len(r.Original)
 	}
 	put(HeaderSize, strconv.Itoa(size))
-	if _, cut := r.Value(); cut {
+	if _, cut := r.Value(); cut || r.Truncated {
 		put(HeaderTruncated, "1")
 	}
 	if r.Redacted {
@@ -80,11 +86,15 @@ func AppendRejectedHeaders[H headerShape](dst []H, r Rejected) []H {
 		put(HeaderIndex, strconv.Itoa(r.Index))
 	}
 	put(HeaderEnvelope, string(r.Envelope))
+	put(HeaderTable, r.Table)
+	put(HeaderColumn, r.Column)
+	put(HeaderRecordKey, r.RecordKey)
 	return dst
 }
 
 // ParseRejected reads a dead letter. It never fails: a dead letter that has
-// lost a header is still worth showing.
+// lost a header is still worth showing. Original and Envelope alias value and
+// headers.
 func ParseRejected[H headerShape](hs []H, value []byte) Rejected {
 	r := Rejected{Index: -1, Original: value, Size: len(value)}
 	for _, raw := range hs {
@@ -112,19 +122,27 @@ func ParseRejected[H headerShape](hs []H, value []byte) Rejected {
 		case HeaderKey:
 			r.Key = v
 		case HeaderSize:
-			if n, err := strconv.Atoi(v); err == nil {
+			if n, err := strconv.Atoi(v); err == nil && n >= len(value) {
 				r.Size = n
 			}
+		case HeaderTruncated:
+			r.Truncated = v == "1"
 		case HeaderRedacted:
 			r.Redacted = v == "1"
 		case HeaderRequestID:
 			r.RequestID = v
 		case HeaderIndex:
-			if n, err := strconv.Atoi(v); err == nil {
+			if n, err := strconv.Atoi(v); err == nil && n >= 0 {
 				r.Index = n
 			}
 		case HeaderEnvelope:
 			r.Envelope = h.Value
+		case HeaderTable:
+			r.Table = v
+		case HeaderColumn:
+			r.Column = v
+		case HeaderRecordKey:
+			r.RecordKey = v
 		}
 	}
 	return r
