@@ -36,6 +36,7 @@ type buffers struct{ pools [6]sync.Pool }
 type buffer struct {
 	b     []byte
 	class int // -1: too large to be kept
+	held  int64
 }
 
 const smallest = 4 << 10
@@ -71,36 +72,54 @@ var (
 // fill reads r to its end into a buffer, of limit bytes at most. What the buffer occupies is held at the gate before
 // it is taken; it grows with what arrives, not with what was announced.
 func (rq *request) fill(r io.Reader, limit int) (*buffer, error) {
-	bufs := &rq.srv.buffers
-	if !rq.hold(smallest) {
+	b, err := rq.grow(nil, smallest)
+	for err == nil {
+		if len(b.b) >= limit {
+			var more [1]byte
+			if _, err = io.ReadFull(r, more[:]); err == nil {
+				err = errLimit
+			}
+			break
+		}
+		if len(b.b) == cap(b.b) {
+			if b, err = rq.grow(b, min(4*cap(b.b), limit)); err != nil {
+				return nil, err
+			}
+		}
+		var n int
+		n, err = r.Read(b.b[len(b.b):min(cap(b.b), limit)])
+		b.b = b.b[:len(b.b)+n]
+	}
+	if errors.Is(err, io.EOF) {
+		return b, nil
+	}
+	if b != nil {
+		rq.partial = append([]byte(nil), b.b[:min(len(b.b), keepPartial)]...)
+		rq.drop(b)
+	}
+	return nil, err
+}
+
+// grow returns a buffer of at least size bytes with what b holds. While it copies, both are held.
+func (rq *request) grow(b *buffer, size int) (*buffer, error) {
+	if !rq.hold(int64(size)) {
+		rq.drop(b)
 		return nil, errGate
 	}
-	b := bufs.get(smallest)
-	for {
-		if len(b.b) == cap(b.b) {
-			size := 4 * cap(b.b)
-			if !rq.hold(int64(size - cap(b.b))) {
-				bufs.put(b)
-				return nil, errGate
-			}
-			bigger := bufs.get(size)
-			bigger.b = append(bigger.b, b.b...)
-			bufs.put(b)
-			b = bigger
-		}
-		n, err := r.Read(b.b[len(b.b):cap(b.b)])
-		b.b = b.b[:len(b.b)+n]
-		switch {
-		case len(b.b) > limit:
-			err = errLimit
-		case err == nil:
-			continue
-		case errors.Is(err, io.EOF):
-			return b, nil
-		}
-		rq.partial = append([]byte(nil), b.b[:min(len(b.b), keepPartial)]...)
-		bufs.put(b)
-		return nil, err
+	bigger := rq.srv.buffers.get(size)
+	bigger.held = int64(size)
+	if b != nil {
+		bigger.b = append(bigger.b, b.b...)
+		rq.drop(b)
+	}
+	return bigger, nil
+}
+
+// drop gives b back before the end of rq.
+func (rq *request) drop(b *buffer) {
+	if b != nil {
+		rq.release(b.held)
+		rq.srv.buffers.put(b)
 	}
 }
 
@@ -124,14 +143,14 @@ func (rq *request) read(r *http.Request) *refusal {
 	}
 	rq.size = len(wire.b)
 	if len(wire.b) == 0 {
-		rq.srv.buffers.put(wire)
+		rq.drop(wire)
 		return refuse(codeEmptyBody, "the body is empty")
 	}
 	if open == nil {
 		rq.body = wire
 		return nil
 	}
-	defer rq.srv.buffers.put(wire)
+	defer rq.drop(wire)
 	return rq.inflate(open, wire)
 }
 
@@ -143,7 +162,6 @@ func (rq *request) inflate(open opener, wire *buffer) *refusal {
 	}
 	defer done()
 	rq.body, err = rq.fill(in, int(lim.Inflated))
-	rq.release(int64(cap(wire.b)))
 	switch {
 	case errors.Is(err, errLimit), errors.Is(err, errGate):
 		return bodyRefusal(err, "the inflated body is larger than "+lim.Inflated.String())

@@ -180,7 +180,7 @@ func (rq *request) settle() *refusal {
 		rq.srv.producer.lastFail.Store(time.Now().UnixNano())
 		return notDurable
 	}
-	if rq.failed.Load() {
+	if rq.failed.Load() || !rq.alone(limit.C) {
 		return notDurable
 	}
 	rq.srv.metrics.ack.WithLabelValues("kafka").Observe(time.Since(start).Seconds())

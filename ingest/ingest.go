@@ -83,7 +83,7 @@ func New(cfg Config, deps Deps) (*Server, error) {
 	}
 	ln, err := telemetry.Listen(context.Background(), "ingest.listen", cfg.Listen)
 	if err != nil {
-		s.producer.client.Close()
+		s.producer.close()
 		return nil, err
 	}
 	s.listener = limitListener(ln, cfg.Limits.Connections, s.metrics.connections)
@@ -100,7 +100,7 @@ func (s *Server) Addr() net.Addr { return s.listener.Addr() }
 func (s *Server) Run(ctx context.Context) error {
 	work, cancel := context.WithCancel(context.WithoutCancel(ctx)) // outlives ctx by the drain
 	defer cancel()
-	defer s.producer.client.Close()
+	defer s.producer.close()
 	srv := s.httpServer()
 	g, gctx := errgroup.WithContext(work)
 	g.Go(func() error {

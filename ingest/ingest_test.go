@@ -91,6 +91,7 @@ type answer struct {
 	status int
 	body   string
 	header http.Header
+	closes bool // the server ends the connection
 }
 
 func (e *edge) do(t *testing.T, method, path, body string, headers ...string) answer {
@@ -110,8 +111,10 @@ func (e *edge) try(method, path, body string, headers ...string) (answer, error)
 	for i := 0; i+1 < len(headers); i += 2 {
 		req.Header.Set(headers[i], headers[i+1])
 	}
+	transport := &http.Transport{DisableCompression: true}
+	defer transport.CloseIdleConnections()
 	client := &http.Client{
-		Transport:     &http.Transport{DisableKeepAlives: true, DisableCompression: true},
+		Transport:     transport,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	resp, err := client.Do(req)
@@ -120,7 +123,7 @@ func (e *edge) try(method, path, body string, headers ...string) (answer, error)
 	}
 	defer resp.Body.Close()
 	raw, err := io.ReadAll(resp.Body)
-	return answer{resp.StatusCode, string(raw), resp.Header}, err
+	return answer{resp.StatusCode, string(raw), resp.Header, resp.Close}, err
 }
 
 // post sends body with the key of a server.

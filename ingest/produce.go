@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -69,6 +70,8 @@ func murmur2(b []byte) uint32 {
 type producer struct {
 	cfg      kafka.Config
 	client   *kgo.Client
+	soloing  sync.Mutex  // held while solo has a record
+	solo     *kgo.Client // for records that were refused: a batch of its is one record
 	log      *slog.Logger
 	metrics  *metrics
 	lanes    atomic.Pointer[lanes] // nil until the topics were seen
@@ -81,17 +84,27 @@ func newProducer(cfg kafka.Config, p Produce, log *slog.Logger, m *metrics) (*pr
 	codec := map[string]kgo.CompressionCodec{
 		"none": kgo.NoCompression(), "snappy": kgo.SnappyCompression(), "lz4": kgo.Lz4Compression(), "zstd": kgo.ZstdCompression(),
 	}[p.Compression]
-	client, err := kafka.NewClient(cfg, log,
+	opts := []kgo.Opt{
 		kgo.RequiredAcks(kgo.AllISRAcks()),
 		kgo.RecordPartitioner(kgo.ManualPartitioner()),
-		kgo.ProducerLinger(p.Linger),
 		kgo.ProducerBatchCompression(codec),
-		kgo.MaxBufferedRecords(1<<30), // its default would block requests; in-flight bytes bound memory
-	)
+		kgo.MaxBufferedRecords(1 << 30), // its default would block requests; in-flight bytes bound memory
+	}
+	client, err := kafka.NewClient(cfg, log, append(opts, kgo.ProducerLinger(p.Linger))...)
 	if err != nil {
 		return nil, err
 	}
-	return &producer{cfg: cfg, client: client, log: log, metrics: m}, nil
+	solo, err := kafka.NewClient(cfg, log, append(opts, kgo.ProducerLinger(0))...)
+	if err != nil {
+		client.Close()
+		return nil, err
+	}
+	return &producer{cfg: cfg, client: client, solo: solo, log: log, metrics: m}, nil
+}
+
+func (p *producer) close() {
+	p.client.Close()
+	p.solo.Close()
 }
 
 // send produces the records of rq in their order and returns at once; rq hears of each. A record with a topic is a dead

@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"crypto/sha256"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -41,7 +42,9 @@ type request struct {
 	promise func(*kgo.Record, error) // acked, made once
 	users   atomic.Int32             // handler and records
 	waiting atomic.Int32             // records without an answer of Kafka's
-	failed  atomic.Bool              // a record was not taken
+	failed  atomic.Bool              // a record was not taken, and may be later
+	mu      sync.Mutex               // guards lost
+	lost    []*kgo.Record            // refused for what they or their neighbours hold
 	done    chan struct{}            // one element when waiting falls to zero
 }
 
@@ -86,7 +89,13 @@ func (rq *request) expect(n int) {
 // acked is Kafka's answer to one record. The last one wakes the handler, if that still waits.
 func (rq *request) acked(r *kgo.Record, err error) {
 	rq.srv.producer.acked(r, err)
-	if err != nil {
+	switch {
+	case err == nil:
+	case isContent(err):
+		rq.mu.Lock()
+		rq.lost = append(rq.lost, r)
+		rq.mu.Unlock()
+	default:
 		rq.failed.Store(true)
 	}
 	if rq.waiting.Add(-1) == 0 {
