@@ -80,7 +80,7 @@ func (r *Rollup) revoked(_ context.Context, _ *kgo.Client, lost map[string][]int
 	deadline := time.Now().Add(r.cfg.RevokeBudget)
 	gone := r.take(lost[r.topics.Events()])
 	for _, w := range gone {
-		w.stop <- flushRevoke
+		w.ask(flushRevoke)
 	}
 	for _, w := range gone {
 		w.await(time.Until(deadline))
@@ -112,6 +112,14 @@ func (r *Rollup) take(parts []int32) (out []*worker) {
 	return out
 }
 
+// ask has the worker flush and end; asking again changes nothing.
+func (w *worker) ask(why reason) {
+	select {
+	case w.stop <- why:
+	default:
+	}
+}
+
 // await waits for a worker to end; after budget it is cancelled, which drops
 // its deltas.
 func (w *worker) await(budget time.Duration) {
@@ -131,7 +139,7 @@ func (w *worker) await(budget time.Duration) {
 func (r *Rollup) stopAll(why reason) {
 	all := r.all()
 	for _, w := range all {
-		w.stop <- why
+		w.ask(why)
 	}
 	for _, w := range all {
 		<-w.done // r.work bounds it

@@ -162,7 +162,7 @@ func (p *publisher) send(ctx context.Context, now time.Time) {
 func (p *publisher) record(u *unpublished) (*kgo.Record, error) {
 	r := u.row
 	key := wire.CellKey{Metric: p.names[r.Version()], Version: r.Ver, Zone: r.Zone, Bucket: r.Bucket, Tuple: r.Dim, Src: r.Src, Rev: r.Rev}
-	value, err := wire.EncodeCellRecord(wire.Cell{V: 1, Vals: r.Vals, N: r.N, Bad: r.Bad, State: r.State, Off: r.LastOff, At: u.at.UnixMilli()})
+	value, err := wire.EncodeCellRecord(wire.Cell{V: 1, Vals: append([]string{}, r.Vals...), N: r.N, Bad: r.Bad, State: r.State, Off: r.LastOff, At: u.at.UnixMilli()})
 	return &kgo.Record{Topic: p.topic, Key: key.Append(nil), Value: value}, err
 }
 

@@ -94,17 +94,22 @@ func (r *Rollup) Run(ctx context.Context) error {
 	work, cancel := kafka.DrainContext(ctx, r.cfg.DrainTimeout)
 	defer cancel()
 	r.work = work
-	if err := r.connect(); err != nil {
+	var err error
+	if r.out, err = kafka.NewClient(r.kafka, r.log, kgo.RequiredAcks(kgo.AllISRAcks()), kgo.ProducerLinger(0), kgo.MaxBufferedRecords(100_000)); err != nil {
 		return err
 	}
 	defer r.out.Close()
-	defer r.in.CloseAllowingRebalance()
+	r.pub = newPublisher(r.out, r.topics.Cells(), r.cfg.Publish, r.log, r.m)
 	if err := r.prepare(ctx); err != nil {
 		if ctx.Err() != nil {
 			return nil
 		}
 		return err
 	}
+	if r.in, err = r.join(); err != nil {
+		return err
+	}
+	defer r.in.CloseAllowingRebalance()
 	background, stop := context.WithCancel(work)
 	defer stop()
 	var g errgroup.Group
@@ -118,12 +123,8 @@ func (r *Rollup) Run(ctx context.Context) error {
 	return g.Wait()
 }
 
-// connect makes the clients; they dial when they are used first.
-func (r *Rollup) connect() error {
-	out, err := kafka.NewClient(r.kafka, r.log, kgo.RequiredAcks(kgo.AllISRAcks()), kgo.ProducerLinger(0), kgo.MaxBufferedRecords(100_000))
-	if err != nil {
-		return err
-	}
+// join makes a member of the group, which may get partitions at once.
+func (r *Rollup) join() (*kgo.Client, error) {
 	opts := []kgo.Opt{
 		kgo.ConsumerGroup(r.cfg.Group), kgo.ConsumeTopics(r.topics.Events()), kgo.Balancers(kgo.CooperativeStickyBalancer()),
 		kgo.BlockRebalanceOnPoll(), kgo.DisableAutoCommit(), kgo.ConsumeResetOffset(kgo.NoResetOffset()),
@@ -135,14 +136,7 @@ func (r *Rollup) connect() error {
 	if r.cfg.InstanceID != "" {
 		opts = append(opts, kgo.InstanceID(r.cfg.InstanceID))
 	}
-	in, err := kafka.NewClient(r.kafka, r.log, opts...)
-	if err != nil {
-		out.Close()
-		return err
-	}
-	r.in, r.out = in, out
-	r.pub = newPublisher(out, r.topics.Cells(), r.cfg.Publish, r.log, r.m)
-	return nil
+	return kafka.NewClient(r.kafka, r.log, opts...)
 }
 
 // prepare waits for Kafka and the store and puts the definitions in force.
