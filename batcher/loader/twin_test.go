@@ -42,6 +42,30 @@ func TestTwoLoaders(t *testing.T) {
 	}
 }
 
+// asleep makes a wave of w that sleeps before the gate, staged and planned,
+// until the returned function is called, which returns the wave's outcome.
+func (k *kit) asleep(w *waves) (wake func() error) {
+	k.t.Helper()
+	w.lowWritten = time.Now() // no transaction but the load's
+	reached, waits := make(chan struct{}), make(chan struct{})
+	client := k.open()
+	client.Trace = func(s string) {
+		if s == "LOCK TABLE millstream.gate" {
+			close(reached)
+			<-waits
+		}
+	}
+	l := k.loader(client)
+	l.holder, w.Loader = w.holder, l
+	result := make(chan error, 1)
+	go func() {
+		failures, err := w.once(k.t.Context(), k.t.Context())
+		result <- errors.Join(append(failures, err)...)
+	}()
+	<-reached
+	return func() error { close(waits); return <-result }
+}
+
 func TestZombieLoader(t *testing.T) {
 	t.Parallel()
 	for _, isolation := range isolations {
@@ -49,30 +73,44 @@ func TestZombieLoader(t *testing.T) {
 			t.Parallel()
 			k := setupWith(t, isolation)
 			zombie, heir := k.loader(k.client), k.loader(k.client)
-			zombie.holder, heir.holder = "zombie", "zombie" // so that the heir need not wait for the lease
+			heir.holder = zombie.holder // so that the heir need not wait for the lease
 			k.commit(0, table{name: "app.tracks", columns: eventColumns(), rows: events(4)})
-			w := k.tenure(zombie)
-			w.lowWritten = time.Now() // no transaction but the load's
-			waits := make(chan struct{})
-			zombieClient := k.open()
-			zombieClient.Trace = func(s string) {
-				if s == "LOCK TABLE millstream.gate" {
-					<-waits // it has planned and staged, and sleeps before the gate
-				}
-			}
-			w.warehouse = zombieClient
-			result := make(chan error, 1)
-			go func() {
-				failures, err := w.once(t.Context(), t.Context())
-				result <- errors.Join(append(failures, err)...)
-			}()
+			wake := k.asleep(k.tenure(zombie))
 			k.wave(k.tenure(heir))
-			close(waits)
-			if err := <-result; !errors.Is(err, warehouse.ErrLeaseTaken) {
+			if err := wake(); !errors.Is(err, warehouse.ErrLeaseTaken) {
 				t.Errorf("the zombie's wave ended with %v, want a lost lease", err)
 			}
 			if got := k.one("SELECT COUNT(*), COUNT(DISTINCT id) FROM app.tracks"); got != "4|4" {
 				t.Errorf("tracks: %s, want 4|4", got)
+			}
+		})
+	}
+}
+
+// A session whose COMMIT had no answer may still do it after its loader has
+// planned the same rows again, under the same fence.
+func TestEarlierSessionCommitsLate(t *testing.T) {
+	t.Parallel()
+	for _, isolation := range isolations {
+		t.Run(isolation, func(t *testing.T) {
+			t.Parallel()
+			k := setupWith(t, isolation)
+			k.mirrorSchema("shop_public.orders", []string{"id"}, orderColumns)
+			k.commit(0, table{name: "shop_public.orders", columns: orderColumns, rows: []row{{"id": int64(1), "total": 1.0, "_op": "r"}}})
+			w := k.tenure(k.loader(k.client))
+			k.wave(w)
+			k.commit(0, table{name: "shop_public.orders", columns: orderColumns, rows: []row{{"id": int64(1), "total": 2.0, "_op": "r"}}})
+			again := &waves{Loader: w.Loader, conn: k.tenure(w.Loader).conn, fence: w.fence + 1, seen: catalogue{lake: k.lake}}
+			w.fence++ // tenure took the lease once more
+			wake := k.asleep(w)
+			k.wave(again)
+			k.commit(0, table{name: "shop_public.orders", columns: orderColumns, rows: []row{{"id": int64(1), "total": 3.0, "_op": "r"}}})
+			k.wave(again)
+			if err := wake(); !errors.Is(err, errRaced) {
+				t.Errorf("the late session ended with %v, want one that sees that it was overtaken", err)
+			}
+			if got := k.one("SELECT CAST(total AS INT) FROM shop_public.orders"); got != "3" {
+				t.Errorf("total %s, want 3: an older change came last", got)
 			}
 		})
 	}
