@@ -125,7 +125,7 @@
   }
 
   /* number: as large as the box allows. */
-  function number(box, tile, subs, fmt, zone) {
+  function number(box, tile, subs, fmt, zone, now) {
     var sub = subs[0], row = rowsOf(sub).list[0], u = unit(), W = box.clientWidth, H = box.clientHeight;
     var text = fmt.number(row ? row.value : null, sub.meta, tile.format);
     var ch = change(row, tile, fmt), spark = subs[1], hasSpark = !!spark && spark.rows.size > 0;
@@ -153,12 +153,13 @@
       bar.appendChild(fill);
       box.appendChild(bar);
     }
-    if (hasSpark) sparkline(box, spark, 0, H - bottom + gap, W, bottom - gap - (goal ? 2 * u : 0), u);
+    if (hasSpark) sparkline(box, spark, H - bottom + gap, W, bottom - gap - (goal ? 2 * u : 0), u, now);
     return text + (ch ? ', ' + ch.text + ' ' + than(sub.view, sub.meta, fmt, zone) : '');
   }
 
-  function sparkline(box, sub, x, y, w, h, u) {
+  function sparkline(box, sub, y, w, h, u, now) {
     var list = rowsOf(sub).list.filter(function (r) { return r.value !== null; }).sort(function (a, b) { return a.time - b.time; });
+    if (list.length > 2 && list[list.length - 1].time + (list[1].time - list[0].time) > now) list.pop(); /* not over yet */
     if (list.length < 2) return;
     var from = Date.parse(sub.meta.from), to = Date.parse(sub.meta.to), max = 0;
     list.forEach(function (r) { max = Math.max(max, num(r.value)); });
@@ -221,7 +222,9 @@
     if (named) {
       var wide = 0;
       order.forEach(function (s) { wide = Math.max(wide, width(ns.label(s.name), size * 1.12, 640)); });
-      right = W - Math.min(wide + size * 1.9, W * .3);
+      /* Names stand in the empty future while there is room, else beside the chart. */
+      var need = Math.min(wide + size * 2.4, W * .3), past = Math.max(.01, (end - from) / (to - from));
+      right = Math.min(right, Math.max(W - need, Math.min(right, (W - need) / past * .97)));
     }
     var axis = yAxis(root, fmt, sub.meta, tile, 0, max * 1.06, 0, right, top, h, size), left = axis.left;
     var x = function (t) { return left + (t - from) / (to - from) * (right - left); };
@@ -242,14 +245,20 @@
         pts = Object.keys(s.at).map(Number).sort(function (a, b) { return a - b; }).map(function (t) { s.last = s.at[t]; return [x(t + step / 2), axis.y(s.at[t])]; });
       }
       if (!pts.length) return;
-      var d = curve(pts), e = pts[pts.length - 1];
-      if (order.length <= 3) root.appendChild(svg('path', { d: d + 'L' + e[0] + ',' + (top + h) + 'L' + pts[0][0] + ',' + (top + h) + 'Z', fill: fade(root, col, order.length === 1 ? .34 : .16) }));
+      /* The running bucket is not over: what leads to it is drawn as not yet certain. */
+      var open = pts.length > 2 && end < to ? pts.slice(-2) : null;
+      if (open) root.appendChild(svg('path', { 'class': 'ln', d: curve(open), stroke: col, opacity: .75, 'stroke-width': Math.max(2, .34 * u), 'stroke-dasharray': '1 ' + Math.max(5, .8 * u).toFixed(1) }));
+      var e = pts[pts.length - 1], d = curve(open ? pts.slice(0, -1) : pts);
+      if (open) pts = pts.slice(0, -1);
+      var over = pts[pts.length - 1];
+      if (order.length <= 3) root.appendChild(svg('path', { d: d + 'L' + over[0] + ',' + (top + h) + 'L' + pts[0][0] + ',' + (top + h) + 'Z', fill: fade(root, col, order.length === 1 ? .34 : .16) }));
       root.appendChild(svg('path', { 'class': 'ln', d: d, stroke: col, 'stroke-width': Math.max(2.5, .42 * u) }));
-      root.appendChild(svg('circle', { cx: e[0], cy: e[1], r: Math.max(4, .72 * u), fill: col, stroke: 'var(--panel)', 'stroke-width': Math.max(1.5, .25 * u) }));
-      labels.push({ text: ns.label(s.name), y: e[1], col: col });
+      root.appendChild(svg('circle', { cx: over[0], cy: over[1], r: Math.max(4, .66 * u), fill: col, stroke: 'var(--panel)', 'stroke-width': Math.max(1.5, .25 * u) }));
+      if (open) root.appendChild(svg('circle', { cx: e[0], cy: e[1], r: Math.max(3, .42 * u), fill: 'var(--panel)', stroke: col, 'stroke-width': Math.max(1.5, .25 * u) }));
+      labels.push({ text: ns.label(s.name), y: over[1], x: e[0], col: col });
       told.unshift((named ? ns.label(s.name) + ' ' : '') + s.last);
     });
-    if (named) place(root, labels, right + size * .9, top, top + h, size * 1.12);
+    if (named && labels.length) place(root, labels, labels[0].x + size * 1.1, top, top + h, size * 1.12);
     return told.length ? 'latest: ' + told.join(', ') : 'no events';
   }
 
