@@ -2,7 +2,6 @@ package wire
 
 import (
 	"fmt"
-	"math/bits"
 	"strconv"
 	"time"
 
@@ -85,8 +84,8 @@ func AppendEventHeaders[H headerShape](dst []H, h EventHeader) []H {
 // received_at: an empty message id would make duplicates of strangers.
 func ParseEventHeaders[H headerShape](hs []H) (EventHeader, error) {
 	var (
-		out  EventHeader
-		have uint
+		out      EventHeader
+		received bool
 	)
 	for _, raw := range hs {
 		h := Header(raw)
@@ -97,40 +96,39 @@ func ParseEventHeaders[H headerShape](hs []H) (EventHeader, error) {
 			}
 		case HeaderSource:
 			out.Source = string(h.Value)
-			have |= present(h.Value, 1)
 		case HeaderType:
 			t, ok := event.ParseType(string(h.Value))
 			if !ok {
 				return out, fmt.Errorf("header type: unknown type %q", h.Value)
 			}
 			out.Type = t
-			have |= 2
 		case HeaderEvent:
 			out.Event = string(h.Value)
 		case HeaderMessageID:
 			out.MessageID = string(h.Value)
-			have |= present(h.Value, 4)
 		case HeaderReceivedAt:
 			ms, err := strconv.ParseInt(string(h.Value), 10, 64)
 			if err != nil {
 				return out, fmt.Errorf("header received_at: %w", err)
 			}
 			out.ReceivedAt = time.UnixMilli(ms).UTC()
-			have |= 8
+			received = true
 		}
 	}
-	if have != 15 {
-		return out, fmt.Errorf("headers: an event needs source, type, message_id and received_at (have %d of 4)", bits.OnesCount(have))
+	switch { // after all of them, for of repeated headers the last one counts
+	case out.Source == "":
+		return out, missing(HeaderSource)
+	case out.Type == "":
+		return out, missing(HeaderType)
+	case out.MessageID == "":
+		return out, missing(HeaderMessageID)
+	case !received:
+		return out, missing(HeaderReceivedAt)
 	}
 	return out, nil
 }
 
-func present(value []byte, bit uint) uint {
-	if len(value) == 0 {
-		return 0
-	}
-	return bit
-}
+func missing(header string) error { return fmt.Errorf("header %s: is missing or empty", header) }
 
 // EventKey appends the record key of an event: source, "/", and the user's id
 // or else the anonymous one. One person's events stay in order by it.

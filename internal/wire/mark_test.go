@@ -33,7 +33,8 @@ type change struct {
 func changeOf(op event.Op) change {
 	xmin := int64(7321)
 	c := change{
-		`{"id":42}`, wire.ChangeHeader{
+		`{"id":42}`,
+		wire.ChangeHeader{
 			Kind: wire.KindChange, Source: "shop", Table: "public.orders", Op: op, Strategy: "incremental", Poll: poll,
 			Schema: wire.Schema16(orders().Fingerprint), Version: "7321",
 		},
