@@ -133,6 +133,7 @@ func (s *Server) httpServer() *http.Server {
 		DisableGeneralOptionsHandler: true, // its answer has no CORS headers
 		ReadHeaderTimeout:            t.Header,
 		ReadTimeout:                  t.Header + t.Body,
+		WriteTimeout:                 t.Header + t.Body + t.AnswerTimeout + 30*time.Second, // for who does not read the answer
 		IdleTimeout:                  t.Idle,
 		MaxHeaderBytes:               int(s.cfg.Limits.Header) - 4096, // net/http adds as much
 		ErrorLog:                     slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),

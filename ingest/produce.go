@@ -34,11 +34,14 @@ func (l *lanes) of(dead bool, key []byte) *lane {
 	return list[partition(key, len(list))]
 }
 
-// holds returns the lane that r was sent by.
-func (l *lanes) holds(r *kgo.Record) *lane {
+// holder returns the lane that r was sent by, or nil if there is no such partition any more.
+func (l *lanes) holder(r *kgo.Record) *lane {
 	list := l.events
 	if r.Topic == l.rejected[0].topic {
 		list = l.rejected
+	}
+	if int(r.Partition) >= len(list) {
+		return nil
 	}
 	return list[r.Partition]
 }
@@ -77,7 +80,8 @@ type producer struct {
 	lanes    atomic.Pointer[lanes] // nil until the topics were seen
 	lastAck  atomic.Int64          // unix ns
 	lastFail atomic.Int64          // unix ns of the last record that was not acknowledged in time, or refused
-	watchErr atomic.Pointer[error] // of the last look at the topics
+	lastLook atomic.Int64          // unix ns of the last good look at the topics
+	watchErr atomic.Pointer[error] // of the last look
 }
 
 func newProducer(cfg kafka.Config, p Produce, log *slog.Logger, m *metrics) (*producer, error) {
@@ -122,7 +126,9 @@ func (p *producer) send(rq *request, l *lanes) {
 
 // acked is told of each record that Kafka has taken or refused.
 func (p *producer) acked(r *kgo.Record, err error) {
-	p.lanes.Load().holds(r).unacked.Add(-1)
+	if ln := p.lanes.Load().holder(r); ln != nil {
+		ln.unacked.Add(-1)
+	}
 	if err == nil {
 		p.lastAck.Store(time.Now().UnixNano())
 		return
@@ -143,8 +149,9 @@ func (p *producer) away(now time.Time) string {
 		return "Kafka was not reached yet."
 	case p.lanes.Load() == nil:
 		return fmt.Sprintf("Kafka was not reached yet: %v.", err)
-	case fail > ack:
-		return fmt.Sprintf("Kafka has not acknowledged since %s.", time.Unix(0, ack).UTC().Format(time.RFC3339))
+	case fail > ack && (p.lastLook.Load() < fail || p.unacked() > 0):
+		// Without the second half an idle server, out of its balancer for one failure, would wait for an event for ever.
+		return fmt.Sprintf("Kafka has not acknowledged since %s.", time.Unix(0, fail).UTC().Format(time.RFC3339))
 	case err != nil && now.UnixNano()-ack > int64(10*time.Second):
 		return fmt.Sprintf("Kafka or its topics are away: %v.", err)
 	}
@@ -153,23 +160,28 @@ func (p *producer) away(now time.Time) string {
 
 // watch creates the topics where that is wanted, and follows their numbers of partitions until ctx ends.
 func (p *producer) watch(ctx context.Context) {
-	for ctx.Err() == nil {
+	for {
 		err := p.look(ctx)
 		if ctx.Err() != nil {
 			return
 		}
 		wait := 10 * time.Second
-		if err != nil {
+		if err != nil || p.lastFail.Load() > p.lastAck.Load() {
 			wait = time.Second
-			if old := p.watchErr.Load(); old == nil || *old == nil || (*old).Error() != err.Error() {
-				p.log.Warn("kafka is away or its topics are", "err", err)
-			}
 		}
-		p.watchErr.Store(&err)
+		old := p.watchErr.Swap(&err)
+		switch {
+		case err == nil:
+			p.lastLook.Store(time.Now().UnixNano())
+		case old == nil || *old == nil || (*old).Error() != err.Error():
+			p.log.Warn("kafka is away or its topics are", "err", err)
+		}
+		timer := time.NewTimer(wait)
 		select {
 		case <-ctx.Done():
-		case <-time.After(wait):
+		case <-timer.C:
 		}
+		timer.Stop()
 	}
 }
 
@@ -185,8 +197,10 @@ func (p *producer) look(ctx context.Context) error {
 		return fmt.Errorf("list topics: %w", err)
 	}
 	for _, name := range []string{events.Name, rejected.Name} {
-		if d := details[name]; d.Err != nil || len(d.Partitions) == 0 {
-			return fmt.Errorf("topic %s: has no partitions: %w", name, d.Err)
+		if d := details[name]; d.Err != nil {
+			return fmt.Errorf("topic %s: %w", name, d.Err)
+		} else if len(d.Partitions) == 0 {
+			return fmt.Errorf("topic %s: has no partitions", name)
 		}
 	}
 	p.adopt(events.Name, len(details[events.Name].Partitions), rejected.Name, len(details[rejected.Name].Partitions))
@@ -208,9 +222,9 @@ func (p *producer) adopt(events string, n int, rejected string, m int) {
 	p.log.Info("topics found", "events", events, "partitions", n)
 }
 
-// extend returns n lanes that begin with those of old. A topic never loses partitions.
+// extend returns n lanes that begin with those of old. Only a topic that was created anew has fewer than before.
 func extend(old []*lane, topic string, n int) []*lane {
-	out := append([]*lane(nil), old...)
+	out := append([]*lane(nil), old[:min(n, len(old))]...)
 	for i := len(out); i < n; i++ {
 		out = append(out, &lane{topic: topic, partition: int32(i)}) //nolint:gosec // few partitions
 	}
