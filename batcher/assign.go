@@ -130,6 +130,9 @@ func (b *Batcher) restart(ctx context.Context, client *kgo.Client) {
 	b.mu.Lock()
 	var ended []*chain
 	for _, c := range b.chains {
+		if time.Now().Before(b.restartAt) {
+			break
+		}
 		select {
 		case <-c.done:
 			ended = append(ended, c)
@@ -143,6 +146,10 @@ func (b *Batcher) restart(ctx context.Context, client *kgo.Client) {
 		}
 		if err := b.again(ctx, client, c); err != nil {
 			b.env.log.Warn("chain cannot begin anew yet, trying again", "chain", c.id.String(), "err", err)
+			b.mu.Lock()
+			b.restartAt = time.Now().Add(2 * time.Second)
+			b.mu.Unlock()
+			return // the group must not wait for long
 		}
 	}
 }

@@ -48,6 +48,7 @@ type Batcher struct {
 	hints       map[lake.ChainID]int64
 	generations int
 	running     bool
+	restartAt   time.Time // chains that have ended wait until then
 }
 
 // New validates cfg and registers the metrics. It does not connect.

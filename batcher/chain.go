@@ -298,7 +298,7 @@ func (c *chain) rejectHeaders(rec *kgo.Record, problem error) {
 		}
 	}
 	c.span.reject(c.ctx, rec, string(source), code, problem.Error())
-	c.span.count(rec, string(source), rec.Timestamp, outRejected)
+	c.span.count(rec, c.env.names.Origin(string(source)), rec.Timestamp, outRejected)
 }
 
 // publish shows the load to the poll loop and the metrics.

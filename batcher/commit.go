@@ -49,7 +49,7 @@ func (s *sealed) commit(ctx context.Context) (lake.Commit, error) {
 		return lake.Commit{}, fmt.Errorf("build: %w", err)
 	}
 	stage("build")
-	if err := s.lettersSent(); err != nil {
+	if err := s.lettersSent(ctx); err != nil {
 		return lake.Commit{}, err
 	}
 	stage("letters")

@@ -129,7 +129,7 @@ func (p *part) flush(ctx context.Context, s *span) error {
 	}
 	f := c.freeze(schema, &s.cast)
 	for offset, raw := range f.tooLarge {
-		s.tooLarge(offset, p.key.schema, raw)
+		s.tooLarge(ctx, offset, p.key.schema, raw)
 	}
 	p.chunk = newChunk(sh, c.names, c.limit, schema.Columns, c.counts)
 	return p.write(s, schema, f, c.offsets[0], c.offsets[len(c.offsets)-1], c.minAt, c.maxAt)

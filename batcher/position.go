@@ -80,6 +80,9 @@ func (e *env) locate(ctx context.Context, id lake.ChainID, log kafka.Log, hint i
 		}
 		if d := c.Dedup; d != nil {
 			p.from, p.floorClock = min(d.Floor, c.Next), d.FloorClockMS
+			if d.Incomplete {
+				p.windowLost = d.Floor
+			}
 			if p.from < start {
 				p.from, p.windowLost = start, start
 				e.metrics.incomplete.Inc()

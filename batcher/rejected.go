@@ -39,9 +39,9 @@ func (s *span) reject(ctx context.Context, rec *kgo.Record, source string, code 
 
 // tooLarge keeps what was too large for a row in the dead letters. The row is
 // written, with a digest in its place.
-func (s *span) tooLarge(offset int64, source string, unmapped []byte) {
+func (s *span) tooLarge(ctx context.Context, offset int64, source string, unmapped []byte) {
 	s.env.metrics.rejected.WithLabelValues(string(event.CodeValueTooLarge)).Inc()
-	s.send(context.Background(), wire.Rejected{
+	s.send(ctx, wire.Rejected{
 		Stage: event.StageBatcher, Code: event.CodeValueTooLarge, Message: "the row has a digest of it in _unmapped",
 		Source: source, ID: recordID(s.id.Topic, s.id.Partition, offset), Index: -1, Original: unmapped,
 	})
@@ -64,8 +64,17 @@ func (s *span) send(ctx context.Context, r wire.Rejected) {
 }
 
 // lettersSent waits until every dead letter of the range is acknowledged.
-func (s *span) lettersSent() error {
-	s.letters.Wait()
+func (s *span) lettersSent(ctx context.Context) error {
+	sent := make(chan struct{})
+	go func() { // ends with the client at the latest, which fails what it has not sent
+		s.letters.Wait()
+		close(sent)
+	}()
+	select {
+	case <-sent:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 	s.lettersMu.Lock()
 	defer s.lettersMu.Unlock()
 	return s.letterErr

@@ -20,6 +20,7 @@ import (
 	"github.com/millstream-data/millstream/internal/kafka"
 	"github.com/millstream-data/millstream/internal/lake"
 	"github.com/millstream-data/millstream/internal/local"
+	"github.com/millstream-data/millstream/internal/telemetry"
 	"github.com/millstream-data/millstream/internal/testkit"
 	"github.com/millstream-data/millstream/internal/wire"
 )
@@ -68,14 +69,20 @@ type running struct {
 	reg    *prometheus.Registry
 }
 
-func (w *world) start(cfg batcher.Config) *running { return w.startWith(cfg, w.lake, dedup.DefaultConfig()) }
+func (w *world) start(cfg batcher.Config) *running {
+	return w.startWith(cfg, w.lake, dedup.DefaultConfig())
+}
 
 func (w *world) startWith(cfg batcher.Config, l *lake.Lake, dd dedup.Config) *running {
 	w.t.Helper()
+	return w.startDeps(cfg, batcher.Deps{Kafka: w.kafka, Lake: l, Dedup: dd, Version: "test", Log: testkit.Log(w.t)})
+}
+
+func (w *world) startDeps(cfg batcher.Config, deps batcher.Deps) *running {
+	w.t.Helper()
 	r := &running{done: make(chan error, 1), reg: prometheus.NewRegistry()}
-	b, err := batcher.New(cfg, batcher.Deps{
-		Kafka: w.kafka, Lake: l, Dedup: dd, Version: "test", Log: testkit.Log(w.t), Registry: r.reg,
-	})
+	deps.Registry = r.reg
+	b, err := batcher.New(cfg, deps)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -84,6 +91,15 @@ func (w *world) startWith(cfg batcher.Config, l *lake.Lake, dd dedup.Config) *ru
 	go func() { r.done <- b.Run(ctx) }()
 	w.t.Cleanup(func() { r.stop(w.t) })
 	return r
+}
+
+// startWatched is start with a health report.
+func (w *world) startWatched(cfg batcher.Config, l *lake.Lake) (*telemetry.Health, *running) {
+	w.t.Helper()
+	h := telemetry.NewHealth()
+	return h, w.startDeps(cfg, batcher.Deps{
+		Kafka: w.kafka, Lake: l, Dedup: dedup.DefaultConfig(), Version: "test", Log: testkit.Log(w.t), Health: h,
+	})
 }
 
 // stop ends the batcher gracefully and waits for it.
@@ -96,6 +112,35 @@ func (r *running) stop(t *testing.T) {
 		}
 		close(r.done)
 	}
+}
+
+// counter sums the series of a metric that have a label's value.
+func (r *running) counter(t *testing.T, name, label, value string) (sum float64) {
+	t.Helper()
+	families, err := r.reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() != name {
+			continue
+		}
+		for _, m := range f.GetMetric() {
+			match := label == ""
+			for _, l := range m.GetLabel() {
+				match = match || l.GetName() == label && l.GetValue() == value
+			}
+			if match {
+				sum += m.GetCounter().GetValue() + m.GetGauge().GetValue()
+			}
+		}
+	}
+	return sum
+}
+
+func (r *running) gauge(t *testing.T, name string) float64 {
+	t.Helper()
+	return r.counter(t, name, "", "")
 }
 
 // track is a track event's record.

@@ -97,39 +97,40 @@ func (s *span) count(rec *kgo.Record, source string, day time.Time, what outcome
 
 // addEvent takes a record of the topic of events whose headers were readable.
 func (s *span) addEvent(ctx context.Context, rec *kgo.Record, h wire.EventHeader, duplicate bool) error {
+	folder := s.env.names.Origin(h.Source)
 	if duplicate {
-		s.count(rec, h.Source, h.ReceivedAt, outDuplicate)
+		s.count(rec, folder, h.ReceivedAt, outDuplicate)
 		return nil
 	}
 	if err := s.parsed.parse(rec.Value); err != nil {
 		s.reject(ctx, rec, h.Source, event.CodeBadJSON, "the value "+err.Error())
-		s.count(rec, h.Source, h.ReceivedAt, outRejected)
+		s.count(rec, folder, h.ReceivedAt, outRejected)
 		return nil
 	}
 	if h.Type == event.Track && h.Event == "" {
 		s.reject(ctx, rec, h.Source, event.CodeMissingField, "a track call without a name")
-		s.count(rec, h.Source, h.ReceivedAt, outRejected)
+		s.count(rec, folder, h.ReceivedAt, outRejected)
 		return nil
 	}
 	table, sh := s.env.shapes.of(h.Type)
+	hour := h.ReceivedAt.Unix() / 3600
 	row := eventRow{id: h.MessageID, receivedAt: h.ReceivedAt, partition: rec.Partition, offset: rec.Offset}
 	if h.Type == event.Track {
 		row.table = s.env.names.EventTable(h.Event)
 	}
-	if err := s.addRow(ctx, h, table, sh, row); err != nil {
+	if err := s.addRow(ctx, partKey{schema: folder, table: table, hour: hour}, sh, row); err != nil {
 		return err
 	}
 	if h.Type == event.Track {
-		if err := s.addRow(ctx, h, row.table, &s.env.shapes.event, row); err != nil {
+		if err := s.addRow(ctx, partKey{schema: folder, table: row.table, hour: hour}, &s.env.shapes.event, row); err != nil {
 			return err
 		}
 	}
-	s.count(rec, h.Source, h.ReceivedAt, outRow)
+	s.count(rec, folder, h.ReceivedAt, outRow)
 	return nil
 }
 
-func (s *span) addRow(ctx context.Context, h wire.EventHeader, table string, sh *shape, row eventRow) error {
-	key := partKey{schema: h.Source, table: table, hour: h.ReceivedAt.Unix() / 3600}
+func (s *span) addRow(ctx context.Context, key partKey, sh *shape, row eventRow) error {
 	p := s.parts[key]
 	if p == nil {
 		p = &part{key: key, shape: sh}

@@ -338,6 +338,10 @@ func appendTo(t *testing.T, c *parquetout.Column, v any) {
 	case nil:
 		c.AppendNulls(1)
 	case string:
+		if _, _, decimal := c.Type().Decimal(); decimal {
+			c.AppendDecimal(v)
+			return
+		}
 		c.AppendBytes([]byte(v))
 	case int64:
 		c.AppendInt(v)

@@ -1,0 +1,13 @@
+SELECT target, topic, part, next_offset, load_id FROM millstream.positions;
+SELECT target, topic, part, first_offset, file_key, reason, error, attempts, DATEDIFF(second, since, GETDATE()) FROM millstream.held;
+SET query_group TO 'millstream_load';
+SET statement_timeout TO 2700000;
+SELECT table_schema, table_name, column_name, data_type, character_maximum_length, numeric_precision, numeric_scale FROM svv_columns WHERE table_schema IN ('app') AND table_name IN ('sales') ORDER BY table_schema, table_name, ordinal_position;
+SET statement_timeout TO 300000;
+BEGIN;
+LOCK TABLE millstream.gate;
+SET statement_timeout TO 2700000;
+SELECT fence FROM millstream.lease WHERE name = 'loader';
+DELETE FROM millstream.held WHERE target = 'app.sales' AND file_key = '*';
+INSERT INTO millstream.held (target, topic, part, first_offset, file_key, reason, error, since, attempts) VALUES ('app.sales', 'millstream.events', 0, 0, '*', 'columns', 'column total of app.sales is BIGINT, which does not hold every float64', GETDATE(), 1);
+COMMIT;

@@ -1,0 +1,29 @@
+SELECT target, topic, part, next_offset, load_id FROM millstream.positions;
+SELECT target, topic, part, first_offset, file_key, reason, error, attempts, DATEDIFF(second, since, GETDATE()) FROM millstream.held;
+SET query_group TO 'millstream_load';
+SET statement_timeout TO 2700000;
+SELECT table_schema, table_name, column_name, data_type, character_maximum_length, numeric_precision, numeric_scale FROM svv_columns WHERE table_schema IN ('shop_public') AND table_name IN ('orders') ORDER BY table_schema, table_name, ordinal_position;
+CREATE TEMP TABLE "stg_01jd3x9k2m7q8r5t6v0w1y0001_b4ad03d7" ("id" BIGINT, "total" DOUBLE PRECISION, "_op" VARCHAR(64), "_pass" BIGINT, "_page" BIGINT, "_strategy" VARCHAR(64), "_poll" VARCHAR(64), "_read_at" TIMESTAMP, "_partition" BIGINT, "_offset" BIGINT) DISTKEY ("id");
+COPY "stg_01jd3x9k2m7q8r5t6v0w1y0001_b4ad03d7" FROM 's3://lake/millstream/_loads/shop_public.orders/01jd3x9k2m7q8r5t6v0w1y0001-b4ad03d7.manifest'
+IAM_ROLE default FORMAT AS PARQUET MANIFEST STATUPDATE OFF;
+SELECT pg_last_copy_count();
+CREATE TEMP TABLE "chg_01jd3x9k2m7q8r5t6v0w1y0001" DISTKEY ("id") AS
+SELECT * FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY "id" ORDER BY "_offset" DESC) AS "_rn" FROM (SELECT "id", "total", "_op", "_offset" FROM "stg_01jd3x9k2m7q8r5t6v0w1y0001_b4ad03d7") a) b WHERE "_rn" = 1;
+SET statement_timeout TO 300000;
+BEGIN;
+LOCK TABLE millstream.gate;
+SET statement_timeout TO 2700000;
+SELECT fence FROM millstream.lease WHERE name = 'loader';
+SELECT target, topic, part, next_offset, load_id FROM millstream.positions WHERE target IN ('shop_public.orders');
+SET statement_timeout TO 1000;
+CREATE SCHEMA IF NOT EXISTS "shop_public";
+CREATE TABLE "shop_public"."orders" ("id" BIGINT ENCODE raw, "total" DOUBLE PRECISION ENCODE zstd) DISTKEY ("id") SORTKEY ("id");
+SET statement_timeout TO 2700000;
+SELECT COUNT(*) FROM "chg_01jd3x9k2m7q8r5t6v0w1y0001" WHERE "_op" = 'd';
+DELETE FROM "shop_public"."orders" USING "chg_01jd3x9k2m7q8r5t6v0w1y0001" c WHERE "shop_public"."orders"."id" = c."id";
+INSERT INTO "shop_public"."orders" ("id", "total")
+SELECT c."id", c."total" FROM "chg_01jd3x9k2m7q8r5t6v0w1y0001" c WHERE c."_op" <> 'd';
+DELETE FROM millstream.positions WHERE target IN ('shop_public.orders');
+INSERT INTO millstream.positions (target, topic, part, next_offset, load_id, updated_at) VALUES ('shop_public.orders', 'millstream.events', 0, 1, '01jd3x9k2m7q8r5t6v0w1y0001', GETDATE());
+INSERT INTO millstream.loads (load_id, wave_id, target, kind, fence, commits, files, bytes, rows_staged, rows_inserted, rows_updated, rows_deleted, rows_duplicate, ranges, min_received_at, max_received_at, started_at, committed_at) VALUES ('01jd3x9k2m7q8r5t6v0w1y0001', '01jd3x9k2m7q8r5t6v0w1y0002', 'shop_public.orders', 'mirror', 1, 1, 1, 4711, 1, 1, 0, 0, 0, '[{"topic":"millstream.events","part":0,"first":0,"next":1}]', '2026-11-21 06:00:01.000', '2026-11-21 06:00:01.000', '2026-11-21 06:15:30.000', GETDATE());
+COMMIT;

@@ -1,0 +1,472 @@
+//go:build cgo
+
+package batcher_test
+
+import (
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"math/big"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	_ "github.com/duckdb/duckdb-go/v2"
+	"github.com/google/go-cmp/cmp"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/millstream-data/millstream/internal/event"
+	"github.com/millstream-data/millstream/internal/lake"
+	"github.com/millstream-data/millstream/internal/testkit"
+	"github.com/millstream-data/millstream/internal/wire"
+)
+
+type row map[string]any
+
+// rows reads a table's committed files with DuckDB, as any reader of the lake
+// would: in the order of partition and offset.
+func (w *world) rows(table string) []row {
+	w.t.Helper()
+	dir := w.t.TempDir()
+	ids, err := w.lake.Chains(w.t.Context())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	var files []string
+	for _, id := range ids {
+		commits, err := w.chain(id.Topic, id.Partition)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		for _, c := range commits {
+			for _, f := range c.Files {
+				if f.Table != table {
+					continue
+				}
+				b, err := w.lake.Store.Get(w.t.Context(), f.Key)
+				if err != nil {
+					w.t.Fatal(err)
+				}
+				path := filepath.Join(dir, strconv.Itoa(len(files))+".parquet")
+				if err := os.WriteFile(path, b, 0o600); err != nil {
+					w.t.Fatal(err)
+				}
+				files = append(files, "'"+path+"'")
+			}
+		}
+	}
+	if len(files) == 0 {
+		return nil
+	}
+	return query(w.t, "SELECT * FROM read_parquet(["+strings.Join(files, ",")+"], union_by_name=true, hive_partitioning=false) ORDER BY _partition, _offset")
+}
+
+func query(t *testing.T, statement string) []row {
+	t.Helper()
+	db, err := sql.Open("duckdb", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	res, err := db.QueryContext(t.Context(), statement)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Close()
+	names, err := res.Columns()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []row
+	for res.Next() {
+		values, at := make([]any, len(names)), make([]any, len(names))
+		for i := range values {
+			at[i] = &values[i]
+		}
+		if err := res.Scan(at...); err != nil {
+			t.Fatal(err)
+		}
+		r := row{}
+		for i, n := range names {
+			if values[i] != nil {
+				r[n] = values[i]
+			}
+		}
+		out = append(out, r)
+	}
+	if err := res.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func TestRowsEqualEvents(t *testing.T) {
+	w := setup(t)
+	w.start(quick(t))
+	at := func(s string) time.Time {
+		v, err := time.Parse(time.RFC3339Nano, s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v.UTC()
+	}
+	w.send(0,
+		eventRecord("app", event.Track, "Order Completed", "t1", day, `{"type":"track","event":"Order Completed","messageId":"t1","userId":"u1","anonymousId":"a1",
+			"timestamp":"2026-11-21T06:15:02.113Z","originalTimestamp":"2026-11-21T07:15:02.113456+01:00","sentAt":"2026-11-21T06:15:03Z","receivedAt":"2026-11-21T06:15:02.113Z",
+			"context":{"ip":"10.0.0.1","library":{"name":"js","version":"4"},"active":true},
+			"properties":{"orderID":9007199254740993,"total":12.5,"paid":true,"at":"2026-11-21T06:00:00Z","currency":"EUR","products":[{"sku":"a"}],"empty":{},"none":null,
+				"id":"p-1","address":{"postalCode":"10115"}},"integrations":{"All":true},"channel":"web"}`),
+		eventRecord("app", event.Identify, "", "i1", day, `{"type":"identify","messageId":"i1","userId":"u1","timestamp":"2026-11-21T06:15:02.113Z","traits":{"email":"a@b.example","age":41}}`),
+		eventRecord("app", event.Page, "", "p1", day, `{"type":"page","messageId":"p1","anonymousId":"a1","name":"Home","category":"shop","properties":{"path":"/"}}`),
+		eventRecord("app", event.Screen, "", "s1", day, `{"type":"screen","messageId":"s1","anonymousId":"a1","name":"Main"}`),
+		eventRecord("app", event.Group, "", "g1", day, `{"type":"group","messageId":"g1","userId":"u1","groupId":"acme","traits":{"seats":3}}`),
+		eventRecord("app", event.Alias, "", "l1", day, `{"type":"alias","messageId":"l1","userId":"u1","previousId":"a1"}`),
+	)
+	w.until(w.names.Events(), 0, 6)
+	w.sound()
+	received := at("2026-11-21T06:15:02.113Z")
+	common := row{
+		"id": "t1", "received_at": received, "timestamp": received, "original_timestamp": at("2026-11-21T06:15:02.113456Z"),
+		"sent_at": at("2026-11-21T06:15:03Z"), "anonymous_id": "a1", "user_id": "u1", "event": "order_completed", "event_text": "Order Completed",
+		"_unmapped": `{"channel":"web"}`, "_partition": int64(0), "_offset": int64(0),
+		"context_ip": "10.0.0.1", "context_library_name": "js", "context_library_version": "4", "context_active": true,
+	}
+	order := row{
+		"order_id": int64(9007199254740993), "total": 12.5, "paid": true, "at": at("2026-11-21T06:00:00Z"), "currency": "EUR",
+		"products": `[{"sku":"a"}]`, "properties_id": "p-1", "address_postal_code": "10115",
+	}
+	for k, v := range common {
+		order[k] = v
+	}
+	base := func(id string, offset int64, more row) row {
+		r := row{"id": id, "received_at": received, "_partition": int64(0), "_offset": offset}
+		for k, v := range more {
+			r[k] = v
+		}
+		return r
+	}
+	for table, want := range map[string]row{
+		"app.tracks":          common,
+		"app.order_completed": order,
+		"app.identifies":      base("i1", 1, row{"user_id": "u1", "timestamp": received, "email": "a@b.example", "age": int64(41)}),
+		"app.pages":           base("p1", 2, row{"anonymous_id": "a1", "name": "Home", "category": "shop", "path": "/"}),
+		"app.screens":         base("s1", 3, row{"anonymous_id": "a1", "name": "Main"}),
+		"app.groups":          base("g1", 4, row{"user_id": "u1", "group_id": "acme", "seats": int64(3)}),
+		"app.aliases":         base("l1", 5, row{"user_id": "u1", "previous_id": "a1"}),
+	} {
+		if diff := cmp.Diff([]row{want}, w.rows(table)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", table, diff)
+		}
+	}
+}
+
+// Whatever comes after a column has got its type, the event can be told from
+// the row: from its columns, or from _unmapped.
+func TestUnmappedIsLossless(t *testing.T) {
+	w := setup(t)
+	w.start(quick(t))
+	w.send(0, track("app", "first", "Thing", day, `{"b":true,"i":1,"f":1.5,"t":"2026-11-21T06:15:02Z","s":"x","j":[1]}`))
+	w.until(w.names.Events(), 0, 1)
+	rnd := rand.New(rand.NewPCG(7, 7))
+	var sent []string
+	var recs []*kgo.Record
+	for i := range 400 {
+		props := "{"
+		for _, name := range []string{"b", "i", "f", "t", "s", "j", "new_" + strconv.Itoa(i%5), "dot.ted"} {
+			if rnd.IntN(3) > 0 {
+				props += fmt.Sprintf(`%q:%s,`, name, oddValue(rnd))
+			}
+		}
+		sent = append(sent, strings.TrimSuffix(props, ",")+"}")
+		recs = append(recs, track("app", "m"+strconv.Itoa(i), "Thing", day, sent[i]))
+	}
+	w.send(0, recs...)
+	w.until(w.names.Events(), 0, 401)
+	rows := w.rows("app.thing")
+	if len(rows) != 401 {
+		t.Fatalf("%d rows", len(rows))
+	}
+	schema, err := w.lake.LatestSchema(t.Context(), "app.thing")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, props := range sent {
+		checkLossless(t, schema, rows[i+1], props)
+	}
+}
+
+func oddValue(rnd *rand.Rand) string {
+	values := []string{
+		"true", "false", "0", "1", "-1", "9007199254740993", "9223372036854775807", "9223372036854775808", "1.0", "1e3", "1.5", "0.1", "1e400",
+		"0.30000000000000004441", "-0", `"true"`, `"12"`, `"007"`, `"1.25"`, `"2026-11-21T06:15:02.123456Z"`, `"2026-11-21T06:15:02.1234567Z"`,
+		`"2026-11-21T06:15:02+02:00"`, `"2026-11-21"`, `"text"`, `""`, `"\u00e9\n\"quoted\""`, `"日本"`, "[]", `[1,"a",null]`, `{"deep":{"er":1}}`, `"0001-01-01T00:00:00Z"`,
+	}
+	return values[rnd.IntN(len(values))]
+}
+
+func checkLossless(t *testing.T, schema lake.Schema, r row, props string) {
+	t.Helper()
+	unmapped := map[string]json.RawMessage{}
+	if text, ok := r["_unmapped"].(string); ok {
+		if err := json.Unmarshal([]byte(text), &unmapped); err != nil {
+			t.Fatal(err)
+		}
+	}
+	members := map[string]json.RawMessage{}
+	if err := json.Unmarshal([]byte(props), &members); err != nil {
+		t.Fatal(err)
+	}
+	for name, raw := range members {
+		path := "properties." + strings.ReplaceAll(name, ".", `\.`)
+		if string(raw) == `{"deep":{"er":1}}` {
+			path, raw = path+".deep.er", json.RawMessage("1")
+		}
+		if left, ok := unmapped[path]; ok {
+			if string(left) != string(raw) {
+				t.Errorf("%s: _unmapped has %s of %s", path, left, raw)
+			}
+			continue
+		}
+		col := -1
+		for i, c := range schema.Columns {
+			if c.Path == path {
+				col = i
+			}
+		}
+		if col < 0 {
+			t.Errorf("%s: neither a column nor _unmapped has %s", path, raw)
+			continue
+		}
+		if got := asJSON(schema.Columns[col].Type, r[schema.Columns[col].Name]); !sameJSON(got, string(raw)) {
+			t.Errorf("%s: the %s column has %s of %s", path, schema.Columns[col].Type, got, raw)
+		}
+	}
+}
+
+func asJSON(typ wire.LakeType, v any) string {
+	switch v := v.(type) {
+	case string:
+		if typ == wire.JSON {
+			return v
+		}
+		b, _ := json.Marshal(v)
+		return string(b)
+	case time.Time:
+		return `"` + v.Format(time.RFC3339Nano) + `"`
+	}
+	b, _ := json.Marshal(v)
+	return string(b)
+}
+
+// sameJSON compares a column's value with what was sent: a number or boolean may
+// have become its text, or the other way round, and a time its UTC form.
+func sameJSON(got, sent string) bool {
+	bare := func(s string) string {
+		var text string
+		if json.Unmarshal([]byte(s), &text) == nil {
+			s = text
+		}
+		if t, err := time.Parse(time.RFC3339Nano, s); err == nil {
+			return t.UTC().String()
+		}
+		if r, ok := new(big.Rat).SetString(s); ok && len(s) < 40 && s != "1e400" {
+			return r.String()
+		}
+		return s
+	}
+	if bare(got) == bare(sent) {
+		return true
+	}
+	f, err := strconv.ParseFloat(got, 64) // the shortest text of a double may have fewer digits than its exact value
+	return err == nil && new(big.Rat).SetFloat64(f).String() == bare(sent)
+}
+
+func TestPoisonRecords(t *testing.T) {
+	w := setup(t)
+	w.start(quick(t))
+	deep := strings.Repeat(`{"a":`, 200) + "1" + strings.Repeat("}", 200)
+	long := strings.Repeat("é", 130_000)
+	noType := track("app", "no-type", "X", day, "{}")
+	noType.Headers[2].Value = []byte("purchase")
+	noID := track("app", "no-id", "X", day, "{}")
+	noID.Headers = append(noID.Headers[:4:4], noID.Headers[5:]...)
+	w.send(0,
+		eventRecord("app", event.Track, "X", "bad-json", day, `{"event":"X",`),
+		eventRecord("app", event.Track, "X", "array", day, `[1]`),
+		eventRecord("app", event.Track, "X", "empty", day, ``),
+		eventRecord("app", event.Track, "", "no-name", day, `{"properties":{}}`),
+		noType, noID,
+		track("app", "long", "X", day, `{"s":"`+long+`"}`),
+		track("app", "nul", "X", day, `{"s":"a\u0000b\ud800c"}`),
+		track("app", "huge", "X", day, `{"big":9223372036854775808,"inf":1e400}`),
+		track("app", "deep", "X", day, deep),
+		eventRecord("app", event.Track, "X", "bytes", day, "{\"properties\":{\"s\":\"a\xffb\"}}"),
+		track("app", "last", "X", day, `{"s":"fine"}`),
+	)
+	commits := w.until(w.names.Events(), 0, 12)
+	w.sound()
+	if got := sum(commits); got.rejected != 6 || got.primary != 6 || got.records != 12 {
+		t.Errorf("totals %+v", got)
+	}
+	rows := w.rows("app.x")
+	if len(rows) != 6 {
+		t.Fatalf("%d rows", len(rows))
+	}
+	byID := map[string]row{}
+	for _, r := range rows {
+		byID[r["id"].(string)] = r
+	}
+	if s := byID["long"]["s"].(string); len(s) > 65_535 || len(s) < 65_530 || !utf8.ValidString(s) {
+		t.Errorf("long string has %d bytes", len(s))
+	}
+	if u := byID["long"]["_unmapped"].(string); !strings.Contains(u, "_sha256") {
+		t.Errorf("long string: _unmapped %s", u)
+	}
+	for id, want := range map[string]string{"nul": "ab\uFFFDc", "bytes": "a\uFFFDb", "last": "fine"} {
+		if byID[id]["s"] != want {
+			t.Errorf("%s: %q, want %q", id, byID[id]["s"], want)
+		}
+	}
+	if byID["huge"]["big"] != "9223372036854775808" || byID["huge"]["inf"] != "1e400" {
+		t.Errorf("huge numbers: %v", byID["huge"])
+	}
+	codes := map[event.Code]int{}
+	for _, l := range w.letters(7) {
+		codes[l.Code]++
+		if l.Code == event.CodeValueTooLarge && !strings.Contains(string(l.Original), long) {
+			t.Error("the dead letter does not have the long string")
+		}
+	}
+	want := map[event.Code]int{event.CodeBadJSON: 3, event.CodeMissingField: 2, event.CodeUnknownType: 1, event.CodeValueTooLarge: 1}
+	if diff := cmp.Diff(want, codes); diff != "" {
+		t.Errorf("codes (-want +got):\n%s", diff)
+	}
+}
+
+var ordersColumns = []event.TableColumn{
+	{Name: "id", Origin: "bigint", Form: event.FormNumber, Lake: "int64", Warehouse: "BIGINT", Key: 1},
+	{Name: "Total", Origin: "numeric(10,2)", Form: event.FormText, Lake: "decimal(10,2)", Warehouse: "NUMERIC(10,2)", Nullable: true},
+	{Name: "due", Origin: "date", Form: event.FormDays, Lake: "date", Warehouse: "DATE", Nullable: true},
+	{Name: "at", Origin: "timestamptz", Form: event.FormISO, Lake: "timestamp", Warehouse: "TIMESTAMPTZ", Nullable: true},
+	{Name: "local_at", Origin: "timestamp", Form: event.FormMicros, Lake: "timestamp", Warehouse: "TIMESTAMP", Nullable: true},
+	{Name: "blob", Origin: "bytea", Form: event.FormBase64, Lake: "bytes", Warehouse: "VARBYTE(1000000)", Nullable: true},
+	{Name: "doc", Origin: "jsonb", Form: event.FormJSONText, Lake: "json", Warehouse: "SUPER", Nullable: true},
+	{Name: "ok", Origin: "boolean", Form: event.FormBool, Lake: "bool", Warehouse: "BOOLEAN", Nullable: true},
+	{Name: "rate", Origin: "double precision", Form: event.FormNumber, Lake: "float64", Warehouse: "FLOAT8", Nullable: true},
+	{Name: "small", Origin: "smallint", Form: event.FormNumber, Lake: "int16", Warehouse: "SMALLINT", Nullable: true},
+}
+
+func TestMirrorRowsEqualChanges(t *testing.T) {
+	w := setup(t)
+	w.start(quick(t))
+	o := w.mirror("orders", ordersColumns)
+	o.mark(wire.KindSchema, o.schema)
+	o.mark(wire.KindPoll, event.Poll{V: 1, Poll: "01jd", Strategy: "incremental", Kind: event.PollIncremental, Publish: "upsert", State: "started", Parts: 1})
+	o.change(event.OpRead, `{"id":42,"Total":"12.30","due":20776,"at":"2026-11-21T06:15:02.113402Z","local_at":1795241702113402,"blob":"AQI=","doc":"{\"a\":1}","ok":true,"rate":"NaN","small":-7}`)
+	o.change(event.OpRead, `{"id":43,"Total":null}`)
+	o.change(event.OpDelete, `{"id":42,"Total":"12.30"}`)
+	o.change(event.OpRead, `{"id":44,"small":40000}`)  // beyond smallint
+	o.change(event.OpRead, `{"id":44,"unheard_of":1}`) // not announced
+	o.schema.Fingerprint = "sha256:" + strings.Repeat("ab", 32)
+	o.change(event.OpRead, `{"id":45}`) // of a version that nobody has announced
+	end := w.end(o.topic, 0)
+	commits := w.until(o.topic, 0, end)
+	w.sound()
+	if got := sum(commits); got.primary != 3 || got.rejected != 3 || got.marks != 2 {
+		t.Errorf("totals %+v", got)
+	}
+	rows := w.rows("shop_public.orders")
+	if len(rows) != 3 {
+		t.Fatalf("%d rows", len(rows))
+	}
+	first := rows[0]
+	if diff := cmp.Diff("12.3", fmt.Sprint(first["total"])); diff != "" && fmt.Sprint(first["total"]) != "12.30" {
+		t.Errorf("total %v", first["total"])
+	}
+	at := time.Date(2026, 11, 21, 6, 15, 2, 113_402_000, time.UTC)
+	for name, want := range map[string]any{
+		"id": int64(42), "due": time.Date(2026, 11, 19, 0, 0, 0, 0, time.UTC), "at": at, "local_at": at, "blob": []byte{1, 2}, "doc": `{"a":1}`,
+		"ok": true, "small": int16(-7), "_op": "r", "_pass": int64(5), "_page": int64(9), "_strategy": "incremental", "_poll": "01jd",
+		"_read_at": day, "_partition": int64(0), "_offset": int64(2),
+	} {
+		if diff := cmp.Diff(want, first[name]); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+	if diff := cmp.Diff(row{
+		"id": int64(42), "_op": "d", "_pass": int64(5), "_page": int64(9), "_strategy": "incremental", "_poll": "01jd",
+		"_read_at": day, "_partition": int64(0), "_offset": int64(4),
+	}, rows[2]); diff != "" {
+		t.Errorf("deleted row (-want +got):\n%s", diff)
+	}
+	var marks []lake.Mark
+	for _, c := range commits {
+		for _, raw := range c.Marks {
+			var m lake.Mark
+			if err := json.Unmarshal(raw, &m); err != nil {
+				t.Fatal(err)
+			}
+			marks = append(marks, m)
+		}
+	}
+	if len(marks) != 1 || marks[0].Offset != 1 || marks[0].Target != "shop_public.orders" || marks[0].State != "started" {
+		t.Errorf("marks %+v", marks)
+	}
+	if s, err := w.lake.LatestSchema(t.Context(), "shop_public.orders"); err != nil || len(s.Key) != 1 || s.Columns[1].Warehouse != "NUMERIC(10,2)" {
+		t.Errorf("schema %+v, %v", s, err)
+	}
+}
+
+// A column that is new costs no file of its own as long as its range is open.
+func TestColumnsOfARangeShareAFile(t *testing.T) {
+	w := setup(t)
+	var recs []*kgo.Record
+	for i := range 60 {
+		recs = append(recs, track("app", "m"+strconv.Itoa(i), "Wide", day, fmt.Sprintf(`{"c%d":%d}`, i, i)))
+	}
+	w.send(0, recs...)
+	w.start(quick(t))
+	commits := w.until(w.names.Events(), 0, 60)
+	if len(commits) > 2 {
+		t.Skipf("the records came in %d ranges", len(commits))
+	}
+	files := 0
+	for _, f := range commits[0].Files {
+		if f.Table == "app.wide" {
+			files++
+		}
+	}
+	if files != 1 {
+		t.Errorf("%d files for one table and hour", files)
+	}
+	if rows := w.rows("app.wide"); len(rows) != 60 || rows[59]["c59"] != int64(59) {
+		t.Errorf("%d rows, the last is %v", len(rows), rows[len(rows)-1])
+	}
+}
+
+// Two batchers that meet a name first and at once, with two types, agree on one.
+func TestSchemaRace(t *testing.T) {
+	w := setup(t)
+	a, b := quick(t), quick(t)
+	w.start(a)
+	w.start(b)
+	w.send(0, track("app", "int", "Race", day, `{"v":1}`))
+	w.send(1, track("app", "text", "Race", day, `{"v":"one"}`))
+	w.until(w.names.Events(), 0, 1)
+	w.until(w.names.Events(), 1, 1)
+	w.sound()
+	testkit.Eventually(t, "both rows keep their value", func() error {
+		for _, r := range w.rows("app.race") {
+			want := map[any]string{"int": "1", "text": "one"}[r["id"]]
+			if fmt.Sprint(r["v"]) != want && !strings.Contains(fmt.Sprint(r["_unmapped"]), want) {
+				return fmt.Errorf("row %v", r)
+			}
+		}
+		return nil
+	})
+}
