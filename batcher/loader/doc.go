@@ -1,3 +1,95 @@
-// Package loader is the role that brings the lake's commits into Redshift,
-// exactly once.
+// Package loader is the role that brings the lake's commits into Redshift. It
+// knows batchers only by their objects on S3.
+//
+// # Promise
+//
+// Every row of every committed file is in its table once, within the declared
+// rule of duplicates; a crash, a lost answer or a second loader at any
+// instruction changes nothing of that. Columns are matched by name, and no value
+// is narrowed, cut or dropped. One bad table or file holds up no other: what is
+// held back is named in millstream.held and loaded in order once mended. The
+// truth is S3 and the ledger; both roll back together when the warehouse is
+// restored from a snapshot.
+//
+//	commits ─▶ catalogue ─┐
+//	                      ├─▶ gather, groups ─▶ session: widen ─▶ COPY ─▶ [gate │ fence, positions │ rows, positions, history │ COMMIT]
+//	ledger ─▶ positions ──┘
+//
+// # Invariants
+//
+//  1. Rows, positions and history of a group are written by one transaction.
+//  2. The gate is that transaction's first statement that reads; what is read
+//     behind it includes the last winner's commit.
+//  3. A transaction writes only under the fence of the newest lease and only if
+//     its targets stand where the plan began.
+//  4. A target's position in a chain is the next of a commit, and a load covers a
+//     run of commits without gaps from there.
+//  5. Low water passes only commits whose targets are loaded or held, and a held
+//     target keeps the first commit that it lacks of each chain.
+//  6. Files come into staging tables made from the commit's schema, in file
+//     order: COPY maps by position.
+//
+// # Goroutines
+//
+// Run takes the lease, then starts two: one renews it on a session of its own,
+// one makes waves. A wave runs up to cfg.Connections groups at a time, one
+// session each, and waits for them. Loader.gate stands before the server's gate;
+// no other lock is taken under it. Ending Run's context begins no new group;
+// running ones have DrainTimeout. A lost lease ends the wave at once.
+//
+// # Failures
+//
+//	event                                                what happens                                            test
+//	connection cut before, after, during any statement   the next wave's plan begins at the ledger               TestCutAtEveryStatement
+//	COMMIT sent, no answer, done or not                  positions tell                                          TestCommitOutcomeUnknown
+//	an earlier session commits late, under our fence     positions differ behind the gate: planned again         TestEarlierSessionCommitsLate
+//	loaders killed at random, two at times               rows, duplicates and history are as committed           TestKillLoaderModel
+//	two loaders                                          one works, the other waits and takes over               TestTwoLoaders
+//	a loader wakes after its lease has passed on         it ends at the fence, in both isolation modes           TestZombieLoader
+//	a loader falls silent                                its lease ends by the server's clock                    TestSilentLoadersLeasePassesOn
+//	1023, deadlock, resize, disk full, racing DDL        planned again, after a wait that fits                   TestRetryClasses
+//	COPY brings other rows than the commits promise      nothing of that file is inserted; it is held            TestCopyCountMismatchAborts
+//	one bad file of many                                 found by halving, held; the rest is loaded              TestPoisonFileBisect
+//	a held file is mended                                loaded by itself                                        TestMendedFileIsLoadedByItself
+//	a table retyped, or otherwise unfit                  that target is held, others go on                       TestHeldTargetOthersGoOn
+//	a held target is mended                              loaded from where it was held, in order                 TestHeldTargetCatchesUpInOrder
+//	a table with rows is dropped                         held, not made anew without its rows                    TestDroppedTargetIsHeldNotMadeAnew
+//	readers keep a table from being altered              put off to the next wave                                TestReadersPutDDLOff
+//	the table's columns have another order               matched by name                                         TestColumnsByNameNotPosition
+//	a value longer than its column                       widened before the COPY                                 TestWidenThenLoad
+//	a commit is missing                                  its chain stops, others go on                           TestChainGapStopsChain
+//	the warehouse is restored from a snapshot            loaded again from there, once                           TestRestoreFromSnapshot
+//	a twin in another partition                          one row, one line in duplicates                         TestLateDuplicateIsNamed
+//	identifies out of order, null traits                 the newest value that is not null wins                  TestUsersLatestState
+//	deletes, re-inserts, key changes in one load         the last offset wins                                    TestMirrorOps
+//	S3 is away                                           retried, the lease is kept                              TestStoreAwayIsRetried
+//	stop                                                 the lease is released                                   TestStopWhileNothingIsDue
+//
+// # Metrics
+//
+// All begin with millstream_loader_.
+//
+//	loads_total{kind, outcome}       loads committed, retried (put off) or held
+//	rows_total{op}                   rows staged, inserted, updated, deleted, left out as duplicates
+//	retries_total{class}             groups planned again, by what the warehouse or the store said
+//	stage_seconds, gate_wait_seconds, transaction_seconds, wave_seconds
+//	due_rows, oldest_due_seconds     what no load has brought in yet
+//	last_success_timestamp_seconds   when the last wave ended well
+//	chain_lag_offsets{topic, part}   between low water and the newest commit
+//	chain_gaps                       chains that cannot be read on: any alerts
+//	held_files, held_targets         any alerts
+//	copies_total, copy_bytes_total, bisect_copies_total
+//	copy_count_mismatch_total        any alerts
+//	columns_added_total, columns_widened_total, tables_created_total
+//	lease_held, lease_lost_total
+//
+// # Non-obvious
+//
+// Do not read anything between BEGIN and LOCK: the snapshot would be older than
+// the last winner's commit, and two loaders would both find their rows absent.
+// Do not look at the tables to see whether a load was done twice: the anti-join
+// hides it; the history does not. Do not widen inside the transaction: Redshift
+// refuses. Do not trust the command tag of COPY. A failed statement ends the
+// transaction, not the session: staging tables were made before BEGIN and stay,
+// so a group goes on without the load at fault and copies nothing again.
 package loader

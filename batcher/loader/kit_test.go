@@ -68,6 +68,11 @@ func setup(t *testing.T) *kit { return setupWith(t, redshift.IsolationSnapshot) 
 func setupWith(t *testing.T, isolation string) *kit {
 	t.Helper()
 	_, l := testkit.Lake(t)
+	return setupOn(t, l, isolation)
+}
+
+func setupOn(t *testing.T, l *lake.Lake, isolation string) *kit {
+	t.Helper()
 	cfg := redshift.DefaultConfig()
 	cfg.Listen, cfg.Dir, cfg.Isolation, cfg.Faults = "127.0.0.1:0", filepath.Join(t.TempDir(), "redshift"), isolation, true
 	cfg.Memory, cfg.Threads = 256*config.MiB, 1

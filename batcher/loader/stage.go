@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/millstream-data/millstream/internal/event"
 	"github.com/millstream-data/millstream/internal/objstore"
 	"github.com/millstream-data/millstream/internal/warehouse"
 	"github.com/millstream-data/millstream/internal/wire"
@@ -20,16 +19,16 @@ const maxBadFiles = 8
 // work is a load on its way through a session.
 type work struct {
 	*load
-	info    tableInfo
-	shapes  []shape // the target's, then that of latest state
-	stages  []stage
-	mirror  *warehouse.Mirror
-	latest  *warehouse.Latest
-	bad     []warehouse.Held // files that COPY refuses
-	started time.Time
-	result  warehouse.Load
-	// manifests counts those that were put, for names that differ.
-	manifests int
+	info      tableInfo
+	shapes    []shape // the target's, then that of latest state
+	stages    []stage
+	mirror    *warehouse.Mirror
+	latest    *warehouse.Latest
+	bad       []warehouse.Held // files that COPY refuses
+	started   time.Time
+	result    warehouse.Load
+	manifests map[string]int // that were put of each schema, for names that differ
+	trials    int
 }
 
 // stage is a staging table and the files that are in it.
@@ -215,14 +214,13 @@ func (s *session) putManifest(ctx context.Context, w *work, schema8 string, m wi
 		return "", err
 	}
 	for range 3 {
-		key := s.l.lake.Paths.Manifest(w.target(), w.manifestID(), schema8)
+		key := s.l.lake.Paths.Manifest(w.target(), w.manifestID(schema8), schema8)
 		if err = s.l.lake.Store.Create(ctx, key, body); err == nil {
 			return key, nil
 		}
 		if !errors.Is(err, objstore.ErrExists) {
 			break
 		}
-		w.manifests++
 	}
 	return "", &storeError{fmt.Errorf("put the manifest of %s: %w", w.target(), err)}
 }
@@ -232,14 +230,16 @@ type storeError struct{ error }
 
 func (e *storeError) Unwrap() error { return e.error }
 
-// manifestID is the load's id, and for further manifests of one schema a new
-// one.
-func (w *work) manifestID() string {
-	w.manifests++
-	if w.manifests == 1 {
-		return w.id
+// manifestID is the load's id, and for further manifests of a schema one more.
+func (w *work) manifestID(schema8 string) string {
+	if w.manifests == nil {
+		w.manifests = map[string]int{}
 	}
-	return w.id + "-" + event.ULID(time.Now())[18:]
+	w.manifests[schema8]++
+	if n := w.manifests[schema8]; n > 1 {
+		return fmt.Sprintf("%s-%d", w.id, n)
+	}
+	return w.id
 }
 
 // leaveOutBad finds the files that COPY refuses, notes them, and copies the
@@ -284,7 +284,8 @@ func (s *session) bisect(ctx context.Context, w *work, st *stage, files []dueFil
 	bad := map[string]error{}
 	for _, half := range [][]dueFile{files[:len(files)/2], files[len(files)/2:]} {
 		trial := st.table
-		trial.Name = fmt.Sprintf("try_%s_%d", w.id, w.manifests)
+		w.trials++
+		trial.Name = fmt.Sprintf("try_%s_%d", w.id, w.trials)
 		if _, err := s.conn.Exec(ctx, trial.Create()); err != nil {
 			return nil, err
 		}

@@ -8,7 +8,7 @@ COPY "stg_01jd3x9k2m7q8r5t6v0w1y0001_9f87fb3b" FROM 's3://lake/millstream/_loads
 IAM_ROLE default FORMAT AS PARQUET MANIFEST STATUPDATE OFF;
 SELECT pg_last_copy_count();
 CREATE TEMP TABLE "stg_01jd3x9k2m7q8r5t6v0w1y0001_501870ef" ("id" VARCHAR(256), "received_at" TIMESTAMP, "user_id" VARCHAR(256), "_unmapped" VARCHAR(64), "_partition" BIGINT, "_offset" BIGINT, "coupon" VARCHAR(256), "items" VARCHAR(64)) DISTKEY ("id") SORTKEY ("received_at");
-COPY "stg_01jd3x9k2m7q8r5t6v0w1y0001_501870ef" FROM 's3://lake/millstream/_loads/app.tracks/01jd3x9k2m7q8r5t6v0w1y0001-te0a39eg-501870ef.manifest'
+COPY "stg_01jd3x9k2m7q8r5t6v0w1y0001_501870ef" FROM 's3://lake/millstream/_loads/app.tracks/01jd3x9k2m7q8r5t6v0w1y0001-501870ef.manifest'
 IAM_ROLE default FORMAT AS PARQUET MANIFEST STATUPDATE OFF;
 SELECT pg_last_copy_count();
 SET statement_timeout TO 300000;

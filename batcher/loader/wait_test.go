@@ -1,0 +1,110 @@
+//go:build cgo
+
+package loader
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/millstream-data/millstream/internal/testkit"
+	"github.com/millstream-data/millstream/internal/wire"
+)
+
+func TestReadersPutDDLOff(t *testing.T) {
+	t.Parallel()
+	k := setup(t)
+	w := k.tenure(k.loader(k.client))
+	k.commit(0, table{name: "app.notes", columns: eventColumns(), rows: events(1)})
+	k.wave(w)
+	reader, err := k.client.Connect(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.Close()
+	for _, s := range []string{"BEGIN", "SELECT COUNT(*) FROM app.notes"} {
+		if _, err := reader.Exec(t.Context(), s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	k.commit(0, table{name: "app.notes", columns: noteColumns, rows: events(1, row{"note": "x"})}, table{name: "app.tracks", columns: eventColumns(), rows: events(1)})
+	k.wave(w)
+	if got := k.query("SELECT target, COUNT(*) FROM millstream.loads GROUP BY 1 ORDER BY 1"); !slices.Equal(got, []string{"app.notes|1", "app.tracks|1"}) {
+		t.Errorf("loads while a reader is there: %v", got)
+	}
+	if _, err := reader.Exec(t.Context(), "COMMIT"); err != nil {
+		t.Fatal(err)
+	}
+	k.wave(w)
+	if got := k.one("SELECT COUNT(*), COUNT(note) FROM app.notes"); got != "2|1" {
+		t.Errorf("notes: %s, want 2|1", got)
+	}
+	if got := k.query("SELECT target FROM millstream.held"); len(got) != 0 {
+		t.Errorf("held: %v", got)
+	}
+}
+
+func TestStoreAwayIsRetried(t *testing.T) {
+	t.Parallel()
+	server, l := testkit.Lake(t)
+	k := setupOn(t, l, "snapshot")
+	w := k.tenure(k.loader(k.client))
+	k.commit(0, table{name: "app.tracks", columns: eventColumns(), rows: events(2)})
+	server.SetIntercept(func(rw http.ResponseWriter, _ *http.Request, _ http.Handler) bool {
+		rw.WriteHeader(http.StatusServiceUnavailable)
+		return true
+	})
+	failures, err := w.once(t.Context(), t.Context())
+	if err != nil || len(failures) != 1 || classOf(failures[0]) != classStore {
+		t.Errorf("want one failure of the store, got %v, %v", failures, err)
+	}
+	if got := k.query("SELECT * FROM millstream.held"); len(got) != 0 {
+		t.Errorf("held: %v", got)
+	}
+	server.SetIntercept(nil)
+	k.wave(w)
+	if got := k.one("SELECT COUNT(*) FROM app.tracks"); got != "2" {
+		t.Errorf("tracks: %s, want 2", got)
+	}
+}
+
+func TestSchemaObjectThatDoesNotDecodeHoldsItsTargetOnly(t *testing.T) {
+	t.Parallel()
+	k := setup(t)
+	cols := eventColumns(col("x", wire.String))
+	if err := k.lake.Store.Put(t.Context(), k.lake.Paths.Schema("app", "notes", len(cols)), []byte("{")); err != nil {
+		t.Fatal(err)
+	}
+	k.commit(0, table{name: "app.notes", columns: cols, rows: events(1)}, table{name: "app.tracks", columns: eventColumns(), rows: events(1)})
+	k.wave(k.tenure(k.loader(k.client)))
+	if got := k.query("SELECT target FROM millstream.held"); !slices.Equal(got, []string{"app.notes"}) {
+		t.Errorf("held: %v", got)
+	}
+	if got := k.one("SELECT COUNT(*) FROM app.tracks"); got != "1" {
+		t.Errorf("tracks: %s", got)
+	}
+}
+
+func TestPositionsObjectHoldsBackGarbageCollection(t *testing.T) {
+	t.Parallel()
+	k := setup(t)
+	w := k.tenure(k.loader(k.client))
+	k.commit(0, table{name: "app.tracks", columns: eventColumns(), rows: events(2)})
+	k.wave(w)
+	body, err := k.lake.Store.Get(t.Context(), k.lake.Paths.Positions())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(body), `"low_water":[{"topic":"millstream.events","part":0,"next":0}]`) {
+		t.Errorf("before the first load: %s", body)
+	}
+	if err := k.lake.Store.Delete(t.Context(), k.lake.Paths.Positions()); err != nil {
+		t.Fatal(err)
+	}
+	w.lowWritten = w.lowWritten.Add(-lowWaterEvery)
+	k.wave(w)
+	if body, err = k.lake.Store.Get(t.Context(), k.lake.Paths.Positions()); err != nil || !strings.Contains(string(body), `"next":2`) {
+		t.Errorf("after it: %s, %v", body, err)
+	}
+}
