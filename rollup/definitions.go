@@ -68,6 +68,7 @@ func (r *Rollup) enforce(ctx context.Context, reg metric.Registered) error {
 func (r *Rollup) watch(ctx context.Context) error {
 	tick := time.NewTicker(r.watchEvery)
 	defer tick.Stop()
+	said := ""
 	for {
 		select {
 		case <-ctx.Done():
@@ -79,11 +80,15 @@ func (r *Rollup) watch(ctx context.Context) error {
 			err = r.enforce(ctx, reg)
 		}
 		if err != nil && ctx.Err() == nil {
-			r.m.setErrors.Inc()
 			r.trouble.set("definitions", err)
-			r.log.Error("definitions not taken; the set in force stays", "err", err)
+			if err.Error() != said { // once for each way of being broken
+				said = err.Error()
+				r.m.setErrors.Inc()
+				r.log.Error("definitions not taken; the set in force stays", "err", err)
+			}
 			continue
 		}
+		said = ""
 		r.trouble.clear("definitions")
 	}
 }

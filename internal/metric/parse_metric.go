@@ -82,6 +82,12 @@ func (p *parser) kindOf(n *yaml.Node, at string) (Kind, bool) {
 	case 1:
 		return Kind(found[0]), true
 	case 0:
+		for i := 0; i+1 < len(n.Content); i += 2 {
+			if k := n.Content[i]; suggest(k.Value, names) != "" && !slices.Contains(commonKeys(), k.Value) {
+				p.fail(k, join(at, k.Value), "unknown key%s", suggest(k.Value, names))
+				return "", false
+			}
+		}
 		p.fail(n, at, "has no kind; add one of %s", strings.Join(names, ", "))
 	default:
 		p.fail(n, at, "has two kinds, %s; make two metrics of it", strings.Join(found, " and "))
