@@ -12,6 +12,7 @@ import (
 
 	"github.com/apache/arrow/go/v15/parquet/file"
 
+	"github.com/millstream-data/millstream/internal/testkit/golden"
 	"github.com/millstream-data/millstream/internal/wire"
 )
 
@@ -202,14 +203,7 @@ func TestGoldenMetadata(t *testing.T) {
 	}
 	kv := r.MetaData().KeyValueMetadata()
 	fmt.Fprintf(&b, "metadata %v %v\n", kv.Keys(), kv.Values())
-	const golden = "testdata/metadata.golden"
-	want, err := os.ReadFile(golden)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if b.String() != string(want) {
-		t.Errorf("metadata differs from %s:\n%s", golden, b.String())
-	}
+	golden.Equal(t, "testdata/metadata.golden", []byte(b.String()))
 }
 
 func TestEstimateWithinThirtyPercent(t *testing.T) {
