@@ -17,6 +17,7 @@ import (
 const (
 	chainsEvery     = time.Minute // between two looks for new chains,
 	chainsFew       = 64          // unless there are so few that each wave looks
+	chainPatience   = 3           // failures in a row that stop a chain
 	listsAtATime    = 16
 	commitsAtATime  = 1000 // read of a chain in one wave
 	commitsInMemory = 5000 // of a chain; then low water must move before more are read
@@ -31,8 +32,8 @@ type catalogue struct {
 }
 
 // refresh looks for new chains, and reads the new commits of all. A chain that
-// cannot be read on keeps what was read before; stopped is told of each newly
-// stopped one. Only what makes the whole lake unreadable is an error.
+// cannot be read on keeps what was read before and is tried again each time;
+// stopped is told of each newly stopped one.
 func (cat *catalogue) refresh(ctx context.Context, led *ledger, now time.Time, stopped func(warehouse.Chain, error)) error {
 	if now.Sub(cat.listed) >= chainsEvery || len(cat.chains) <= chainsFew {
 		ids, err := cat.lake.Chains(ctx)
@@ -52,20 +53,17 @@ func (cat *catalogue) refresh(ctx context.Context, led *ledger, now time.Time, s
 		})
 	}
 	_ = g.Wait() // none returns an error
-	failed := 0
 	for i, ch := range cat.chains {
 		if errs[i] == nil {
-			ch.stopped = false
+			ch.stopped, ch.failures = false, 0
 			continue
 		}
-		failed++
-		if !ch.stopped {
+		// One failure may be the store's, and pass; a gap does not.
+		ch.failures++
+		if !ch.stopped && (ch.failures >= chainPatience || errors.Is(errs[i], lake.ErrChainGap)) {
+			ch.stopped = true
 			stopped(ch.id, errs[i])
 		}
-		ch.stopped = true
-	}
-	if failed > 0 && failed == len(cat.chains) && !slices.ContainsFunc(errs, func(err error) bool { return errors.Is(err, lake.ErrChainGap) }) {
-		return errs[0]
 	}
 	return nil
 }

@@ -20,8 +20,12 @@ const (
 	reasonDropped = "dropped"  // the table is gone
 	reasonReaders = "readers"  // not held: the table's readers leave no room for DDL
 	reasonBehind  = "catch_up" // not done yet
+	reasonLedger  = "ledger"   // the target would be a table of the ledger
 	reasonSkipped = "skipped"  // somebody gave it up for good
 )
+
+// metricsTable is the one table that commits bring into the ledger's schema.
+const metricsTable = "daily_metrics"
 
 // errRaced says that the ledger is not where the plan began.
 var errRaced = errors.New("the ledger has moved on")
@@ -133,6 +137,9 @@ func (s *session) shape(ctx context.Context, w *work, existing map[warehouse.Nam
 		return err
 	}
 	w.info = info
+	if w.name.Schema == warehouse.Schema && w.name.Table != metricsTable {
+		return &targetError{work: w, reason: reasonLedger, err: fmt.Errorf("%s lies in the ledger's schema; a source must not be called %s", w.name, warehouse.Schema)}
+	}
 	columns, err := columnsOf(bySchema)
 	if err != nil {
 		return &targetError{work: w, reason: reasonColumns, err: err}

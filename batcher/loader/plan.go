@@ -25,6 +25,8 @@ type chain struct {
 	next    int64 // where the next listing begins
 	started bool  // commits and next are set
 	stopped bool  // the chain cannot be read on, and somebody has been told
+	// failures in a row to read on.
+	failures int
 }
 
 // entry is a commit and what it holds for each target.

@@ -108,3 +108,16 @@ func TestPositionsObjectHoldsBackGarbageCollection(t *testing.T) {
 		t.Errorf("after it: %s, %v", body, err)
 	}
 }
+
+func TestSourceNamedLikeTheLedgerCannotTouchIt(t *testing.T) {
+	t.Parallel()
+	k := setup(t)
+	k.commit(0, table{name: "millstream.positions", columns: eventColumns(), rows: events(1)}, table{name: "app.tracks", columns: eventColumns(), rows: events(1)})
+	k.wave(k.tenure(k.loader(k.client)))
+	if got := k.query("SELECT target, reason FROM millstream.held"); !slices.Equal(got, []string{"millstream.positions|ledger"}) {
+		t.Errorf("held: %v", got)
+	}
+	if got := k.query("SELECT target FROM millstream.positions"); !slices.Equal(got, []string{"app.tracks"}) {
+		t.Errorf("positions: %v", got)
+	}
+}

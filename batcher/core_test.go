@@ -1,0 +1,374 @@
+package batcher
+
+import (
+	"fmt"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/segmentio/encoding/json"
+
+	"github.com/millstream-data/millstream/internal/event"
+	"github.com/millstream-data/millstream/internal/lake"
+	"github.com/millstream-data/millstream/internal/parquetout"
+	"github.com/millstream-data/millstream/internal/wire"
+)
+
+func TestCutPolicy(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 11, 21, 6, 15, 0, 0, time.UTC)
+	cfg := CutConfig{Age: 20 * time.Second, Bytes: 1000, Rows: 100, Files: 10}
+	for name, c := range map[string]struct {
+		l    load
+		want cut
+	}{
+		"nothing arrived":             {load{opened: now.Add(-time.Hour)}, cutNone},
+		"young and small":             {load{records: 1, opened: now}, cutNone},
+		"one record, old enough":      {load{records: 1, opened: now.Add(-20 * time.Second)}, cutAge},
+		"a moment too young":          {load{records: 1, opened: now.Add(-20*time.Second + 1)}, cutNone},
+		"bytes":                       {load{records: 1, opened: now, bytes: 1000}, cutBytes},
+		"rows":                        {load{records: 1, opened: now, rows: 100}, cutRows},
+		"files":                       {load{records: 1, opened: now, files: 10}, cutFiles},
+		"size tells more than age":    {load{records: 1, opened: now.Add(-time.Hour), rows: 100}, cutRows},
+		"duplicates alone age as all": {load{records: 5, opened: now.Add(-time.Minute)}, cutAge},
+	} {
+		if got := c.l.due(now, cfg); got != c.want {
+			t.Errorf("%s: %q, want %q", name, got, c.want)
+		}
+	}
+}
+
+func TestLargestIsCutNearTheLimit(t *testing.T) {
+	t.Parallel()
+	at := func(memory ...int64) (out []load) {
+		for _, m := range memory {
+			out = append(out, load{records: 1, memory: m})
+		}
+		return out
+	}
+	for name, c := range map[string]struct {
+		loads []load
+		want  int
+	}{
+		"room":             {at(10, 20, 30), -1},
+		"nine tenths":      {at(10, 50, 30), 1},
+		"none":             {nil, -1},
+		"nothing to cut":   {[]load{{memory: 95}}, -1},
+		"the open one":     {[]load{{memory: 80}, {records: 1, memory: 20}}, 1},
+		"beyond the limit": {at(500, 10), 0},
+	} {
+		if got := largest(c.loads, 100); got != c.want {
+			t.Errorf("%s: %d, want %d", name, got, c.want)
+		}
+	}
+}
+
+func TestTypeLattice(t *testing.T) {
+	t.Parallel()
+	for values, want := range map[string]wire.LakeType{
+		`true`: wire.Bool, `true false`: wire.Bool, `1`: wire.Int64, `-0`: wire.Int64, `9007199254740993`: wire.Int64,
+		`1 9223372036854775807`: wire.Int64, `1.0`: wire.Float64, `1e2`: wire.Float64, `1 1.5`: wire.Float64,
+		`9007199254740992 1.5`: wire.Float64, `9007199254740993 1.5`: wire.String, `9223372036854775808`: wire.String, `1 9223372036854775808`: wire.String,
+		`1e400`: wire.String, `1.5 1e400`: wire.String, `"2026-11-21T06:15:02Z"`: wire.Timestamp,
+		`"2026-11-21T06:15:02.123456789+02:00"`: wire.Timestamp, `"2026-11-21T06:15:02"`: wire.String, `"2026-11-21"`: wire.String,
+		`"0000-01-01T00:00:00Z"`: wire.String, `"9999-12-31T23:59:59Z"`: wire.Timestamp, `"0001-01-01T00:00:00+14:00"`: wire.String,
+		`"2026-11-21T06:15:02Z" "x"`: wire.String, `"2026-11-21T06:15:02Z" 1`: wire.String, `"x"`: wire.String, `""`: wire.String,
+		`"x" 1`: wire.String, `true 1`: wire.String, `true "x"`: wire.String, `[]`: wire.JSON, `[1] "x"`: wire.JSON, `{"a":1} 1`: wire.JSON,
+		`1 true "x" [1]`: wire.JSON,
+	} {
+		var k kinds
+		for v := range strings.FieldsSeq(values) {
+			k |= kindOf([]byte(v))
+		}
+		if got := k.lakeType(); got != want {
+			t.Errorf("%s: %s, want %s", values, got, want)
+		}
+	}
+}
+
+// Every cell of the table of value → column in docs/lake.md.
+func TestCastTable(t *testing.T) {
+	t.Parallel()
+	f := func(typ wire.LakeType, want fit, values ...string) {
+		t.Helper()
+		for _, v := range values {
+			var c caster
+			col := parquetout.NewColumn(typ)
+			if got := c.put(col, []byte(v)); got != want {
+				t.Errorf("%s into %s: %d, want %d", v, typ, got, want)
+			}
+			if wrote := col.Len() == 1; wrote == (want == misfit) {
+				t.Errorf("%s into %s: %d values written", v, typ, col.Len())
+			}
+		}
+	}
+	long := `"` + strings.Repeat("x", maxText+1) + `"`
+	f(wire.Bool, fits, `true`, `false`, `"true"`, `"false"`)
+	f(wire.Bool, misfit, `1`, `0`, `"yes"`, `"TRUE"`, `[]`, `{}`)
+	f(wire.Int64, fits, `1`, `-9223372036854775808`, `1.0`, `1e3`, `120e-1`, `"12"`, `"-3"`, `0.0`, `-0`)
+	f(wire.Int64, misfit, `1.5`, `9223372036854775808`, `1e19`, `1e400`, `1e-400`, `"007"`, `"+1"`, `"1.0"`, `"x"`, `""`, `true`, `[1]`, `{}`)
+	f(wire.Float64, fits, `1`, `1.5`, `0.1`, `1e300`, `9007199254740992`, `0.10`, `1.50e1`, `"1.25"`, `"1e3"`, `100000000000000000000`, `-0.0`)
+	f(wire.Float64, lossy, `9007199254740993`, `0.30000000000000004441`, `1e-400`)
+	f(wire.Float64, misfit, `1e400`, `"x"`, `"1e400"`, `"0x10"`, `"Inf"`, `"1_000"`, `"0.30000000000000004441"`, `true`, `[]`)
+	f(wire.Timestamp, fits, `"2026-11-21T06:15:02Z"`, `"2026-11-21T06:15:02.123456+02:00"`, `"2026-11-21T06:15:02.123456000Z"`)
+	f(wire.Timestamp, lossy, `"2026-11-21T06:15:02.1234567Z"`, `"2026-11-21T06:15:02.0000000001Z"`)
+	f(wire.Timestamp, misfit, `1795241702`, `"2026-11-21"`, `"x"`, `true`, `[]`, `"2026-02-30T00:00:00Z"`)
+	f(wire.String, fits, `"x"`, `""`, `1`, `1.50`, `true`, `[1, 2]`, `{"a":1}`, `"\u00e9\ud83d\ude00"`)
+	f(wire.String, cleaned, `"a\u0000b"`, `"\ud800"`, "\"a\xffb\"", `["\u0000"]`)
+	f(wire.String, lossy, long)
+	f(wire.JSON, fits, `"x"`, `1`, `true`, `[1, 2]`, `{"a":"\u00e9"}`)
+	f(wire.JSON, cleaned, `["\u0000"]`, `["\udc00x"]`)
+	f(wire.JSON, lossy, long, `[`+long+`]`)
+}
+
+func TestTextIsWhatReadersTake(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{
+		`"plain"`: "plain", `"a\"b\\c\/d"`: `a"b\c/d`, `"\b\f\n\r\t"`: "\b\f\n\r\t", `"\u00e9"`: "é", `"\ud83d\ude00"`: "😀",
+		`"\ud83d"`: "\uFFFD", `"\ude00x"`: "\uFFFDx", `"\ud83d\ud83d\ude00"`: "\uFFFD😀", `"a\u0000b"`: "ab", `"\ufffd"`: "\uFFFD", `""`: "",
+	} {
+		got, _ := text(nil, []byte(in))
+		if string(got) != want {
+			t.Errorf("%s: %q, want %q", in, got, want)
+		}
+	}
+	for in, want := range map[string]string{
+		`["\u0000a"]`: `["a"]`, `{"\ud800":1}`: `{"\ufffd":1}`, `["\ud83d\ude00"]`: `["\ud83d\ude00"]`, `["\\u0000"]`: `["\\u0000"]`, `[ 1 ]`: `[ 1 ]`,
+	} {
+		got, _ := jsonText(nil, []byte(in))
+		if string(got) != want || !json.Valid(got) {
+			t.Errorf("%s: %s, want %s", in, got, want)
+		}
+	}
+}
+
+func TestFlattening(t *testing.T) {
+	t.Parallel()
+	p := parsed{depth: 3}
+	value := ` {"type":"track","event":"X","properties":{"a":{"b":{"c":1,"d":{"e":2}}},"arr":[{"x":1}],"empty":{ },"none":null,"dot.ted":{"q\"":1}},
+		"context":{"ip":"1"},"traits":"text","more":{"x":1},"integrations":{"All":true}} `
+	if err := p.parse([]byte(value)); err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]string{}
+	for _, l := range p.leaves {
+		got[string(p.path(l))] = string(l.raw)
+	}
+	want := map[string]string{
+		"event": `"X"`, "properties.a.b.c": "1", "properties.a.b.d": `{"e":2}`, "properties.arr": `[{"x":1}]`,
+		`properties.dot\.ted.q"`: "1", "context.ip": `"1"`, "traits": `"text"`, "more": `{"x":1}`,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("leaves (-want +got):\n%s", diff)
+	}
+}
+
+func TestColumnNamesKeepOffFixedOnes(t *testing.T) {
+	t.Parallel()
+	n, fixed := lake.NewNamer(), newShapes().event.fixed
+	for path, want := range map[string]string{
+		"properties.total": "total", "properties.id": "properties_id", "properties.partition": "properties_partition",
+		"properties.timestamp": "_timestamp", "properties.receivedAt": "properties_received_at", "context.ip": "context_ip",
+		"context.page.url": "context_page_url", "traits.email": "email", `properties.a\.b`: "a_b", "properties.a.b": "a_b", "properties.user.id": "properties_user_id",
+	} {
+		if got := columnName(n, path, fixed); got != want {
+			t.Errorf("%s: %s, want %s", path, got, want)
+		}
+	}
+}
+
+// Of two members that want one column the one with the smaller name gets it.
+func TestOneColumnForTwoMembers(t *testing.T) {
+	t.Parallel()
+	for _, props := range []string{`{"orderId":1,"order_id":2}`, `{"order_id":2,"orderId":1}`} {
+		c, p := testChunk(), parsed{depth: 5}
+		addEvent(t, c, &p, props, 0)
+		s := testSchema(c)
+		f := c.freeze(s, &caster{})
+		defer f.record.Release()
+		if len(c.wants()) != 0 || s.FileColumns().Index("order_id") < 0 {
+			t.Errorf("%s: columns %v", props, s.FileColumns())
+		}
+	}
+	c, p := testChunk(), parsed{depth: 5}
+	addEvent(t, c, &p, `{"order_id":2,"orderId":1}`, 0)
+	if len(c.strays) != 1 || c.strays[0].path != "properties.order_id" {
+		t.Errorf("strays %+v", c.strays)
+	}
+}
+
+func TestColumnLimitSendsToUnmapped(t *testing.T) {
+	t.Parallel()
+	c, p := testChunk(), parsed{depth: 5}
+	c.limit = len(c.columns) + 2
+	addEvent(t, c, &p, `{"a":1,"b":2,"c":3,"d":4}`, 0)
+	if len(c.wants()) != 2 || len(c.strays) != 2 || c.counts.overLimit == 0 {
+		t.Errorf("%d columns, %d strays", len(c.wants()), len(c.strays))
+	}
+}
+
+func testChunk() *chunk {
+	sh := newShapes().event
+	return newChunk(&sh, lake.NewNamer(), 1000, nil, &valueCounts{})
+}
+
+func testSchema(c *chunk) lake.Schema {
+	var s lake.Schema
+	for i, f := range c.shape.fixed {
+		s.Columns = append(s.Columns, lake.SchemaColumn{Name: f.Name, Type: f.Type, Path: c.shape.fixedPaths[i]})
+	}
+	s.Columns = append(s.Columns, c.wants()...)
+	return s
+}
+
+func addEvent(t testing.TB, c *chunk, p *parsed, props string, offset int64) {
+	t.Helper()
+	if err := p.parse([]byte(`{"event":"X","properties":` + props + `}`)); err != nil {
+		t.Fatal(err)
+	}
+	c.add(eventRow{id: "m", table: "x", receivedAt: time.Unix(1795241702, 0), offset: offset}, p, &caster{}, false)
+}
+
+func TestMirrorForms(t *testing.T) {
+	t.Parallel()
+	f := func(form event.Form, typ wire.LakeType, raw string, ok bool) {
+		t.Helper()
+		var v mirrorValue
+		err := v.read(lake.SchemaColumn{Name: "c", Type: typ, Form: form}, []byte(raw))
+		if (err == nil) != ok {
+			t.Errorf("%s %s %s: %v", form, typ, raw, err)
+		}
+		if ok {
+			v.put(parquetout.NewColumn(typ))
+		}
+	}
+	f(event.FormNumber, wire.Int16, `32767`, true)
+	f(event.FormNumber, wire.Int16, `32768`, false)
+	f(event.FormNumber, wire.Int64, `1.5`, false)
+	f(event.FormNumber, wire.Float32, `1.5`, true)
+	f(event.FormNumber, wire.Float64, `"NaN"`, true)
+	f(event.FormNumber, wire.Float64, `"-Infinity"`, true)
+	f(event.FormText, wire.Decimal(10, 2), `"12.30"`, true)
+	f(event.FormText, wire.Decimal(10, 2), `"12.305"`, false)
+	f(event.FormText, wire.Decimal(38, 0), `"99999999999999999999999999999999999999"`, true)
+	f(event.FormText, wire.String, `"x"`, true)
+	f(event.FormText, wire.String, `12`, false)
+	f(event.FormText, wire.String, `"`+strings.Repeat("x", maxText+1)+`"`, false)
+	f(event.FormText, wire.Int64, `"12"`, false)
+	f(event.FormDays, wire.Date, `20776`, true)
+	f(event.FormDays, wire.Date, `99999999999`, false)
+	f(event.FormMicros, wire.Timestamp, `1795241702113402`, true)
+	f(event.FormISO, wire.Timestamp, `"2026-11-21T06:15:02.113402Z"`, true)
+	f(event.FormISO, wire.Timestamp, `"yesterday"`, false)
+	f(event.FormBase64, wire.Bytes, `"AQI="`, true)
+	f(event.FormBase64, wire.Bytes, `"?"`, false)
+	f(event.FormJSONText, wire.JSON, `"{\"a\":1}"`, true)
+	f(event.FormJSON, wire.JSON, `{"a":1}`, true)
+	f(event.FormBool, wire.Bool, `true`, true)
+	f(event.FormBool, wire.Bool, `1`, false)
+	f("later", wire.String, `"x"`, false)
+}
+
+func TestHints(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]int64{hintText(0): 0, hintText(123456): 123456, "": -1, "v1:": -1, "v1:-5": -1, "v2:7": -1, "junk": -1} {
+		if got := parseHint(in); got != want {
+			t.Errorf("%q: %d, want %d", in, got, want)
+		}
+	}
+}
+
+func FuzzDecodeEvent(f *testing.F) {
+	for _, s := range []string{
+		`{"properties":{"a":1}}`, `{"a":"\u0000\ud800"}`, `[]`, `{`, `{"properties":{"s":"` + strings.Repeat("x", 70_000) + `"}}`,
+		`{"properties":` + strings.Repeat(`{"a":`, 200) + `1` + strings.Repeat("}", 201), `{"properties":{"a":1e400,"b":9223372036854775808}}`,
+		"{\"properties\":{\"\xff\":\"\xff\"}}", `{"properties":{"":{"":1}},"context":{"\\":"."}}`,
+	} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, value []byte) {
+		p, c := parsed{depth: 5}, testChunk()
+		if err := p.parse(value); err != nil {
+			return
+		}
+		for i := range int64(2) {
+			c.add(eventRow{id: "m", table: "x", receivedAt: time.Unix(1795241702, 0), offset: i}, &p, &caster{}, false)
+		}
+		frozen := c.freeze(testSchema(c), &caster{})
+		defer frozen.record.Release()
+		if frozen.record.Rows() != 2 {
+			t.Errorf("%d rows", frozen.record.Rows())
+		}
+		for _, raw := range frozen.tooLarge {
+			if utf8.Valid(value) && !json.Valid(raw) {
+				t.Errorf("_unmapped %s", raw)
+			}
+		}
+	})
+}
+
+// BenchmarkEventsToParquet goes the whole way of a track event from its JSON to
+// both of its tables' files: 700 bytes, 20 columns.
+func BenchmarkEventsToParquet(b *testing.B) {
+	shapes, names := newShapes(), lake.NewNamer()
+	values := make([][]byte, 1000)
+	for i := range values {
+		values[i] = benchEvent(i)
+	}
+	var (
+		p      = parsed{depth: 5}
+		cast   caster
+		counts valueCounts
+		files  = map[*shape]*parquetout.Writer{}
+		known  = map[*shape][]lake.SchemaColumn{}
+		chunks = map[*shape]*chunk{}
+	)
+	for _, sh := range []*shape{&shapes.tracks, &shapes.event} {
+		chunks[sh] = newChunk(sh, names, 1000, nil, &counts)
+	}
+	b.ReportAllocs()
+	b.SetBytes(int64(len(values[0])))
+	n := 0
+	for b.Loop() {
+		if err := p.parse(values[n%len(values)]); err != nil {
+			b.Fatal(err)
+		}
+		row := eventRow{id: "018f5c1e-7a2b-7c3d-8e4f-" + strconv.Itoa(n), table: "order_completed", receivedAt: time.Unix(1795241702, 0), offset: int64(n)}
+		n++
+		for sh, c := range chunks {
+			c.add(row, &p, &cast, sh == &shapes.tracks)
+			if c.rows() < chunkRows {
+				continue
+			}
+			s := testSchema(c)
+			if known[sh] != nil {
+				s.Columns = known[sh]
+			}
+			known[sh] = s.Columns
+			if files[sh] == nil {
+				w, err := parquetout.Create(filepath.Join(b.TempDir(), "f"), s.FileColumns(), parquetout.DefaultOptions())
+				if err != nil {
+					b.Fatal(err)
+				}
+				files[sh] = w
+			}
+			if err := files[sh].Append(c.freeze(s, &cast).record); err != nil {
+				b.Fatal(err)
+			}
+			chunks[sh] = newChunk(sh, names, 1000, s.Columns, &counts)
+		}
+	}
+	for _, w := range files {
+		w.Abort()
+	}
+	b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "events/s")
+}
+
+func benchEvent(i int) []byte {
+	return fmt.Appendf(nil, `{"type":"track","event":"Order Completed","messageId":"018f5c1e-7a2b-7c3d-8e4f-%012d","userId":"user-%d","anonymousId":"0b0c2f4e-1a58-4c0e-8f9e-%012d","timestamp":"2026-11-21T06:15:02.113Z","originalTimestamp":"2026-11-21T06:15:02.1Z","sentAt":"2026-11-21T06:15:03.000Z","receivedAt":"2026-11-21T06:15:03.113Z","context":{"ip":"10.0.%d.%d","library":{"name":"analytics.js","version":"4.1.0"},"page":{"url":"https://shop.example/checkout","path":"/checkout","title":"Checkout"},"locale":"de-DE","userAgent":"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36"},"properties":{"order_id":"o-%d","total":%d.%02d,"currency":"EUR","items":%d,"coupon":null,"first":%t}}`,
+		i, i%100, i%100, i%250, i%200, i, i%500, i%100, i%9, i%3 == 0)
+}
