@@ -42,14 +42,32 @@ func Check(ctx context.Context, c Config, log *slog.Logger) (string, error) {
 			}
 		case err != nil:
 			return "", fmt.Errorf("topic %s: grant this user the right to describe, read and write it: %w", t.Name, err)
-		case len(have[t.Name].Partitions) != t.Partitions:
-			return "", fmt.Errorf("topic %s: has %d partitions, the configuration says %d; correct kafka.topics.partitions", t.Name, len(have[t.Name].Partitions), t.Partitions)
+		default:
+			if err := c.checkPartitions(t.Name, len(have[t.Name].Partitions)); err != nil {
+				return "", err
+			}
 		}
 	}
 	if err := transactions(ctx, c, log); err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("%d brokers, %d of %d topics are there (the others will be created)", len(brokers), len(want)-missing, len(want)), nil
+	seen := fmt.Sprintf("%d brokers answer, %d of %d topics are there", len(brokers), len(want)-missing, len(want))
+	if missing > 0 {
+		seen += "; the others will be created"
+	}
+	return seen, nil
+}
+
+// checkPartitions compares a topic with what the roles count on: positions are
+// kept by partition of the events, and cells must be in one order.
+func (c Config) checkPartitions(topic string, n int) error {
+	switch {
+	case topic == c.Names().Events() && n != c.Topics.Partitions:
+		return fmt.Errorf("topic %s: has %d partitions, the configuration says %d; correct kafka.topics.partitions", topic, n, c.Topics.Partitions)
+	case topic == c.Names().Cells() && n != 1:
+		return fmt.Errorf("topic %s: has %d partitions and must have 1; delete it, and it is created anew", topic, n)
+	}
+	return nil
 }
 
 // transactions proves that the brokers know transactions, which cdc needs.

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -69,26 +70,29 @@ func DefaultConfig() Config {
 
 // Validate returns every problem, joined, each led by its key path.
 func (c Config) Validate() error {
-	var errs []error
-	if len(c.Brokers) == 0 {
-		errs = append(errs, errors.New("kafka.brokers: must name at least one broker, for example [127.0.0.1:9092]"))
+	errs := []error{
+		config.NotEmptyList("kafka.brokers", c.Brokers),
+		config.OneOf("kafka.sasl.mechanism", c.SASL.Mechanism, "none", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"),
+		config.Between("kafka.topics.partitions", c.Topics.Partitions, 1, 10000),
+		config.Positive("kafka.topics.retention", c.Topics.Retention),
 	}
-	switch c.SASL.Mechanism {
-	case "none", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512":
-	default:
-		errs = append(errs, fmt.Errorf("kafka.sasl.mechanism: must be none, PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512 (got %q)", c.SASL.Mechanism))
+	for i, b := range c.Brokers {
+		errs = append(errs, config.HostPort(fmt.Sprintf("kafka.brokers[%d]", i), b))
 	}
-	if c.Topics.Partitions < 1 {
-		errs = append(errs, fmt.Errorf("kafka.topics.partitions: must be > 0 (got %d)", c.Topics.Partitions))
+	if strings.Trim(c.TopicPrefix, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") != "" || len(c.TopicPrefix) > 64 {
+		errs = append(errs, config.Invalid("kafka.topic_prefix", "must be up to 64 letters, digits, dots, underscores and hyphens (got %q)", c.TopicPrefix))
 	}
-	if c.Topics.Replication == 0 || c.Topics.Replication < -1 {
-		errs = append(errs, fmt.Errorf("kafka.topics.replication: must be > 0, or -1 for the brokers' default (got %d)", c.Topics.Replication))
+	if c.SASL.Mechanism != "none" {
+		errs = append(errs, config.NotEmpty("kafka.sasl.user", c.SASL.User))
 	}
-	if c.Topics.Retention <= 0 {
-		errs = append(errs, fmt.Errorf("kafka.topics.retention: must be > 0 (got %s)", c.Topics.Retention))
+	if r := c.Topics.Replication; r == 0 || r < -1 || r > 1000 {
+		errs = append(errs, config.Invalid("kafka.topics.replication", "must be > 0, or -1 for the brokers' default (got %d)", r))
 	}
 	if (c.TLS.CertFile == "") != (c.TLS.KeyFile == "") {
-		errs = append(errs, errors.New("kafka.tls.cert_file: needs kafka.tls.key_file beside it, and the other way round"))
+		errs = append(errs, config.Invalid("kafka.tls.cert_file", "needs kafka.tls.key_file beside it, and the other way round"))
+	}
+	if !c.TLS.Enabled && c.TLS != (TLSConfig{}) {
+		errs = append(errs, config.Invalid("kafka.tls.enabled", "must be true for the other keys of kafka.tls to have an effect"))
 	}
 	return errors.Join(errs...)
 }
