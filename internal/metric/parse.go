@@ -144,7 +144,9 @@ func (p *parser) file(f File) {
 	}
 	var doc yaml.Node
 	if err := yaml.Unmarshal([]byte(f.Data), &doc); err != nil {
-		p.fail(&yaml.Node{Line: 1, Column: 1}, "yaml", "%s", strings.TrimPrefix(err.Error(), "yaml: "))
+		at := &yaml.Node{Line: 1, Column: 1}
+		_, _ = fmt.Sscanf(err.Error(), "yaml: line %d:", &at.Line) // where it says none, the first will do
+		p.fail(at, "yaml", "%s", strings.TrimPrefix(err.Error(), "yaml: "))
 		return
 	}
 	if len(doc.Content) == 0 {
@@ -195,14 +197,17 @@ func (p *parser) mapping(n *yaml.Node, path string, known []string) (map[string]
 }
 
 func (p *parser) each(n *yaml.Node, path string, read func(name string, key, n *yaml.Node)) {
-	if _, ok := p.mapping(n, path, nil); !ok {
+	first, ok := p.mapping(n, path, nil)
+	if !ok {
 		return
 	}
 	for i := 0; i+1 < len(n.Content); i += 2 {
-		if k := n.Content[i]; !isName(k.Value) {
+		switch k, v := n.Content[i], resolve(n.Content[i+1]); {
+		case first[k.Value] != v: // comes twice, which is reported
+		case !isName(k.Value):
 			p.fail(k, join(path, k.Value), "is no name: names are lower-case letters, digits and _, begin with a letter and have at most 63 characters")
-		} else {
-			read(k.Value, k, resolve(n.Content[i+1]))
+		default:
+			read(k.Value, k, v)
 		}
 	}
 }
