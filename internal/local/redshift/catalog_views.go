@@ -35,7 +35,7 @@ func catalogQueries(database, user, isolation string) map[string]string {
 		"pg_class": `SELECT t.oid, t.table_name AS relname, s.oid AS relnamespace, 0 AS reltype, 100 AS relowner, 0 AS relam, t.oid AS relfilenode, 0 AS reltablespace, 0 AS relpages,
 			CAST(0 AS REAL) AS reltuples, 0 AS reltoastrelid, false AS relhasindex, false AS relisshared, t.kind AS relkind, CAST((SELECT count(*) FROM _rs.columns c WHERE c.table_oid = t.oid) AS SMALLINT) AS relnatts,
 			CAST(0 AS SMALLINT) AS relchecks, 0 AS reltriggers, false AS relhasoids, false AS relhaspkey, false AS relhasrules, false AS relhastriggers, false AS relhassubclass, 0 AS reloftype,
-			'p' AS relpersistence, false AS relrowsecurity, false AS relforcerowsecurity, false AS relispartition, CAST(NULL AS VARCHAR) AS relacl, CAST(NULL AS VARCHAR) AS reloptions,
+			'p' AS relpersistence, false AS relrowsecurity, false AS relforcerowsecurity, false AS relispartition, CAST(NULL AS VARCHAR) AS relacl, CAST(NULL AS VARCHAR[]) AS reloptions,
 			CASE WHEN t.diststyle LIKE 'KEY%' THEN 1 WHEN t.diststyle = 'ALL' THEN 8 ELSE 0 END AS reldiststyle
 			FROM _rs.tables t JOIN _rs.schemas s ON s.name = t.schema_name`,
 		"pg_attribute": `SELECT c.table_oid AS attrelid, c.name AS attname, c.type_oid AS atttypid, -1 AS attstattarget, CAST(-1 AS SMALLINT) AS attlen, CAST(c.ordinal AS SMALLINT) AS attnum, 0 AS attndims,
@@ -77,7 +77,7 @@ func catalogQueries(database, user, isolation string) map[string]string {
 		"pg_inherits":            empty("inhrelid BIGINT, inhparent BIGINT, inhseqno INTEGER"),
 		"pg_description":         empty("objoid BIGINT, classoid BIGINT, objsubid INTEGER, description VARCHAR"),
 		"pg_auth_members":        empty("roleid BIGINT, member BIGINT, grantor BIGINT, admin_option BOOLEAN"),
-		"pg_proc":                empty("oid BIGINT, proname VARCHAR, pronamespace BIGINT, proowner BIGINT, prolang BIGINT, prorettype BIGINT, proargtypes VARCHAR, proisagg BOOLEAN, proretset BOOLEAN, provolatile VARCHAR, prosrc VARCHAR, proargnames VARCHAR, proallargtypes VARCHAR, proargmodes VARCHAR, prosecdef BOOLEAN, pronargs SMALLINT"),
+		"pg_proc":                empty("oid BIGINT, proname VARCHAR, pronamespace BIGINT, proowner BIGINT, prolang BIGINT, prorettype BIGINT, proargtypes VARCHAR, proisagg BOOLEAN, proiswindow BOOLEAN, proretset BOOLEAN, provolatile VARCHAR, prosrc VARCHAR, proargnames VARCHAR, proallargtypes VARCHAR, proargmodes VARCHAR, prosecdef BOOLEAN, pronargs SMALLINT"),
 		"pg_language":            empty("oid BIGINT, lanname VARCHAR"),
 		"pg_collation":           empty("oid BIGINT, collname VARCHAR, collnamespace BIGINT"),
 		"pg_trigger":             empty("oid BIGINT, tgname VARCHAR, tgrelid BIGINT, tgenabled VARCHAR, tgisinternal BOOLEAN, tgconstraint BIGINT"),

@@ -60,12 +60,8 @@ func readCopy(nodes []node) (copyOptions, error) {
 		return o, err
 	}
 	if i < len(nodes) && nodes[i].open == '(' {
-		for _, part := range splitNodes(nodes[i].kids, ",") {
-			parts, _ := nameAt(part, 0)
-			if len(parts) != 1 {
-				return o, syntaxError("syntax error in the column list")
-			}
-			o.columns = append(o.columns, parts[0])
+		if o.columns, err = columnNames(nodes[i].kids); err != nil {
+			return o, err
 		}
 		i++
 	}

@@ -98,7 +98,7 @@ func (s *session) selectRows(ctx context.Context, st statement, nodes []node) (*
 	}
 	cols, text, err := s.shape(ctx, text, nodes)
 	if err != nil {
-		return nil, err
+		return nil, qualified(err, rw.reads)
 	}
 	rows, err := s.duck.QueryContext(ctx, text)
 	if err != nil {
@@ -187,7 +187,7 @@ func (s *session) describe(ctx context.Context, st statement) ([]column, error) 
 			return nil, err
 		}
 		cols, _, err := s.shape(ctx, text, nodes)
-		return cols, err
+		return cols, qualified(err, rw.reads)
 	case kindShow:
 		res, err := s.show(nodes)
 		if err != nil {

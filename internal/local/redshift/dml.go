@@ -59,51 +59,75 @@ func fit(expr string, c columnMeta, from string) string {
 	return expr
 }
 
-// insert runs INSERT INTO t [(columns)] query | VALUES | DEFAULT VALUES.
-func (s *session) insert(ctx context.Context, st statement, nodes []node) (*result, error) {
-	name, i, err := tableAt(nodes, 2)
-	if err != nil {
-		return nil, err
+// insertion is an INSERT, taken apart.
+type insertion struct {
+	table   tableName
+	columns []string // nil if left out
+	source  []node
+}
+
+func (in insertion) values() bool { return len(in.source) > 0 && in.source[0].is("values") }
+
+func readInsert(nodes []node) (in insertion, err error) {
+	i := 0
+	if in.table, i, err = tableAt(nodes, 2); err != nil {
+		return in, err
 	}
-	var names []string
 	if i < len(nodes) && nodes[i].open == '(' && !(len(nodes[i].kids) > 0 && nodes[i].kids[0].is("select", "with", "values")) {
-		for _, part := range splitNodes(nodes[i].kids, ",") {
-			parts, _ := nameAt(part, 0)
-			if len(parts) == 0 {
-				return nil, syntaxError("syntax error in the column list")
-			}
-			names = append(names, parts[len(parts)-1])
+		if in.columns, err = columnNames(nodes[i].kids); err != nil {
+			return in, err
 		}
 		i++
 	}
-	source := nodes[i:]
+	in.source = nodes[i:]
+	return in, nil
+}
+
+// columnNames reads a list of columns, of which a table's name may stand before each.
+func columnNames(nodes []node) ([]string, error) {
+	var out []string
+	for _, part := range splitNodes(nodes, ",") {
+		parts, next := nameAt(part, 0)
+		if len(parts) == 0 || next != len(part) {
+			return nil, syntaxError("syntax error in the column list")
+		}
+		out = append(out, parts[len(parts)-1])
+	}
+	return out, nil
+}
+
+// insert runs INSERT INTO t [(columns)] query | VALUES | DEFAULT VALUES.
+func (s *session) insert(ctx context.Context, st statement, nodes []node) (*result, error) {
+	in, err := readInsert(nodes)
+	if err != nil {
+		return nil, err
+	}
 	rw := newRewriter(s.env())
 	var text string
-	values := len(source) > 0 && source[0].is("values")
-	if !values {
-		if text, err = rw.query(source); err != nil {
+	if !in.values() {
+		if text, err = rw.query(in.source); err != nil {
 			return nil, err
 		}
 	}
-	t, err := s.target(ctx, name, lockWrite, rw)
+	t, err := s.target(ctx, in.table, lockWrite, rw)
 	if err != nil {
 		return nil, err
 	}
-	cols, err := targetColumns(t, names)
+	cols, err := targetColumns(t, in.columns)
 	if err != nil {
 		return nil, err
 	}
-	if values {
-		if text, err = valuesText(rw, source[1:], cols); err != nil {
+	if in.values() {
+		if text, err = valuesText(rw, in.source[1:], cols); err != nil {
 			return nil, err
 		}
 	}
-	if len(source) == 2 && source[0].is("default") {
+	if len(in.source) == 2 && in.source[0].is("default") {
 		n, err := s.exec(ctx, "INSERT INTO "+t.sql()+" DEFAULT VALUES")
 		return &result{tag: st.tag, counted: true, count: n}, err
 	}
-	n, err := s.insertFrom(ctx, t, cols, names != nil, text)
-	return &result{tag: st.tag, counted: true, count: n}, err
+	n, err := s.insertFrom(ctx, t, cols, in.columns != nil, text)
+	return &result{tag: st.tag, counted: true, count: n}, qualified(err, rw.reads)
 }
 
 // insertFrom inserts the rows of a query, bounded to the columns' types.
@@ -280,153 +304,4 @@ func (s *session) delete(ctx context.Context, st statement, nodes []node) (*resu
 	}
 	n, err := s.exec(ctx, "DELETE FROM "+t.sql()+alias+" "+text)
 	return &result{tag: st.tag, counted: true, count: n}, err
-}
-
-// merge runs MERGE INTO t USING s ON … WHEN MATCHED … WHEN NOT MATCHED …
-func (s *session) merge(ctx context.Context, st statement, nodes []node) (*result, error) {
-	name, i, err := tableAt(nodes, 2)
-	if err != nil {
-		return nil, err
-	}
-	alias, i := aliasAt(nodes, i)
-	on := find(nodes, i, "on")
-	when := find(nodes, on, "when")
-	if i >= len(nodes) || !nodes[i].is("using") || on == len(nodes) {
-		return nil, syntaxError("syntax error in MERGE")
-	}
-	if nodes[i+1].open != 0 {
-		return nil, pgError("0A000", "MERGE with a subquery as source is not supported") // (confirm)
-	}
-	if when == len(nodes) {
-		return nil, unsupported("MERGE … REMOVE DUPLICATES")
-	}
-	rw := newRewriter(s.env())
-	source, err := rw.list(nodes[i+1:on], clauses{on: true, from: true, expect: true})
-	if err != nil {
-		return nil, err
-	}
-	cond, err := rw.expr(nodes[on+1 : when])
-	if err != nil {
-		return nil, err
-	}
-	t, err := s.target(ctx, name, lockWrite, rw)
-	if err != nil {
-		return nil, err
-	}
-	target := t.sql() + alias
-	row := "rowid"
-	if alias != "" {
-		row = strings.TrimPrefix(alias, " AS ") + ".rowid"
-	} else {
-		row = t.sql() + ".rowid"
-	}
-	var twice int
-	if err := s.duck.QueryRowContext(ctx, fmt.Sprintf("SELECT count(*) FROM (SELECT 1 FROM %s JOIN %s ON %s GROUP BY %s HAVING count(*) > 1 LIMIT 1)",
-		target, render(source), cond, row)).Scan(&twice); err != nil {
-		return nil, err
-	}
-	if twice > 0 {
-		return nil, pgError("XX000", "Found multiple matches to update the same tuple")
-	}
-	actions, err := mergeActions(rw, t, nodes[when:])
-	if err != nil {
-		return nil, err
-	}
-	n, err := s.exec(ctx, fmt.Sprintf("MERGE INTO %s USING %s ON %s %s", target, render(source), cond, actions))
-	return &result{tag: st.tag, counted: true, count: n}, err
-}
-
-// mergeActions rewrites the WHEN branches.
-func mergeActions(rw *rewriter, t *tableMeta, nodes []node) (string, error) {
-	var b strings.Builder
-	for len(nodes) > 0 {
-		end := find(nodes, 1, "when")
-		for end < len(nodes) && insideCase(nodes, end) {
-			end = find(nodes, end+1, "when")
-		}
-		branch := nodes[:end]
-		nodes = nodes[end:]
-		then := find(branch, 0, "then")
-		if then+1 >= len(branch) {
-			return "", syntaxError("syntax error in MERGE")
-		}
-		head, body := branch[:then], branch[then+1:]
-		if find(head, 0, "and") < len(head) {
-			return "", syntaxError(`syntax error at or near "AND"`)
-		}
-		action, err := mergeAction(rw, t, body)
-		if err != nil {
-			return "", err
-		}
-		b.WriteString(render(head) + " THEN " + action + " ")
-	}
-	return b.String(), nil
-}
-
-// insideCase reports whether the WHEN at i belongs to a CASE expression.
-func insideCase(nodes []node, i int) bool {
-	depth := 0
-	for _, n := range nodes[:i] {
-		if n.is("case") {
-			depth++
-		} else if n.is("end") {
-			depth--
-		}
-	}
-	return depth > 0
-}
-
-func mergeAction(rw *rewriter, t *tableMeta, body []node) (string, error) {
-	switch {
-	case body[0].is("delete"):
-		return "DELETE", nil
-	case body[0].is("update") && len(body) > 2:
-		var sets []assignment
-		for _, part := range splitNodes(body[2:], ",") {
-			a, err := assign(rw, part)
-			if err != nil {
-				return "", err
-			}
-			sets = append(sets, a)
-		}
-		list, err := assignments(t, sets)
-		return "UPDATE SET " + list, err
-	case body[0].is("insert"):
-		return mergeInsert(rw, t, body[1:])
-	}
-	return "", syntaxError("syntax error in MERGE")
-}
-
-func mergeInsert(rw *rewriter, t *tableMeta, body []node) (string, error) {
-	var names []string
-	if len(body) > 0 && body[0].open == '(' {
-		for _, part := range splitNodes(body[0].kids, ",") {
-			parts, _ := nameAt(part, 0)
-			if len(parts) == 0 {
-				return "", syntaxError("syntax error in MERGE")
-			}
-			names = append(names, parts[len(parts)-1])
-		}
-		body = body[1:]
-	}
-	if len(body) != 2 || !body[0].is("values") || body[1].open != '(' {
-		return "", syntaxError("syntax error in MERGE")
-	}
-	cols, err := targetColumns(t, names)
-	if err != nil {
-		return "", err
-	}
-	values := splitNodes(body[1].kids, ",")
-	if len(values) != len(cols) {
-		return "", syntaxError("INSERT has another number of expressions than target columns")
-	}
-	into, exprs := make([]string, len(cols)), make([]string, len(cols))
-	for i, v := range values {
-		expr, err := rw.expr(v)
-		if err != nil {
-			return "", err
-		}
-		into[i], exprs[i] = quoteIdent(cols[i].name), fit("("+expr+")", cols[i], "")
-	}
-	return fmt.Sprintf("INSERT (%s) VALUES (%s)", strings.Join(into, ", "), strings.Join(exprs, ", ")), nil
 }

@@ -147,3 +147,20 @@ func translateDuck(duck *duckdb.Error) *sqlError {
 	}
 	return pgError(typeCode(duck.Type), "%s", msg)
 }
+
+// qualified names the schema of a missing table, which DuckDB's message leaves out.
+func qualified(err error, reads []tableName) error {
+	if err == nil {
+		return nil
+	}
+	e := translate(err)
+	if e.code != "42P01" {
+		return err
+	}
+	for _, name := range reads {
+		if name.schema != "" && e.msg == errNoRelation(name.table).msg {
+			return errNoRelation(name.String())
+		}
+	}
+	return err
+}

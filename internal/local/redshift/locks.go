@@ -18,8 +18,8 @@ func (m lockMode) conflicts(o lockMode) bool {
 	return m == lockExclusive || o == lockExclusive || m == lockWrite && o == lockWrite
 }
 
-// lockTable gives out table locks; they are held to the end of the transaction. Waiters are served in order, so that
-// readers queue behind an ALTER that waits for older readers.
+// lockTable gives out table locks; they are held to the end of the transaction. Conflicting waiters are served in
+// order, so that readers queue behind an ALTER that waits for older readers.
 type lockTable struct {
 	mu     sync.Mutex
 	tables map[string]*tableLock
@@ -90,11 +90,14 @@ func (l *lockTable) releaseAll(owner int32) {
 	delete(l.held, owner)
 }
 
-// grant serves the queue from its head; callers hold mu.
+// grant serves everyone in the queue who conflicts neither with a holder nor with somebody ahead; callers hold mu.
 func (l *lockTable) grant(table string, t *tableLock) {
-	for len(t.queue) > 0 && !t.blocked(t.queue[0]) {
-		w := t.queue[0]
-		t.queue = t.queue[1:]
+	var left []*lockWaiter
+	for _, w := range t.queue {
+		if t.blocked(w, left) {
+			left = append(left, w)
+			continue
+		}
 		t.holders[w.owner] = max(t.holders[w.owner], w.mode)
 		if l.held[w.owner] == nil {
 			l.held[w.owner] = map[string]bool{}
@@ -102,12 +105,18 @@ func (l *lockTable) grant(table string, t *tableLock) {
 		l.held[w.owner][table] = true
 		close(w.ready)
 	}
+	t.queue = left
 	if len(t.queue) == 0 && len(t.holders) == 0 {
 		delete(l.tables, table)
 	}
 }
 
-func (t *tableLock) blocked(w *lockWaiter) bool {
+func (t *tableLock) blocked(w *lockWaiter, ahead []*lockWaiter) bool {
+	for _, other := range ahead {
+		if other.mode.conflicts(w.mode) {
+			return true
+		}
+	}
 	for owner, mode := range t.holders {
 		if owner != w.owner && mode.conflicts(w.mode) {
 			return true
@@ -164,21 +173,8 @@ func (t *tableLock) ahead(i int) []int32 {
 		}
 	}
 	for _, w := range t.queue[:i] {
-		if w.owner != t.queue[i].owner {
+		if w.owner != t.queue[i].owner && w.mode.conflicts(t.queue[i].mode) {
 			out = append(out, w.owner)
-		}
-	}
-	return out
-}
-
-// holdersOf tells who holds table, for error messages and tests.
-func (l *lockTable) holdersOf(table string) []int32 {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	var out []int32
-	if t := l.tables[table]; t != nil {
-		for owner := range t.holders {
-			out = append(out, owner)
 		}
 	}
 	return out

@@ -55,6 +55,11 @@ func (s *session) parameterTypes(ctx context.Context, st statement, given []uint
 	for _, oid := range out {
 		missing = missing || oid == 0
 	}
+	if missing && st.kind == kindInsert {
+		if err := s.insertParameters(ctx, tree(st.toks), out); err != nil {
+			return nil, err
+		}
+	}
 	if missing {
 		if err := s.inferParameters(ctx, st, out); err != nil {
 			return nil, err
@@ -66,6 +71,44 @@ func (s *session) parameterTypes(ctx context.Context, st statement, given []uint
 		}
 	}
 	return out, nil
+}
+
+// insertParameters gives parameters that stand alone in VALUES their columns' types, which DuckDB does not infer.
+func (s *session) insertParameters(ctx context.Context, nodes []node, oids []uint32) error {
+	in, err := readInsert(nodes)
+	if err != nil || !in.values() {
+		return err
+	}
+	t, err := s.table(ctx, in.table)
+	if err != nil {
+		return err
+	}
+	cols, err := targetColumns(t, in.columns)
+	if err != nil {
+		return err
+	}
+	for _, row := range splitNodes(in.source[1:], ",") {
+		if len(row) != 1 || row[0].open != '(' {
+			return syntaxError("syntax error in VALUES")
+		}
+		for i, v := range splitNodes(row[0].kids, ",") {
+			if len(v) != 1 || v[0].kind != tokParam || i >= len(cols) {
+				continue
+			}
+			if n, err := strconv.Atoi(v[0].val); err == nil && n >= 1 && n <= len(oids) && oids[n-1] == 0 {
+				oids[n-1] = parameterFor(cols[i].typ.oid)
+			}
+		}
+	}
+	return nil
+}
+
+// parameterFor is what clients know for a column's type.
+func parameterFor(oid uint32) uint32 {
+	if oid == oidSuper || oid == oidVarbyte || oid == oidTimetz {
+		return oidText
+	}
+	return oid
 }
 
 // inferParameters fills the zeros of oids from DuckDB's own preparation of the statement.

@@ -58,7 +58,7 @@ func (c *clauses) step(n node, out []node) {
 	switch {
 	case n.is("from") && (len(out) == 0 || !out[len(out)-1].is("distinct")):
 		c.from, c.expect = true, true
-	case n.is("join"), c.from && n.op(","):
+	case n.is("join", "into", "update"), c.from && n.op(","):
 		c.expect = true
 	case n.is("where", "group", "having", "order", "limit", "union", "except", "intersect", "minus", "select", "set", "window", "qualify", "values", "when", "offset"):
 		c.from, c.expect = false, false
@@ -196,7 +196,8 @@ func (rw *rewriter) table(out, in []node, i int) ([]node, int, error) {
 		i++
 	default:
 		parts, next := nameAt(in, i)
-		if next < len(in) && in[next].open == '(' && in[next].pre == "" && len(parts) > 0 {
+		into := len(out) > 0 && out[len(out)-1].is("into")
+		if next < len(in) && in[next].open == '(' && !into && len(parts) > 0 {
 			var err error
 			if out, i, err = rw.named(out, in, i); err != nil {
 				return nil, i, err
@@ -218,6 +219,9 @@ func (rw *rewriter) table(out, in []node, i int) ([]node, int, error) {
 			out = append(out, rawNode(quoteIdent(name.table)))
 		}
 		i = next
+		if into && i < len(in) && in[i].open == '(' {
+			return append(out, in[i]), i + 1, nil
+		}
 	}
 	return copyAlias(out, in, i)
 }
@@ -268,11 +272,15 @@ func (rw *rewriter) named(out, in []node, i int) ([]node, int, error) {
 		}
 	}
 	parts, next := nameAt(in, i)
-	if next < len(in) && in[next].open == '(' {
+	if len(parts) > 0 && next < len(in) && in[next].open == '(' {
 		if len(parts) > 1 && parts[0] != "pg_catalog" && parts[0] != "millstream_local" && parts[0] != "information_schema" {
 			return nil, i, pgError("42883", "function %s does not exist", strings.Join(parts, "."))
 		}
-		return rw.call(out, in, next-1, strings.Join(parts[max(0, len(parts)-1):], "."), false)
+		out, after, err := rw.call(out, in, next-1, parts[len(parts)-1], false)
+		if err == nil {
+			out[len(out)-1].pre = n.pre
+		}
+		return out, after, err
 	}
 	return append(out, in[i:next]...), next, nil
 }

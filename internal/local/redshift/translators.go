@@ -135,6 +135,12 @@ func translatorOf(name string) translator {
 		return template(2, 3, "CAST($1 AS VARCHAR)")
 	case "pg_get_viewdef":
 		return template(1, 2, `"_rs".viewdef($1)`)
+	case "pg_get_function_result", "pg_get_function_arguments":
+		return template(1, 1, "CAST(NULL AS VARCHAR)")
+	case "pg_table_size", "pg_relation_size", "pg_total_relation_size", "pg_database_size", "pg_tablespace_size":
+		return template(1, 2, "CAST(0 AS BIGINT)")
+	case "pg_size_pretty":
+		return template(1, 1, "($1 || ' bytes')")
 	case "pg_get_indexdef":
 		return template(1, 3, "CAST(NULL AS VARCHAR)")
 	case "pg_get_constraintdef", "obj_description":
