@@ -21,8 +21,10 @@ func TestH14Auth(t *testing.T) {
 		c.Sources["web"] = Source{
 			Enabled: true, SkewCorrection: true, Origins: []string{"https://shop.example.com", "https://*.example.org"},
 			Keys: []Key{
-				{Key: "web", Kind: KindBrowser}, {Key: "web-server", Kind: KindServer},
-				{Key: "old", Kind: KindBrowser, NotAfter: at.Add(-time.Second)}, {Key: "rotating", Kind: KindBrowser, NotAfter: at.Add(time.Hour)},
+				{Key: "web", Kind: KindBrowser},
+				{Key: "web-server", Kind: KindServer},
+				{Key: "old", Kind: KindBrowser, NotAfter: at.Add(-time.Second)},
+				{Key: "rotating", Kind: KindBrowser, NotAfter: at.Add(time.Hour)},
 				{SHA256: hex.EncodeToString(hashed[:]), Kind: KindServer},
 			},
 		}

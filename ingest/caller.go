@@ -3,6 +3,7 @@ package ingest
 import (
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -45,8 +46,8 @@ func (s *Server) clientAddr(r *http.Request) netip.Addr {
 		return peer
 	}
 	values := r.Header.Values(s.cfg.ClientIPHeader)
-	for i := len(values) - 1; i >= 0; i-- {
-		for list := values[i]; list != ""; {
+	for _, list := range slices.Backward(values) {
+		for list != "" {
 			at := strings.LastIndexByte(list, ',')
 			addr := parseAddr(list[at+1:])
 			if !addr.IsValid() {

@@ -36,6 +36,7 @@ func (f flags) name() string {
 		return "clock_skew"
 	case flagBadContext:
 		return "bad_context"
+	case flagEnd:
 	}
 	panic("BUG: unknown flag")
 }

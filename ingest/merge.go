@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"bytes"
+	"slices"
 
 	"github.com/millstream-data/millstream/internal/event"
 )
@@ -56,9 +57,9 @@ func (s *stamper) setsIP(own, shared []member) bool {
 		return true
 	}
 	for _, list := range [2][]member{own, shared} {
-		for i := len(list) - 1; i >= 0; i-- {
-			if list[i].field == fieldDirect {
-				return string(list[i].val.of(s.body)) == "true"
+		for _, m := range slices.Backward(list) {
+			if m.field == fieldDirect {
+				return string(m.val.of(s.body)) == "true"
 			}
 		}
 	}

@@ -121,10 +121,21 @@ func TestUnreadableRequestsAreRefusedWhole(t *testing.T) {
 		code   string
 		enc    string
 	}{
-		{``, 400, "empty_body", ""}, {" \n", 400, "empty_body", ""}, {`{"batch":[{"type":"page"`, 400, "invalid_json", ""}, {`{"batch":[]`, 400, "invalid_json", ""},
-		{`{"events":[]}`, 400, "no_batch", ""}, {`[]`, 400, "no_batch", ""}, {`{"batch":{}}`, 400, "no_batch", ""}, {`{"batch":[]}x`, 400, "invalid_json", ""},
-		{`{"batch":[1,2,3,4]}`, 413, "too_many_events", ""}, {strings.Repeat(" ", 1<<11), 413, "body_too_large", ""},
-		{`{}`, 400, "bad_encoding", "br"}, {`{}`, 400, "bad_encoding", "gzip, gzip"}, {`{}`, 400, "bad_encoding", "gzip"}, {`{}`, 400, "bad_encoding", "zstd"}, {`{}`, 400, "bad_encoding", "deflate"},
+		{``, 400, "empty_body", ""},
+		{" \n", 400, "empty_body", ""},
+		{`{"batch":[{"type":"page"`, 400, "invalid_json", ""},
+		{`{"batch":[]`, 400, "invalid_json", ""},
+		{`{"events":[]}`, 400, "no_batch", ""},
+		{`[]`, 400, "no_batch", ""},
+		{`{"batch":{}}`, 400, "no_batch", ""},
+		{`{"batch":[]}x`, 400, "invalid_json", ""},
+		{`{"batch":[1,2,3,4]}`, 413, "too_many_events", ""},
+		{strings.Repeat(" ", 1<<11), 413, "body_too_large", ""},
+		{`{}`, 400, "bad_encoding", "br"},
+		{`{}`, 400, "bad_encoding", "gzip, gzip"},
+		{`{}`, 400, "bad_encoding", "gzip"},
+		{`{}`, 400, "bad_encoding", "zstd"},
+		{`{}`, 400, "bad_encoding", "deflate"},
 	} {
 		a := e.post(t, "/v1/batch", c.body, "Content-Encoding", c.enc)
 		if a.status != c.status || !strings.Contains(a.body, `"code":"`+c.code+`"`) {

@@ -60,8 +60,8 @@ func murmur2(b []byte) uint32 {
 		h = h*m ^ (k^k>>24)*m
 	}
 	if len(b) > 0 {
-		for i := len(b) - 1; i >= 0; i-- {
-			h ^= uint32(b[i]) << (8 * i)
+		for i, c := range b {
+			h ^= uint32(c) << (8 * i)
 		}
 		h *= m
 	}

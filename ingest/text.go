@@ -134,7 +134,7 @@ func pair(r rune, raw []byte) (rune, []byte) {
 const hexDigits = "0123456789abcdef"
 
 // appendQuoted appends s as a JSON string; what is no UTF-8 becomes U+FFFD.
-func appendQuoted(dst []byte, s []byte) []byte {
+func appendQuoted(dst, s []byte) []byte {
 	dst = append(dst, '"')
 	for i := 0; i < len(s); {
 		r, n := utf8.DecodeRune(s[i:])
