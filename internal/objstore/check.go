@@ -4,8 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
+	"slices"
 	"sync"
 	"time"
+
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
 // Check proves that the store can hold a lake: the bucket is there, we may
@@ -23,27 +27,30 @@ func (c *Client) Check(ctx context.Context, prefix string) error {
 		return fmt.Errorf("bucket %s: the store does not answer; see s3.endpoint: %w", c.bucket, err)
 	}
 	key := fmt.Sprintf("%s/_check/%d", prefix, time.Now().UnixNano())
-	if err := c.race(ctx, key); err != nil {
-		return err
+	if err = c.race(ctx, key); err == nil {
+		err = c.lists(ctx, prefix, key)
 	}
+	if left := c.Delete(ctx, key); err == nil && left != nil {
+		err = fmt.Errorf("delete: grant s3:DeleteObject on %s: %w", c.bucket, left)
+	}
+	return err
+}
+
+// lists wants key, which was just written, in a list.
+func (c *Client) lists(ctx context.Context, prefix, key string) error {
 	list, err := c.List(ctx, prefix+"/_check/", "", 0)
 	if err != nil {
 		return fmt.Errorf("list: grant s3:ListBucket on %s: %w", c.bucket, err)
 	}
-	found := false
-	for _, o := range list {
-		found = found || o.Key == key
-	}
-	if !found {
-		return fmt.Errorf("list: the store does not list what was just written; the lake needs a strongly consistent store")
-	}
-	if err := c.Delete(ctx, key); err != nil {
-		return fmt.Errorf("delete: grant s3:DeleteObject on %s: %w", c.bucket, err)
+	if !slices.ContainsFunc(list, func(o Info) bool { return o.Key == key }) {
+		return errors.New("list: the store does not list what was just written; the lake needs a strongly consistent store")
 	}
 	return nil
 }
 
 // race writes key from many sides at once; the store must let one of them win.
+// To the others it says that the key is taken, or that a rival write is under
+// way (409).
 func (c *Client) race(ctx context.Context, key string) error {
 	const racers = 20
 	errs := make([]error, racers)
@@ -59,7 +66,7 @@ func (c *Client) race(ctx context.Context, key string) error {
 			won++
 		case errors.Is(err, ErrRefused):
 			return fmt.Errorf("write: grant s3:PutObject on %s/%s: %w", c.bucket, key, err)
-		case !errors.Is(err, ErrExists):
+		case !errors.Is(err, ErrExists) && !isConflict(err):
 			return fmt.Errorf("write: %w", err)
 		}
 	}
@@ -67,4 +74,9 @@ func (c *Client) race(ctx context.Context, key string) error {
 		return fmt.Errorf("write: %d of %d conditional writes to one key won; the store ignores If-None-Match, and commits rest on it", won, racers)
 	}
 	return nil
+}
+
+func isConflict(err error) bool {
+	resp, ok := errors.AsType[*smithyhttp.ResponseError](err)
+	return ok && resp.HTTPStatusCode() == http.StatusConflict
 }

@@ -13,10 +13,13 @@ type metrics struct {
 	seconds  *prometheus.HistogramVec // op
 }
 
-var operations = []string{"create", "put", "get", "head", "delete", "list"}
-
-func newMetrics(reg prometheus.Registerer) *metrics {
+// newMetrics sets every outcome of every operation to zero. Running is how many
+// calls have a slot.
+func newMetrics(reg prometheus.Registerer, running func() float64) *metrics {
 	f := promauto.With(reg)
+	f.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "millstream_objstore_requests_running", Help: "Calls to the object store that run now, at most s3.concurrency.",
+	}, running)
 	m := &metrics{
 		requests: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "millstream_objstore_requests_total", Help: "Calls to the object store, by operation and outcome.",
@@ -26,7 +29,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Buckets: prometheus.ExponentialBuckets(0.002, 2.5, 10),
 		}, []string{"op"}),
 	}
-	for _, op := range operations {
+	for _, op := range []string{"create", "put", "get", "open", "head", "delete", "list", "head_bucket", "create_bucket"} {
 		for _, o := range []string{"ok", "exists", "not_found", "refused", "unknown"} {
 			m.requests.WithLabelValues(op, o)
 		}

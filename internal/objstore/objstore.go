@@ -103,6 +103,7 @@ func New(ctx context.Context, c Config, bucket string, reg prometheus.Registerer
 	if err != nil {
 		return nil, fmt.Errorf("s3 client: %w", err)
 	}
+	slots := make(chan struct{}, c.Concurrency)
 	return &Client{
 		s3: s3.NewFromConfig(conf, func(o *s3.Options) {
 			o.UsePathStyle = c.PathStyle
@@ -110,7 +111,8 @@ func New(ctx context.Context, c Config, bucket string, reg prometheus.Registerer
 				o.BaseEndpoint = aws.String(c.Endpoint)
 			}
 		}),
-		bucket: bucket, timeout: c.Timeout * time.Duration(c.MaxAttempts), slots: make(chan struct{}, c.Concurrency), metrics: newMetrics(reg),
+		bucket: bucket, timeout: c.Timeout * time.Duration(c.MaxAttempts), slots: slots,
+		metrics: newMetrics(reg, func() float64 { return float64(len(slots)) }),
 	}, nil
 }
 
@@ -182,10 +184,14 @@ func (c *Client) Get(ctx context.Context, key string) ([]byte, error) {
 }
 
 // Open returns a reader of an object and its size, or ErrNotFound. The caller
-// closes it; ctx must live as long as the reader.
+// closes it; ctx must live as long as the reader, and bounds the call alone. It
+// takes no slot, because a reader may stay open while its owner makes calls.
 func (c *Client) Open(ctx context.Context, key string) (io.ReadCloser, int64, error) {
+	start := time.Now()
 	resp, err := c.s3.GetObject(ctx, &s3.GetObjectInput{Bucket: &c.bucket, Key: &key})
-	if err = c.classify("open", key, err); err != nil {
+	err = c.classify("open", key, err)
+	c.metrics.observe("open", err, time.Since(start))
+	if err != nil {
 		return nil, 0, err
 	}
 	return resp.Body, aws.ToInt64(resp.ContentLength), nil

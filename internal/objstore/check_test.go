@@ -1,0 +1,96 @@
+package objstore_test
+
+import (
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/millstream-data/millstream/internal/local"
+	"github.com/millstream-data/millstream/internal/objstore"
+	"github.com/millstream-data/millstream/internal/testkit"
+)
+
+func TestCheckFindsAGoodStoreGoodAndLeavesNothing(t *testing.T) {
+	t.Parallel()
+	_, store := testkit.S3(t)
+	if err := store.Check(t.Context(), "millstream"); err != nil {
+		t.Fatal(err)
+	}
+	if left, err := store.List(t.Context(), "", "", 0); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
+
+// AWS answers 409 to some of many rival writes; that is no fault.
+func TestCheckTakesAConflictForALostRace(t *testing.T) {
+	t.Parallel()
+	s, store := testkit.S3(t)
+	var puts atomic.Int32
+	conflict := answer(http.MethodPut, http.StatusConflict, "ConditionalRequestConflict")
+	s.SetIntercept(func(w http.ResponseWriter, r *http.Request, next http.Handler) bool {
+		return r.Method == http.MethodPut && puts.Add(1) > 5 && conflict(w, r, next)
+	})
+	if err := store.Check(t.Context(), "millstream"); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestCheckSaysHowToMendTheStore(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		intercept local.Intercept
+		want      string
+	}{
+		"ignores If-None-Match": {func(_ http.ResponseWriter, r *http.Request, _ http.Handler) bool {
+			r.Header.Del("If-None-Match")
+			return false
+		}, "write: 20 of 20 conditional writes to one key won; the store ignores If-None-Match, and commits rest on it"},
+		"refuses the credentials": {answer(http.MethodHead, http.StatusForbidden, ""), "bucket lake: the store refuses these credentials; see s3.access_key_id"},
+		"is broken":               {answer(http.MethodHead, http.StatusInternalServerError, ""), "bucket lake: the store does not answer; see s3.endpoint"},
+		"refuses writes":          {answer(http.MethodPut, http.StatusForbidden, "AccessDenied"), "write: grant s3:PutObject on lake/millstream/_check/"},
+		"knows no conditions":     {answer(http.MethodPut, http.StatusNotImplemented, "NotImplemented"), "write: "},
+		"refuses lists":           {answer(http.MethodGet, http.StatusForbidden, "AccessDenied"), "list: grant s3:ListBucket on lake"},
+		"refuses deletes":         {answer(http.MethodDelete, http.StatusForbidden, "AccessDenied"), "delete: grant s3:DeleteObject on lake"},
+		"lists with delay": {func(w http.ResponseWriter, r *http.Request, next http.Handler) bool {
+			if r.URL.Query().Get("list-type") == "2" {
+				q := r.URL.Query()
+				q.Set("prefix", "nothing-yet/")
+				r.URL.RawQuery = q.Encode()
+			}
+			next.ServeHTTP(w, r)
+			return true
+		}, "list: the store does not list what was just written"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s, store := testkit.S3(t)
+			s.SetIntercept(c.intercept)
+			if err := store.Check(t.Context(), "millstream"); err == nil || !strings.HasPrefix(err.Error(), c.want) {
+				t.Errorf("got  %v\nwant %s", err, c.want)
+			}
+			s.SetIntercept(nil)
+			if left, err := store.List(t.Context(), "", "", 0); err != nil || len(left) > 0 && name != "refuses deletes" {
+				t.Errorf("left behind: %v, %v", left, err)
+			}
+		})
+	}
+}
+
+func TestCheckNamesABucketThatIsMissing(t *testing.T) {
+	t.Parallel()
+	s, _ := testkit.S3(t)
+	store := client(t, s, "other", prometheus.NewRegistry(), func(*objstore.Config) {})
+	err := store.Check(t.Context(), "millstream")
+	if want := "bucket other: there is none; create it, or correct lake.bucket: "; err == nil || !strings.HasPrefix(err.Error(), want) {
+		t.Errorf("got %v, want %s", err, want)
+	}
+	if err := store.EnsureBucket(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := store.Check(t.Context(), "millstream"); err != nil {
+		t.Errorf("after EnsureBucket: %v", err)
+	}
+}
