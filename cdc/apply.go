@@ -88,8 +88,7 @@ func (s *slot) applyPlan(ctx context.Context, o outcome) error {
 		s.log.Warn("table was rewritten or truncated; rows that are gone stay in the mirror", "source", s.source, "table", t.name)
 	}
 	t.plan, t.topic, t.partitions = p, o.topic, o.partitions
-	t.stopped, t.refused, t.retryAt = nil, 0, time.Time{}
-	s.report()
+	t.retryAt = time.Time{}
 	for _, w := range p.rel.warnings {
 		s.log.Warn("plan", "source", s.source, "table", t.name, "warning", w)
 	}

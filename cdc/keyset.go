@@ -69,13 +69,13 @@ func selectPage(d dialect, p *plan, q query) *statement {
 		b.sql.WriteString(d.text(c) + ", ")
 	}
 	keep, past := flags(d, b, p, q)
-	fmt.Fprintf(&b.sql, "%s, %s FROM %s.%s", keep, past, quoteIdent(rel.schema), quoteIdent(rel.table))
+	fmt.Fprintf(&b.sql, "%s, %s FROM %s.%s AS t", keep, past, quoteIdent(rel.schema), quoteIdent(rel.table))
 	if where := conditions(d, b, p, q, order); len(where) > 0 {
 		b.sql.WriteString(" WHERE " + strings.Join(where, " AND "))
 	}
 	names := make([]string, len(order))
 	for i, c := range order {
-		names[i] = quoteIdent(c.name)
+		names[i] = "t." + quoteIdent(c.name) // the position's columns have the same names
 	}
 	fmt.Fprintf(&b.sql, " ORDER BY %s LIMIT %d", strings.Join(names, ", "), q.limit)
 	return b

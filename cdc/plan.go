@@ -260,7 +260,8 @@ func (p *plan) compare(was *event.TableSchema, numbers map[string]int) (schemaCh
 		return out, nil
 	}
 	out.changed, out.mark.Version = true, was.Version+1
-	return out, p.compareColumns(was, numbers, &out)
+	err := p.compareColumns(was, numbers, &out)
+	return out, err
 }
 
 func (p *plan) compareColumns(was *event.TableSchema, numbers map[string]int, out *schemaChange) error {

@@ -84,9 +84,10 @@ func (t *table) remember(r *row) (publish, tell, room bool) {
 	return publish, tell, room
 }
 
-// correct notes the version of a row of a load.
+// correct notes the version of a row of a load. A backfill publishes every row:
+// a new column with a default changes no version.
 func (t *table) correct(r *row) (publish, tell, room bool) {
-	if t.overlap.known(r.hash) {
+	if t.overlap.known(r.hash) && t.load.Kind != string(event.PollBackfill) {
 		return false, false, true
 	}
 	return true, t.overlap.replace(r.hash), true
@@ -154,6 +155,11 @@ func countChanges(records []*kgo.Record) (n int) {
 }
 
 func (s *slot) measure(t *table, pg *page) {
+	if t.stopped != nil {
+		s.log.Info("table is read again", "source", s.source, "table", t.name)
+		t.stopped, t.refused = nil, 0
+		s.report()
+	}
 	t.pager.took(pg.took, len(pg.rows))
 	s.m.pageSeconds.WithLabelValues(s.source).Observe(pg.took.Seconds())
 	s.m.pageRows.WithLabelValues(s.source).Observe(float64(len(pg.rows)))

@@ -42,7 +42,7 @@ func setup(t *testing.T, ddl string) *shop {
 	s.exec("PRAGMA journal_mode = WAL")
 	s.exec(ddl)
 	s.cfg = DefaultConfig()
-	s.cfg.Group.SessionTimeout = time.Second
+	s.cfg.Group.SessionTimeout = 6 * time.Second
 	s.cfg.Transaction.Linger = 10 * time.Millisecond
 	var src SourceConfig
 	src.SetDefaults()

@@ -210,6 +210,9 @@ func (s *slot) refused(t *table, r *refusal) {
 	s.report()
 }
 
+// replanPause keeps a definition that changes all the time from being asked for all the time.
+const replanPause = 50 * time.Millisecond
+
 // retryRefused is how often a stopped table is tried again; the first tries come sooner.
 const retryRefused = 5 * time.Minute
 
@@ -231,8 +234,9 @@ func (s *slot) failed(t *table, err error) {
 	case errors.As(err, &r):
 		s.refused(t, r)
 	case errors.Is(err, errChanged):
+
 		s.m.page(t.name, pageFingerprint)
-		t.plan = nil // planned anew at the same position
+		t.plan, t.retryAt = nil, time.Now().Add(replanPause) // planned anew at the same position
 	case errors.Is(err, errBusy):
 		s.m.page(t.name, pageLocked)
 		t.pager.halve()

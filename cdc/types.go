@@ -29,6 +29,7 @@ const (
 	valueText valueKind = iota
 	valueBool
 	valueInt
+	valueUint
 	valueFloat32
 	valueFloat64
 	valueDecimal

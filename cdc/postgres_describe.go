@@ -1,0 +1,132 @@
+package cdc
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// Columns with their types' domains resolved; the modifier of a domain counts
+// where the column has none.
+const pgColumns = `SELECT a.attnum, a.attname, format_type(a.atttypid, a.atttypmod), a.atttypid, a.attnotnull, a.atthasmissing OR a.attgenerated <> '',
+  b.oid, b.mod, b.typname, b.typtype, b.typcategory
+FROM pg_attribute a, LATERAL (
+  WITH RECURSIVE d AS (
+    SELECT t.oid, t.typname, t.typtype, t.typcategory, t.typbasetype, t.typtypmod, a.atttypmod AS mod FROM pg_type t WHERE t.oid = a.atttypid
+    UNION ALL SELECT t.oid, t.typname, t.typtype, t.typcategory, t.typbasetype, t.typtypmod, d.typtypmod FROM d JOIN pg_type t ON t.oid = d.typbasetype WHERE d.typtype = 'd')
+  SELECT * FROM d WHERE typtype <> 'd') b
+WHERE a.attrelid = $1::oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum`
+
+const pgIndexes = `SELECT i.indisprimary, i.indisunique AND i.indpred IS NULL AND i.indimmediate,
+  (SELECT string_agg(coalesce(a.attname, ''), chr(1) ORDER BY k.n) FROM unnest(i.indkey[0:i.indnkeyatts - 1]) WITH ORDINALITY k(attnum, n)
+     LEFT JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum AND k.attnum > 0)
+FROM pg_index i WHERE i.indrelid = $1::oid AND i.indisvalid ORDER BY i.indexrelid`
+
+const pgSystem = `SELECT system_identifier FROM pg_control_system()`
+
+func (o *pgOrigin) describe(ctx context.Context, schema, table, _ string) (relation, error) {
+	rel := relation{schema: schema, table: table}
+	err := o.with(ctx, func(c *pgconn.PgConn) error {
+		if _, err := c.Exec(ctx, o.frame(schema+"."+table+"/plan", "", "")).ReadAll(); err != nil {
+			return err
+		}
+		if err := o.describeIn(ctx, c, &rel); err != nil {
+			return err
+		}
+		_, err := c.Exec(ctx, "COMMIT").ReadAll()
+		return err
+	})
+	return rel, pgErr("describe "+schema+"."+table, err)
+}
+
+func (o *pgOrigin) describeIn(ctx context.Context, c *pgconn.PgConn, rel *relation) error {
+	rows, err := pgQuery(ctx, c, `SELECT c.oid, c.relkind, coalesce(pg_relation_filenode(c.oid), 0), has_table_privilege(c.oid, 'SELECT'), has_schema_privilege(n.oid, 'USAGE'), c.relrowsecurity
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = $2`, rel.schema, rel.table)
+	if err != nil {
+		return err
+	}
+	name := rel.schema + "." + rel.table
+	if len(rows) == 0 {
+		return refuse("table_missing", "create it, or mend its name in the configuration", "there is no table %s in database %s", name, o.conf.Database)
+	}
+	v := texts(rows[0])
+	oid, kind := v[0], v[1]
+	switch {
+	case kind != "r" && kind != "p":
+		return refuse("not_a_table", "name its tables", "%s is no ordinary or partitioned table", name)
+	case v[4] != "t":
+		return refuse("grant_missing", fmt.Sprintf("GRANT USAGE ON SCHEMA %s TO %s", quoteIdent(rel.schema), quoteIdent(o.conf.User)), "user %s may not use schema %s", o.conf.User, rel.schema)
+	case v[3] != "t":
+		return refuse("grant_missing", fmt.Sprintf("GRANT SELECT ON %s.%s TO %s", quoteIdent(rel.schema), quoteIdent(rel.table), quoteIdent(o.conf.User)), "user %s may not read %s", o.conf.User, name)
+	}
+	if rows, err = pgQuery(ctx, c, pgSystem); err != nil {
+		return err
+	}
+	rel.identity, rel.rewrite = string(rows[0][0])+"/"+oid, v[2]
+	if rows, err = pgQuery(ctx, c, strings.NewReplacer("$1", "$1::oid", "$2", "$2::text").Replace(pagePrint), oid, quoteIdent(rel.schema)+"."+quoteIdent(rel.table)); err != nil {
+		return err
+	}
+	if len(rows) > 0 {
+		// The page compares with what this very expression gives.
+		rel.rewrite, rel.print = string(rows[0][1]), string(rows[0][2])
+	}
+	if rel.columns, err = pgDescribeColumns(ctx, c, oid); err != nil {
+		return err
+	}
+	if rows, err = pgQuery(ctx, c, pgIndexes, oid); err != nil {
+		return err
+	}
+	for _, r := range rows {
+		v := texts(r)
+		cols := strings.Split(v[2], "\x01")
+		// An index over an expression has an empty name and is of no use as a key.
+		unique := v[1] == "t" && !slices.Contains(cols, "")
+		rel.indexes = append(rel.indexes, index{columns: cols, primary: v[0] == "t", unique: unique})
+	}
+	return nil
+}
+
+func pgDescribeColumns(ctx context.Context, c *pgconn.PgConn, oid string) ([]column, error) {
+	rows, err := pgQuery(ctx, c, pgColumns, oid)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]column, 0, len(rows))
+	for _, r := range rows {
+		v := texts(r)
+		var nums [4]int
+		for i, s := range []string{v[0], v[3], v[6], v[7]} {
+			if nums[i], err = strconv.Atoi(s); err != nil {
+				return nil, fmt.Errorf("column %s: %w", v[1], err)
+			}
+		}
+		col := column{name: v[1], origin: v[2], number: nums[0], oid: uint32(nums[1]), notNull: v[4] == "t", filled: v[5] == "t"} //nolint:gosec // an oid
+		col.setPostgres(pgType{oid: uint32(nums[2]), mod: nums[3], name: v[8], kind: v[9][0], category: v[10][0]})                //nolint:gosec // an oid
+		out = append(out, col)
+	}
+	return out, nil
+}
+
+func texts(row [][]byte) []string {
+	out := make([]string, len(row))
+	for i, v := range row {
+		out[i] = string(v)
+	}
+	return out
+}
+
+func micros(s []byte) time.Time {
+	if s == nil {
+		return time.Time{}
+	}
+	n, err := strconv.ParseInt(string(s), 10, 64)
+	if err != nil {
+		return time.Time{}
+	}
+	return time.UnixMicro(n).UTC()
+}

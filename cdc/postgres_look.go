@@ -1,0 +1,183 @@
+package cdc
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// The statements of a sample, in their order: each has a snapshot of its own.
+const (
+	lookClock = `SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint`
+
+	lookOpen = `SELECT l.virtualtransaction, (extract(epoch FROM a.xact_start) * 1000000)::bigint,
+  CASE WHEN a.state = 'active' THEN (extract(epoch FROM a.query_start) * 1000000)::bigint END, l.pid, a.usename, a.application_name, a.state
+FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
+WHERE l.locktype = 'virtualxid' AND l.mode = 'ExclusiveLock' AND l.granted AND l.pid <> pg_backend_pid()
+  AND (a.pid IS NULL OR ((a.datid IS NULL OR a.datid = (SELECT oid FROM pg_database WHERE datname = current_database()))
+    AND a.usesysid IS NOT NULL AND coalesce(a.backend_type, '') <> 'walsender'
+    AND NOT coalesce(a.application_name LIKE 'millstream-cdc/%' OR a.usename = ANY($1::name[]), false)))`
+
+	lookStatement = `SELECT (extract(epoch FROM min(query_start)) * 1000000)::bigint FROM pg_stat_activity
+WHERE state = 'active' AND backend_type = 'client backend' AND pid <> pg_backend_pid()
+  AND datid = (SELECT oid FROM pg_database WHERE datname = current_database())
+  AND NOT coalesce(application_name LIKE 'millstream-cdc/%' OR usename = ANY($1::name[]), false)`
+
+	lookPrepared = `SELECT gid FROM pg_prepared_xacts WHERE database = current_database()`
+)
+
+// selfTestEvery is how often it is proved that the server lists what is open.
+const selfTestEvery = time.Hour
+
+func (o *pgOrigin) look(ctx context.Context) (reading, error) {
+	ctx, cancel := context.WithTimeout(ctx, o.cfg.Timeouts.Statement)
+	defer cancel()
+	r, err := o.lookNow(ctx)
+	if err != nil && o.sampler != nil {
+		closeConn(o.sampler)
+		o.sampler = nil
+	}
+	return r, pgErr("sample", err)
+}
+
+func (o *pgOrigin) lookNow(ctx context.Context) (reading, error) {
+	var err error
+	if o.sampler == nil {
+		if o.sampler, err = o.connect(ctx, o.conf); err != nil {
+			return reading{}, err
+		}
+		o.tested = time.Time{}
+	}
+	if time.Since(o.tested) > selfTestEvery {
+		if err := o.selfTest(ctx); err != nil {
+			return reading{}, err
+		}
+		o.tested = time.Now()
+	}
+	mono := time.Since(o.epoch)
+	rows, err := pgQuery(ctx, o.sampler, lookClock)
+	if err != nil {
+		return reading{}, err
+	}
+	r := reading{t0: micros(rows[0][0]), mono: mono, basis: o.method, system: o.system, server: o.server}
+	if o.method == basisLookback {
+		return r, nil
+	}
+	if r.open, err = o.openNow(ctx); err != nil {
+		return reading{}, err
+	}
+	if o.method == basisActivity {
+		if rows, err = pgQuery(ctx, o.sampler, lookStatement, o.ignored()); err != nil {
+			return reading{}, err
+		}
+		r.statement = micros(rows[0][0])
+	}
+	if rows, err = pgQuery(ctx, o.sampler, lookPrepared); err != nil {
+		return reading{}, err
+	}
+	for _, row := range rows {
+		r.prepared = append(r.prepared, string(row[0]))
+	}
+	return r, nil
+}
+
+func (o *pgOrigin) openNow(ctx context.Context) ([]openTx, error) {
+	rows, err := pgQuery(ctx, o.sampler, lookOpen, o.ignored())
+	if err != nil {
+		return nil, err
+	}
+	var out []openTx
+	for _, row := range rows {
+		backend, number, _ := strings.Cut(string(row[0]), "/")
+		n, err := strconv.ParseInt(number, 10, 64)
+		if err != nil {
+			return nil, fmt.Errorf("virtual transaction %q: %w", row[0], err)
+		}
+		tx := openTx{id: txID{backend, n}, who: fmt.Sprintf("pid %s, user %s, %s", row[3], row[4], row[5])}
+		if o.method == basisActivity {
+			tx.start, tx.query = micros(row[1]), micros(row[2])
+		}
+		out = append(out, tx)
+	}
+	return out, nil
+}
+
+// ignored is horizon.ignore_users as an array literal.
+func (o *pgOrigin) ignored() string {
+	quoted := make([]string, len(o.cfg.Horizon.IgnoreUsers))
+	for i, u := range o.cfg.Horizon.IgnoreUsers {
+		quoted[i] = `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(u) + `"`
+	}
+	return "{" + strings.Join(quoted, ",") + "}"
+}
+
+// selfTest chooses the method. An engine that only resembles PostgreSQL may
+// list nothing, and a standby lists none of the primary's transactions: then
+// there is no horizon but a guess.
+func (o *pgOrigin) selfTest(ctx context.Context) error {
+	rows, err := pgQuery(ctx, o.sampler, `SELECT pg_is_in_recovery(), coalesce(pg_has_role('pg_read_all_stats', 'USAGE'), false), current_setting('server_version_num')`)
+	if err != nil {
+		return err
+	}
+	standby, stats := string(rows[0][0]) == "t", string(rows[0][1]) == "t"
+	o.server = string(rows[0][2])
+	if rows, err = pgQuery(ctx, o.sampler, pgSystem); err == nil && len(rows) > 0 {
+		o.system = string(rows[0][0])
+	}
+	o.method = basis(o.cfg.Horizon.Method)
+	if o.cfg.Horizon.Method == "auto" {
+		o.method = basisLocks
+		if stats {
+			o.method = basisActivity
+		}
+	}
+	if o.method == basisActivity && !stats {
+		return refuse("no_stats_privilege", fmt.Sprintf("GRANT pg_read_all_stats TO %s, or set horizon.method: auto", quoteIdent(o.conf.User)), "horizon.method activity needs pg_read_all_stats")
+	}
+	if o.method == basisLookback {
+		return nil
+	}
+	listed := false
+	if !standby {
+		if listed, err = o.lists(ctx); err != nil {
+			return err
+		}
+	}
+	if !listed {
+		o.method = basisLookback
+	}
+	return nil
+}
+
+// lists opens a transaction beside the sampler's and says whether the sampler sees it.
+func (o *pgOrigin) lists(ctx context.Context) (bool, error) {
+	conf := o.conf.Copy()
+	conf.RuntimeParams = maps.Clone(conf.RuntimeParams)
+	conf.RuntimeParams["application_name"] = "millstream-selftest"
+	c, err := o.connect(ctx, conf)
+	if err != nil {
+		return false, err
+	}
+	defer closeConn(c)
+	if _, err := c.Exec(ctx, "BEGIN READ ONLY; SELECT 1").ReadAll(); err != nil {
+		return false, err
+	}
+	rows, err := pgQuery(ctx, c, "SELECT pg_backend_pid()")
+	if err != nil {
+		return false, err
+	}
+	pid := string(rows[0][0])
+	open, err := pgQuery(ctx, o.sampler, lookOpen, "{}")
+	if err != nil {
+		return false, err
+	}
+	for _, row := range open {
+		if string(row[3]) == pid {
+			return true, nil
+		}
+	}
+	return false, nil
+}
