@@ -168,7 +168,8 @@ func (m *model) settled() {
 			got[r[:i]] = n
 		}
 		if diff := cmp.Diff(m.want, got); diff != "" {
-			return fmt.Errorf("positions (-want +got):\n%s", diff)
+			held, _ := m.ask("SELECT * FROM millstream.held")
+			return fmt.Errorf("held %v, positions (-want +got):\n%s", held, diff)
 		}
 		return nil
 	})

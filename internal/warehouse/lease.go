@@ -39,8 +39,8 @@ func (c *Conn) takeLocked(ctx context.Context, holder string, ttl time.Duration)
 		return 0, err
 	}
 	if len(res.Rows) == 0 {
-		_, err = c.Exec(ctx, fmt.Sprintf("INSERT INTO millstream.lease (name, holder, fence, expires_at) VALUES (%s, %s, 1, %s)", Literal(leaseName), Literal(holder), until(ttl)))
-		return 1, err
+		insert := fmt.Sprintf("INSERT INTO millstream.lease (name, holder, fence, expires_at) VALUES (%s, %s, 1, %s)", Literal(leaseName), Literal(holder), until(ttl))
+		return 1, c.raise(ctx, insert, 1)
 	}
 	row := res.Rows[0]
 	n, err := numbers(row[0])
@@ -50,8 +50,21 @@ func (c *Conn) takeLocked(ctx context.Context, holder string, ttl time.Duration)
 	if row[2] != "1" && row[1] != holder {
 		return 0, fmt.Errorf("%w: %s", ErrLeaseTaken, row[1])
 	}
-	_, err = c.Exec(ctx, fmt.Sprintf("UPDATE millstream.lease SET holder = %s, fence = %d, expires_at = %s WHERE name = %s", Literal(holder), n[0]+1, until(ttl), Literal(leaseName)))
-	return n[0] + 1, err
+	update := fmt.Sprintf("UPDATE millstream.lease SET holder = %s, fence = %d, expires_at = %s WHERE name = %s", Literal(holder), n[0]+1, until(ttl), Literal(leaseName))
+	return n[0] + 1, c.raise(ctx, update, n[0]+1)
+}
+
+// raise writes the lease and then the fence, which loads compare. The fence has
+// a table of its own because the lease is written every few seconds: under
+// SERIALIZABLE a load that had read that table would fail with 1023 whenever its
+// lease was extended meanwhile.
+func (c *Conn) raise(ctx context.Context, lease string, fence int64) error {
+	for _, s := range []string{lease, "DELETE FROM millstream.fence", fmt.Sprintf("INSERT INTO millstream.fence (fence) VALUES (%d)", fence)} {
+		if _, err := c.Exec(ctx, s); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // RenewLease extends the lease, or returns ErrLeaseTaken when its fence has
@@ -74,14 +87,14 @@ func (c *Conn) updateLease(ctx context.Context, fence int64, expires string) err
 	return err
 }
 
-// Fence reads the fence of the lease.
+// Fence reads the fence of the newest lease.
 func (c *Conn) Fence(ctx context.Context) (int64, error) {
-	res, err := c.Exec(ctx, "SELECT fence FROM millstream.lease WHERE name = "+Literal(leaseName))
+	res, err := c.Exec(ctx, "SELECT fence FROM millstream.fence")
 	if err != nil {
 		return 0, err
 	}
 	if len(res.Rows) != 1 {
-		return 0, fmt.Errorf("lease: %d rows named %s, want 1: %w", len(res.Rows), leaseName, ErrLeaseTaken)
+		return 0, fmt.Errorf("millstream.fence has %d rows, want 1: %w", len(res.Rows), ErrLeaseTaken)
 	}
 	n, err := numbers(res.Rows[0][0])
 	if err != nil {

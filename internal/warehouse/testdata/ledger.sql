@@ -1,6 +1,7 @@
 CREATE SCHEMA IF NOT EXISTS millstream;
 CREATE TABLE IF NOT EXISTS millstream.gate (n INT) DISTSTYLE ALL;
 CREATE TABLE IF NOT EXISTS millstream.lease (name VARCHAR(64), holder VARCHAR(256), fence BIGINT, expires_at TIMESTAMP) DISTSTYLE ALL;
+CREATE TABLE IF NOT EXISTS millstream.fence (fence BIGINT) DISTSTYLE ALL;
 CREATE TABLE IF NOT EXISTS millstream.positions (target VARCHAR(256), topic VARCHAR(256), part INT, next_offset BIGINT, load_id VARCHAR(26), updated_at TIMESTAMP) DISTSTYLE ALL SORTKEY (target);
 CREATE TABLE IF NOT EXISTS millstream.loads (load_id VARCHAR(26), wave_id VARCHAR(26), target VARCHAR(256), kind VARCHAR(16), fence BIGINT, commits INT, files INT, bytes BIGINT, rows_staged BIGINT, rows_inserted BIGINT, rows_updated BIGINT, rows_deleted BIGINT, rows_duplicate BIGINT, ranges VARCHAR(65535), min_received_at TIMESTAMP, max_received_at TIMESTAMP, started_at TIMESTAMP, committed_at TIMESTAMP) SORTKEY (committed_at);
 CREATE TABLE IF NOT EXISTS millstream.held (target VARCHAR(256), topic VARCHAR(256), part INT, first_offset BIGINT, file_key VARCHAR(1024), reason VARCHAR(64), error VARCHAR(4096), since TIMESTAMP, attempts INT);

@@ -7,7 +7,7 @@ SET statement_timeout TO 300000;
 BEGIN;
 LOCK TABLE millstream.gate;
 SET statement_timeout TO 2700000;
-SELECT fence FROM millstream.lease WHERE name = 'loader';
+SELECT fence FROM millstream.fence;
 DELETE FROM millstream.held WHERE target = 'app.sales' AND file_key = '*';
 INSERT INTO millstream.held (target, topic, part, first_offset, file_key, reason, error, since, attempts) VALUES ('app.sales', 'millstream.events', 0, 0, '*', 'columns', 'column total of app.sales is BIGINT, which does not hold every float64', GETDATE(), 1);
 COMMIT;

@@ -11,7 +11,7 @@ SET statement_timeout TO 300000;
 BEGIN;
 LOCK TABLE millstream.gate;
 SET statement_timeout TO 2700000;
-SELECT fence FROM millstream.lease WHERE name = 'loader';
+SELECT fence FROM millstream.fence;
 SELECT target, topic, part, next_offset, load_id FROM millstream.positions WHERE target IN ('app.sales');
 SET statement_timeout TO 1000;
 CREATE SCHEMA IF NOT EXISTS "app";

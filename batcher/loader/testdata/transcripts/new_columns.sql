@@ -15,7 +15,7 @@ SET statement_timeout TO 300000;
 BEGIN;
 LOCK TABLE millstream.gate;
 SET statement_timeout TO 2700000;
-SELECT fence FROM millstream.lease WHERE name = 'loader';
+SELECT fence FROM millstream.fence;
 SELECT target, topic, part, next_offset, load_id FROM millstream.positions WHERE target IN ('app.tracks');
 SET statement_timeout TO 1000;
 ALTER TABLE "app"."tracks" ADD COLUMN "coupon" VARCHAR(256) ENCODE zstd;

@@ -14,7 +14,7 @@ SET statement_timeout TO 300000;
 BEGIN;
 LOCK TABLE millstream.gate;
 SET statement_timeout TO 2700000;
-SELECT fence FROM millstream.lease WHERE name = 'loader';
+SELECT fence FROM millstream.fence;
 SELECT target, topic, part, next_offset, load_id FROM millstream.positions WHERE target IN ('app.tracks');
 INSERT INTO "app"."tracks" ("id", "received_at", "user_id", "_unmapped", "_partition", "_offset", "coupon")
 SELECT s."id", s."received_at", s."user_id", CASE WHEN CAN_JSON_PARSE(s."_unmapped") THEN JSON_PARSE(s."_unmapped") ELSE s."_unmapped"::SUPER END, s."_partition", s."_offset", s."coupon"
