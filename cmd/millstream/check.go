@@ -1,0 +1,147 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/millstream-data/millstream/cdc"
+	"github.com/millstream-data/millstream/internal/kafka"
+	"github.com/millstream-data/millstream/internal/lake"
+	"github.com/millstream-data/millstream/internal/metric"
+	"github.com/millstream-data/millstream/internal/metric/driver"
+	"github.com/millstream-data/millstream/internal/objstore"
+	"github.com/millstream-data/millstream/internal/telemetry"
+	"github.com/millstream-data/millstream/internal/warehouse"
+	"github.com/millstream-data/millstream/serve"
+)
+
+// probe tries one thing that the configuration names. It returns what it saw,
+// or an error that says how to mend what is wrong.
+type probe struct {
+	name string
+	try  func(ctx context.Context) (string, error)
+}
+
+// check validates the configuration and tries everything that it names:
+//
+//	configuration ─▶ Kafka ─▶ S3 ─▶ Redshift ─▶ metric store ─▶ definitions ─▶ boards ─▶ each database
+func (p *program) check(ctx context.Context, args []string) error {
+	f := p.newFlags("check", "--config FILE [--set KEY=VALUE …]")
+	cfg, err := p.load(f, args, defaultConfig(), allSections()...)
+	if err != nil {
+		fmt.Fprintf(p.stdout, "configuration is wrong:\n%v\n", err)
+		return errFindings
+	}
+	fmt.Fprintln(p.stdout, "ok    configuration")
+	bad := 0
+	for _, pr := range p.probes(cfg) {
+		tryCtx, cancel := context.WithTimeout(ctx, 30*time.Second)
+		saw, err := pr.try(tryCtx)
+		cancel()
+		if err != nil {
+			bad++
+			fmt.Fprintf(p.stdout, "WRONG %s: %v\n", pr.name, err)
+			continue
+		}
+		fmt.Fprintf(p.stdout, "ok    %s: %s\n", pr.name, saw)
+	}
+	if bad > 0 {
+		fmt.Fprintf(p.stdout, "%d of the above have to be mended\n", bad)
+		return errFindings
+	}
+	return nil
+}
+
+func (p *program) probes(c Config) []probe {
+	log := telemetry.NewLogger(p.stderr, telemetry.LogConfig{Level: "error", Format: "text"})
+	out := []probe{
+		{"kafka", func(ctx context.Context) (string, error) { return kafka.Check(ctx, c.Kafka, log) }},
+		{"s3", func(ctx context.Context) (string, error) {
+			cl, err := objstore.New(ctx, c.S3, c.Lake.Bucket, prometheus.NewRegistry())
+			if err != nil {
+				return "", err
+			}
+			return fmt.Sprintf("bucket %s takes conditional writes", c.Lake.Bucket), cl.Check(ctx, c.Lake.Prefix)
+		}},
+		{"warehouse", func(ctx context.Context) (string, error) {
+			w, err := warehouse.Open(c.Warehouse)
+			if err != nil {
+				return "", err
+			}
+			return "takes what the loader sends", w.Check(ctx)
+		}},
+		{"metric store", func(ctx context.Context) (string, error) {
+			store, err := driver.Open(ctx, c.MetricStore)
+			if err != nil {
+				return "", err
+			}
+			defer store.Close() //nolint:errcheck // only tried
+			return "answers", store.Ping(ctx)
+		}},
+		{"definitions", func(context.Context) (string, error) {
+			set, err := metric.Load(c.Rollup.Definitions)
+			if err != nil {
+				return "", err
+			}
+			return fmt.Sprintf("%d metrics in %s", len(set.Metrics), c.Rollup.Definitions), nil
+		}},
+		{"boards", func(context.Context) (string, error) { return serve.CheckBoards(c.Serve.Boards) }},
+	}
+	if len(c.CDC.Sources) > 0 {
+		out = append(out, probe{"cdc", func(ctx context.Context) (string, error) {
+			var errs []error
+			saw := fmt.Sprintf("%d sources", len(c.CDC.Sources))
+			for _, f := range cdc.Check(ctx, c.CDC) {
+				if f.Refused {
+					errs = append(errs, errors.New(f.String()))
+					continue
+				}
+				saw += "; warning: " + f.String()
+			}
+			return saw, errors.Join(errs...)
+		}})
+	}
+	return out
+}
+
+// verify proves from S3 alone that every chain is whole:
+//
+//	S3: commits ─▶ continuity, arithmetic, files present ─▶ a line for each chain
+func (p *program) verify(ctx context.Context, args []string) error {
+	f := p.newFlags("verify", "[--chain] --config FILE [--set KEY=VALUE …]")
+	f.set.Bool("chain", true, "check the chains of commits")
+	cfg, err := p.load(f, args, defaultConfig(), "s3", "lake")
+	if err != nil {
+		return err
+	}
+	cl, err := objstore.New(ctx, cfg.S3, cfg.Lake.Bucket, prometheus.NewRegistry())
+	if err != nil {
+		return err
+	}
+	l := &lake.Lake{Store: cl, Paths: lake.Paths{Prefix: cfg.Lake.Prefix}}
+	chains, err := l.Chains(ctx)
+	if err != nil {
+		return err
+	}
+	bad := 0
+	for _, id := range chains {
+		r, err := l.VerifyChain(ctx, id)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(p.stdout, "%s: offsets %d to %d, %d commits, %d files, %d rows, %d records, %d problems\n",
+			r.ID, r.First, r.Next, r.Commits, r.Files, r.Rows, r.Records, len(r.Problems))
+		for _, problem := range r.Problems {
+			fmt.Fprintf(p.stdout, "  %s\n", problem)
+		}
+		bad += len(r.Problems)
+	}
+	if bad > 0 {
+		return errFindings
+	}
+	return nil
+}

@@ -1,0 +1,118 @@
+// Command millstream is every role of Millstream in one binary: see
+// `millstream help`, and docs/architecture.md for how the roles fit together.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+)
+
+func main() {
+	p := &program{stdout: os.Stdout, stderr: os.Stderr, environ: os.Environ()}
+	ctx, stop := untilSignalled(p.stderr)
+	err := p.run(ctx, os.Args[1:])
+	stop()
+	os.Exit(p.exitCode(err))
+}
+
+// untilSignalled returns a context that the first SIGINT or SIGTERM ends; the
+// second one ends the process, which loses nothing that was acknowledged.
+func untilSignalled(stderr io.Writer) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(context.Background())
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() { // ends with the process
+		<-signals
+		fmt.Fprintln(stderr, "stopping; once more to abort")
+		cancel()
+		<-signals
+		fmt.Fprintln(stderr, "aborted")
+		os.Exit(130)
+	}()
+	return ctx, cancel
+}
+
+// program is the command line as a value, so that tests can run it in-process.
+type program struct {
+	stdout, stderr io.Writer
+	environ        []string
+}
+
+// command is one word of the command line.
+type command struct {
+	name    string
+	summary string
+	run     func(p *program, ctx context.Context, args []string) error
+}
+
+func commands() []command {
+	return []command{
+		{"dev", "everything in one process on embedded servers; data under ./.millstream", (*program).dev},
+		{"all", "every role in one process against the configured services", (*program).all},
+		{"ingest", "the HTTP edge: events from SDKs to Kafka", (*program).ingest},
+		{"cdc", "the poller: changed rows of databases to Kafka", (*program).cdc},
+		{"batcher", "Kafka to Parquet files and commits on S3", (*program).batcher},
+		{"loader", "commits on S3 to tables in Redshift", (*program).loader},
+		{"rollup", "Kafka to daily metrics in the metric store", (*program).rollup},
+		{"serve", "metrics to wallboards, over WebSocket and HTTP", (*program).serve},
+		{"check", "validates the configuration, connects to each service, says what is wrong and how to mend it", (*program).check},
+		{"verify", "proves from S3 alone that no chain of commits has a gap or an overlap", (*program).verify},
+		{"local", "the local Redshift alone, over the configured S3", (*program).local},
+		{"bench", "measures on this hardware: ingest, e2e", (*program).bench},
+		{"config", "prints the configuration in force, or with --reference what there is to configure", (*program).config},
+		{"version", "prints the version", (*program).version},
+	}
+}
+
+// errUsage says that the command line is wrong; its text has been printed.
+var errUsage = errors.New("usage")
+
+// errFindings says that check or verify found something, and has printed it.
+var errFindings = errors.New("findings")
+
+func (p *program) run(ctx context.Context, args []string) error {
+	if len(args) == 0 || slices.Contains([]string{"help", "-h", "--help"}, args[0]) {
+		p.help()
+		if len(args) == 0 {
+			return errUsage
+		}
+		return nil
+	}
+	var names []string
+	for _, c := range commands() {
+		if c.name == args[0] {
+			return c.run(p, ctx, args[1:])
+		}
+		names = append(names, c.name)
+	}
+	return fmt.Errorf("unknown command %q; there are %s (millstream help explains them)", args[0], strings.Join(names, ", "))
+}
+
+func (p *program) help() {
+	fmt.Fprintln(p.stdout, "millstream carries what happens in apps and databases to the people who decide by it.")
+	fmt.Fprintln(p.stdout, "\nusage: millstream COMMAND [--config FILE] [--set KEY=VALUE …]\n\ncommands:")
+	for _, c := range commands() {
+		fmt.Fprintf(p.stdout, "  %-9s %s\n", c.name, c.summary)
+	}
+	fmt.Fprintln(p.stdout, "\nStart with: millstream dev --demo")
+}
+
+func (p *program) exitCode(err error) int {
+	switch {
+	case err == nil:
+		return 0
+	case errors.Is(err, errFindings):
+		return 1
+	case errors.Is(err, errUsage):
+		return 2
+	}
+	fmt.Fprintln(p.stderr, "millstream:", err)
+	return 1
+}

@@ -1,0 +1,102 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/millstream-data/millstream/internal/lake"
+	"github.com/millstream-data/millstream/internal/metric"
+	"github.com/millstream-data/millstream/internal/metric/driver"
+	"github.com/millstream-data/millstream/internal/objstore"
+	"github.com/millstream-data/millstream/internal/telemetry"
+)
+
+// services are what every command that runs something has: log, health,
+// metrics and the stack that holds what runs.
+type services struct {
+	cfg    Config
+	log    *slog.Logger
+	health *telemetry.Health
+	stack  *stack
+	reg    *prometheus.Registry // of the process; roles have their own
+}
+
+// start begins a command: the admin server listens before anything that could
+// be slow, so that an operator can see it come up.
+func (p *program) start(ctx context.Context, cfg Config) (*services, error) {
+	s := &services{cfg: cfg, log: telemetry.NewLogger(p.stderr, cfg.Log), health: telemetry.NewHealth(), reg: telemetry.NewRegistry()}
+	s.stack = newStack(s.log, s.health)
+	s.stack.gather.put("process", s.reg)
+	admin, err := telemetry.NewAdmin(ctx, cfg.Admin, s.health, s.stack.gather, s.log)
+	if err != nil {
+		return nil, err
+	}
+	s.stack.task(ctx, "admin", admin.Run)
+	return s, nil
+}
+
+// lake returns the lake on the configured store.
+func (s *services) lake(ctx context.Context, reg prometheus.Registerer) (*lake.Lake, error) {
+	c, err := objstore.New(ctx, s.cfg.S3, s.cfg.Lake.Bucket, reg)
+	if err != nil {
+		return nil, err
+	}
+	return &lake.Lake{Store: c, Paths: lake.Paths{Prefix: s.cfg.Lake.Prefix}}, nil
+}
+
+// metricStore opens the metric store for a role and closes it when the stack
+// is stopped.
+func (s *services) metricStore(ctx context.Context) (metric.Store, error) {
+	store, err := driver.Open(ctx, s.cfg.MetricStore)
+	if err != nil {
+		return nil, err
+	}
+	s.stack.keep("metric store", func() {
+		if err := store.Close(); err != nil {
+			s.log.Warn("metric store did not close", "err", err)
+		}
+	})
+	return store, nil
+}
+
+// copySource lets the local Redshift's COPY read the lake through our own
+// client, as Redshift reads through its role.
+type copySource struct{ client *objstore.Client }
+
+// Size returns the size of an object, or fs.ErrNotExist.
+func (c copySource) Size(ctx context.Context, bucket, key string) (int64, error) {
+	if err := c.check(bucket); err != nil {
+		return 0, err
+	}
+	info, err := c.client.Head(ctx, key)
+	return info.Size, notExist(err)
+}
+
+// Open returns an object's bytes, or fs.ErrNotExist.
+func (c copySource) Open(ctx context.Context, bucket, key string) (io.ReadCloser, error) {
+	if err := c.check(bucket); err != nil {
+		return nil, err
+	}
+	r, _, err := c.client.Open(ctx, key)
+	return r, notExist(err)
+}
+
+func (c copySource) check(bucket string) error {
+	if bucket != c.client.Bucket() {
+		return fmt.Errorf("bucket %s: the local Redshift reads %s only: %w", bucket, c.client.Bucket(), fs.ErrNotExist)
+	}
+	return nil
+}
+
+func notExist(err error) error {
+	if errors.Is(err, objstore.ErrNotFound) {
+		return fmt.Errorf("%w: %w", fs.ErrNotExist, err)
+	}
+	return err
+}

@@ -1,0 +1,5 @@
+// Package e2e runs the built binary as its users do: it sends events over HTTP,
+// changes rows of a database, kills the process, and compares what arrives in
+// the warehouse and on wallboards with what was acknowledged. It holds tests
+// only; `make integration` runs the same ones on real services.
+package e2e

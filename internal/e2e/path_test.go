@@ -1,0 +1,96 @@
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+)
+
+// within is how long after the first event everything must be visible.
+const within = 15 * time.Second
+
+func TestFirstEventReachesEveryEnd(t *testing.T) {
+	t.Parallel()
+	sys := newDev(t)
+	sys.start()
+	status, answer, err := sys.post("/v1/track", []byte(`{"userId":"u1","event":"Order Completed","messageId":"m-1","properties":{"total":12.5,"plan":"pro","quantity":3,"gift":true}}`))
+	if err != nil || status != http.StatusOK {
+		t.Fatalf("track: %d %s %v", status, answer, err)
+	}
+	sys.eventually("the event is in the warehouse", within, func() error {
+		return sameCounts(sys, "SELECT event, COUNT(*) FROM app.tracks GROUP BY 1", "order_completed", "1")
+	})
+	sys.eventually("its table has typed columns", within, func() error {
+		return sameCounts(sys, "SELECT user_id, total, quantity, gift, total + quantity FROM app.order_completed", "u1", "12.5", "3", "t", "15.5")
+	})
+	sys.eventually("the metric has it", within, func() error { return sys.sameMetric("metric=orders", "1") })
+	sys.eventually("the revenue has it", within, func() error { return sys.sameMetric("metric=revenue", "12.50") })
+	sys.eventually("the day's users by plan have it", within, func() error {
+		got, err := sys.metric("metric=dau&by=plan")
+		if err == nil && (len(got) != 1 || got[0][0] != "pro" || got[0][1] != "1") {
+			err = fmt.Errorf("want one user on pro, got %v", got)
+		}
+		return err
+	})
+	sys.stop()
+}
+
+func TestSixCallsAndOneBadEvent(t *testing.T) {
+	t.Parallel()
+	sys := newDev(t)
+	sys.start()
+	status, answer, err := sys.post("/v1/batch", []byte(`{"batch":[
+		{"type":"identify","userId":"u1","messageId":"b1","traits":{"email":"u1@example.com","age":41}},
+		{"type":"track","userId":"u1","messageId":"b2","event":"Signed Up"},
+		{"type":"page","userId":"u1","messageId":"b3","name":"Home"},
+		{"type":"screen","userId":"u1","messageId":"b4","name":"Start"},
+		{"type":"group","userId":"u1","messageId":"b5","groupId":"g1","traits":{"seats":5}},
+		{"type":"alias","userId":"u1","messageId":"b6","previousId":"anon"},
+		{"type":"track","messageId":"b7","event":"Nobody"}]}`))
+	if err != nil || status != http.StatusOK {
+		t.Fatalf("batch: %d %s %v", status, answer, err)
+	}
+	var got struct {
+		Success  bool
+		Accepted int
+		Rejected []struct {
+			Index           int
+			MessageID, Code string
+		}
+	}
+	if err := json.Unmarshal(answer, &got); err != nil {
+		t.Fatal(err)
+	}
+	if !got.Success || got.Accepted != 6 || len(got.Rejected) != 1 || got.Rejected[0].Index != 6 || got.Rejected[0].Code != "missing_identity" {
+		t.Fatalf("want six accepted and the seventh told apart, got %s", answer)
+	}
+	for table, want := range map[string]string{
+		"identifies": "u1@example.com", "pages": "Home", "screens": "Start", "groups": "g1", "aliases": "anon", "users": "u1@example.com", "accounts": "5",
+	} {
+		column := map[string]string{"identifies": "email", "pages": "name", "screens": "name", "groups": "group_id", "aliases": "previous_id", "users": "email", "accounts": "seats"}[table]
+		sys.eventually(table+" has its row", within, func() error {
+			return sameCounts(sys, "SELECT "+column+" FROM app."+table, want)
+		})
+	}
+	sys.stop()
+}
+
+func TestSecondProcessNamesTheFirst(t *testing.T) {
+	t.Parallel()
+	sys := newDev(t)
+	sys.start()
+	other := newDev(t)
+	for i, a := range sys.args {
+		if a == "--data-dir" {
+			other.args = append(other.args, "--data-dir", sys.args[i+1])
+		}
+	}
+	text := other.fails()
+	if !strings.Contains(text, "in use by process") {
+		t.Fatalf("want the holder's number, got:\n%s", text)
+	}
+	sys.stop()
+}
