@@ -9,11 +9,13 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/gorilla/websocket"
 	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/millstream-data/millstream/internal/kafka"
@@ -48,6 +50,8 @@ type rig struct {
 	vals   map[metric.Key][]string
 	dirty  map[metric.Key]bool
 	off    int64
+
+	stops sync.Map // of servers, by *Server
 }
 
 // newRig has as many input partitions as parts says.
@@ -204,12 +208,13 @@ func (r *rig) server(change func(*Config)) *Server {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- s.Run(ctx) }()
-	r.t.Cleanup(func() {
+	r.stops.Store(s, sync.OnceFunc(func() {
 		cancel()
 		if err := <-done; err != nil {
 			r.t.Error(err)
 		}
-	})
+	}))
+	r.t.Cleanup(func() { r.stop(s) })
 	testkit.Eventually(r.t, "the follower is ready", func() error {
 		if ok, why := s.follower.state(); !ok {
 			return fmt.Errorf("not ready: %s", why)
@@ -217,6 +222,12 @@ func (r *rig) server(change func(*Config)) *Server {
 		return nil
 	})
 	return s
+}
+
+// stop ends s and waits until it has; it may be called again.
+func (r *rig) stop(s *Server) {
+	f, _ := r.stops.Load(s)
+	f.(func())()
 }
 
 func writeBoard(t testing.TB, dir, name, text string) {
@@ -293,4 +304,20 @@ func dial(t testing.TB, s *Server, header http.Header) (*websocket.Conn, *http.R
 		_ = res.Body.Close()
 	}
 	return ws, res, err
+}
+
+func (r *rig) setRecord() []*kgo.Record {
+	value, err := wire.EncodeCellRecord(wire.Set{V: 1, Set: r.reg.No, State: 1})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return []*kgo.Record{{Topic: r.kafka.Names().Cells(), Key: wire.SetKey(), Value: value}}
+}
+
+func metricValue(m prometheus.Metric) float64 {
+	var d dto.Metric
+	if err := m.Write(&d); err != nil {
+		return -1
+	}
+	return d.GetCounter().GetValue() + d.GetGauge().GetValue()
 }
