@@ -17,6 +17,7 @@ import (
 	"github.com/millstream-data/millstream/internal/config"
 	"github.com/millstream-data/millstream/internal/event"
 	"github.com/millstream-data/millstream/internal/kafka"
+	"github.com/millstream-data/millstream/internal/local"
 	"github.com/millstream-data/millstream/internal/testkit"
 	"github.com/millstream-data/millstream/internal/wire"
 )
@@ -24,10 +25,11 @@ import (
 // shop is an application with its database, a broker, and roles that poll.
 type shop struct {
 	*testing.T
-	kafka kafka.Config
-	cfg   Config
-	file  string
-	db    *sql.DB
+	broker *local.Kafka
+	kafka  kafka.Config
+	cfg    Config
+	file   string
+	db     *sql.DB
 }
 
 const orders = `CREATE TABLE orders (id INTEGER PRIMARY KEY, total DECIMAL(10,2), note TEXT, updated_at DATETIME NOT NULL);
@@ -36,8 +38,8 @@ CREATE INDEX orders_updated ON orders (updated_at, id);`
 // setup creates a shop whose orders are polled every 20 ms.
 func setup(t *testing.T, ddl string) *shop {
 	t.Helper()
-	_, k := testkit.Kafka(t)
-	s := &shop{T: t, kafka: k, file: filepath.Join(t.TempDir(), "shop.db")}
+	broker, k := testkit.Kafka(t)
+	s := &shop{T: t, broker: broker, kafka: k, file: filepath.Join(t.TempDir(), "shop.db")}
 	s.db = s.open()
 	s.exec("PRAGMA journal_mode = WAL")
 	s.exec(ddl)
