@@ -38,6 +38,10 @@ func openDatabase(ctx context.Context, file string) (*database, error) {
 
 func (d *database) close() error { return d.db.Close() }
 
+// now is the stamp of a change: the moment of the write, also of a row that
+// tells of something earlier, or whoever follows stamps would miss it.
+func now() string { return stamp(time.Now()) }
+
 func stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000000Z") }
 
 // customers reads everybody, so that a shop that is opened again knows them.
@@ -60,15 +64,15 @@ func (d *database) customers(ctx context.Context) ([]customer, error) {
 
 func (d *database) signUp(ctx context.Context, c customer, at time.Time) (id int64, err error) {
 	res, err := d.db.ExecContext(ctx, `INSERT INTO customers (name, email, plan, country, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?)`,
-		c.name, c.email, c.plan, c.country, stamp(at), stamp(at))
+		c.name, c.email, c.plan, c.country, stamp(at), now())
 	if err != nil {
 		return 0, fmt.Errorf("insert customer: %w", err)
 	}
 	return res.LastInsertId()
 }
 
-func (d *database) upgrade(ctx context.Context, c customer, at time.Time) error {
-	if _, err := d.db.ExecContext(ctx, `UPDATE customers SET plan = ?, updated_at = ? WHERE id = ?`, c.plan, stamp(at), c.id); err != nil {
+func (d *database) upgrade(ctx context.Context, c customer) error {
+	if _, err := d.db.ExecContext(ctx, `UPDATE customers SET plan = ?, updated_at = ? WHERE id = ?`, c.plan, now(), c.id); err != nil {
 		return fmt.Errorf("update customer %d: %w", c.id, err)
 	}
 	return nil
@@ -76,7 +80,7 @@ func (d *database) upgrade(ctx context.Context, c customer, at time.Time) error 
 
 func (d *database) place(ctx context.Context, c customer, o order, at time.Time) (id int64, err error) {
 	res, err := d.db.ExecContext(ctx, `INSERT INTO orders (customer_id, status, total, currency, items, created_at, updated_at) VALUES (?, 'paid', ?, 'EUR', ?, ?, ?)`,
-		c.id, string(money(o.cents)), len(o.items), stamp(at), stamp(at))
+		c.id, string(money(o.cents)), len(o.items), stamp(at), now())
 	if err != nil {
 		return 0, fmt.Errorf("insert order: %w", err)
 	}
@@ -86,7 +90,7 @@ func (d *database) place(ctx context.Context, c customer, o order, at time.Time)
 // ship moves some paid orders on to shipped: an update that the mirror must see.
 func (d *database) ship(ctx context.Context, at time.Time) error {
 	if _, err := d.db.ExecContext(ctx, `UPDATE orders SET status = 'shipped', updated_at = ? WHERE id IN
-		(SELECT id FROM orders WHERE status = 'paid' AND created_at < ? ORDER BY id LIMIT 3)`, stamp(at), stamp(at.Add(-20*time.Second))); err != nil {
+		(SELECT id FROM orders WHERE status = 'paid' AND created_at < ? ORDER BY id LIMIT 3)`, now(), stamp(at.Add(-20*time.Second))); err != nil {
 		return fmt.Errorf("ship orders: %w", err)
 	}
 	return nil

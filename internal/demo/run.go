@@ -152,7 +152,7 @@ func (s *Shop) visit(ctx context.Context, at time.Time, willing bool) ([]call, e
 
 func (s *Shop) upgrade(ctx context.Context, v *visit) error {
 	v.who.plan = "pro"
-	if err := s.db.upgrade(ctx, v.who, v.at); err != nil {
+	if err := s.db.upgrade(ctx, v.who); err != nil {
 		return err
 	}
 	for i := range s.customers {
