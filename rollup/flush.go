@@ -33,6 +33,7 @@ func (w *worker) flush(ctx context.Context, why reason) error {
 	w.r.pub.offer(rows, now)
 	w.deltas.reset()
 	w.cells.age()
+	w.weigh()
 	w.starts = map[metric.VersionID]int64{}
 	w.observe(why, len(rows), began, now)
 	return nil

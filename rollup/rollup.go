@@ -273,6 +273,7 @@ func (r *Rollup) askEnds(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 		}
+		r.weigh()
 		asked := time.Now()
 		ends, err := adm.ListCommittedOffsets(ctx, r.topics.Events())
 		if err == nil {
@@ -287,17 +288,37 @@ func (r *Rollup) askEnds(ctx context.Context) error {
 		r.trouble.clear("kafka")
 		for part, w := range r.all() {
 			if o, ok := ends.Lookup(r.topics.Events(), part); ok {
-				select {
-				case <-w.ends: // an answer not yet looked at is out of date
-				default:
-				}
-				select {
-				case w.ends <- logEnd{asked, o.Offset}:
-				default:
-				}
+				w.tellEnd(logEnd{asked, o.Offset})
 			}
 		}
 	}
+}
+
+// tellEnd replaces an answer that the worker has not looked at yet.
+func (w *worker) tellEnd(e logEnd) {
+	select {
+	case <-w.ends:
+	default:
+	}
+	select {
+	case w.ends <- e:
+	default:
+	}
+}
+
+// weigh shows the memory that the workers hold.
+func (r *Rollup) weigh() {
+	var fetch, deltas, cells int64
+	for _, w := range r.all() {
+		w.queue.mu.Lock()
+		fetch += int64(w.queue.bytes)
+		w.queue.mu.Unlock()
+		deltas += w.inDeltas.Load()
+		cells += w.inCells.Load()
+	}
+	r.m.memory.WithLabelValues("fetch").Set(float64(fetch))
+	r.m.memory.WithLabelValues("deltas").Set(float64(deltas))
+	r.m.memory.WithLabelValues("cells").Set(float64(cells))
 }
 
 func partText(p int32) string { return strconv.Itoa(int(p)) }

@@ -42,6 +42,8 @@ type worker struct {
 	end       logEnd
 	wm        int64        // unix ms
 	committed atomic.Int64 // claim.Next, for other goroutines
+	inDeltas  atomic.Int64 // bytes, for other goroutines
+	inCells   atomic.Int64
 
 	queue   queue
 	ends    chan logEnd
@@ -203,7 +205,14 @@ func (w *worker) consume(ctx context.Context) error {
 			return err
 		}
 	}
+	w.weigh()
 	return nil
+}
+
+// weigh tells other goroutines how much memory is held.
+func (w *worker) weigh() {
+	w.inDeltas.Store(int64(w.deltas.bytes))
+	w.inCells.Store(int64(w.cells.bytes))
 }
 
 func (w *worker) due() (reason, bool) {

@@ -146,7 +146,11 @@ func (p *parser) file(f File) {
 	if err := yaml.Unmarshal([]byte(f.Data), &doc); err != nil {
 		at := &yaml.Node{Line: 1, Column: 1}
 		_, _ = fmt.Sscanf(err.Error(), "yaml: line %d:", &at.Line) // where it says none, the first will do
-		p.fail(at, "yaml", "%s", strings.TrimPrefix(err.Error(), "yaml: "))
+		hint := ""
+		if strings.Contains(f.Data, "??") {
+			hint = "; inside { } an expression with ?? needs single quotes"
+		}
+		p.fail(at, "yaml", "%s%s", strings.TrimPrefix(err.Error(), "yaml: "), hint)
 		return
 	}
 	if len(doc.Content) == 0 {
