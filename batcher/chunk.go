@@ -24,8 +24,9 @@ type column struct {
 }
 
 type freshValue struct {
-	row int
-	raw []byte // a copy
+	row  int
+	raw  []byte // a copy
+	path string // "" for the column's own
 }
 
 // stray is a value that has no place in a column of its row, or not all of it.
@@ -45,6 +46,7 @@ type chunk struct {
 	columns []*column
 	byName  map[string]*column
 	byPath  map[string]*column // nil: has no column
+	wanted  []*column          // by leaf of the row being written
 	strays  []stray
 	offsets []int64 // of the rows
 	bytes   int64   // estimate of what it holds
@@ -104,7 +106,7 @@ func (c *chunk) add(r eventRow, p *parsed, cast *caster, isTracks bool) {
 			continue
 		}
 		raw, ok := p.top(path)
-		if !ok || !c.put(fixed[i], row, path, raw, cast) {
+		if !ok || !c.put(fixed[i], row, []byte(path), raw, cast) {
 			fixed[i].values.AppendNulls(1)
 		}
 	}
@@ -126,8 +128,10 @@ func (c *chunk) add(r eventRow, p *parsed, cast *caster, isTracks bool) {
 // claim decides which leaf gets which column: of two with one name the one with
 // the smaller path, and the other is a stray.
 func (c *chunk) claim(row int, p *parsed, isTracks bool) {
+	c.wanted = c.wanted[:0]
 	for i, l := range p.leaves {
 		col := c.columnOf(l, p, isTracks)
+		c.wanted = append(c.wanted, col)
 		if col == nil {
 			continue
 		}
@@ -140,30 +144,32 @@ func (c *chunk) claim(row int, p *parsed, isTracks bool) {
 
 func (c *chunk) write(row int, p *parsed, cast *caster, isTracks bool) {
 	for i, l := range p.leaves {
-		if c.leftOut(l, p, isTracks) {
-			continue
-		}
-		col := c.columnOf(l, p, isTracks)
+		col := c.wanted[i]
 		if col == nil || col.leaf != i || col.row != row+1 {
-			c.stray(row, string(p.path(l)), l.raw)
+			if !c.leftOut(l, p, isTracks) {
+				c.stray(row, p.path(l), l.raw)
+			}
 			continue
 		}
 		if col.values == nil {
-			raw := slices.Clone(l.raw)
-			col.fresh = append(col.fresh, freshValue{row, raw})
-			col.saw |= kindOf(raw)
-			c.bytes += int64(len(raw)) + 32
+			v := freshValue{row: row, raw: slices.Clone(l.raw)}
+			if path := p.path(l); string(path) != col.path {
+				v.path = string(path)
+			}
+			col.fresh = append(col.fresh, v)
+			col.saw |= kindOf(v.raw)
+			c.bytes += int64(len(v.raw)) + 48
 			continue
 		}
 		if col.values.Len() < row {
 			col.values.AppendNulls(row - col.values.Len())
 		}
-		c.put(col, row, string(p.path(l)), l.raw, cast)
+		c.put(col, row, p.path(l), l.raw, cast)
 	}
 }
 
 // put writes a value and sees to what is left of it.
-func (c *chunk) put(col *column, row int, path string, raw []byte, cast *caster) (written bool) {
+func (c *chunk) put(col *column, row int, path, raw []byte, cast *caster) (written bool) {
 	c.bytes += int64(len(raw)) + 8
 	switch cast.put(col.values, raw) {
 	case misfit:
@@ -184,7 +190,8 @@ func (c *chunk) put(col *column, row int, path string, raw []byte, cast *caster)
 func (c *chunk) leftOut(l leaf, p *parsed, isTracks bool) bool {
 	switch l.root {
 	case rootTop:
-		return slices.Contains(c.shape.fixedPaths, string(p.path(l))) || isTracks && string(p.path(l)) == "properties"
+		path := p.path(l)
+		return slices.ContainsFunc(c.shape.fixedPaths, func(f string) bool { return f == string(path) }) || isTracks && string(path) == "properties"
 	case rootProperties:
 		return isTracks
 	case rootContext, rootTraits:
@@ -221,8 +228,8 @@ func (c *chunk) columnOf(l leaf, p *parsed, isTracks bool) *column {
 	return col
 }
 
-func (c *chunk) stray(row int, path string, raw []byte) {
-	c.strays = append(c.strays, stray{row, path, slices.Clone(raw)})
+func (c *chunk) stray(row int, path, raw []byte) {
+	c.strays = append(c.strays, stray{row, string(path), slices.Clone(raw)})
 	c.bytes += int64(len(path) + len(raw) + 48)
 }
 
@@ -283,7 +290,11 @@ func (c *chunk) freeze(s lake.Schema, cast *caster) frozen {
 func (c *chunk) settle(col *column, cast *caster) {
 	for _, v := range col.fresh {
 		col.values.AppendNulls(v.row - col.values.Len())
-		c.put(col, v.row, col.path, v.raw, cast)
+		path := col.path
+		if v.path != "" {
+			path = v.path
+		}
+		c.put(col, v.row, []byte(path), v.raw, cast)
 	}
 	col.fresh = nil
 }

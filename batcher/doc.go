@@ -49,6 +49,10 @@
 //	a zombie puts before its successor                 the successor loses and goes on behind the zombie's commit         TestSuccessorAdoptsZombieCommit
 //	group offsets deleted, or set forward or back      S3 says where the chain is                                         TestGroupOffsetsDoNotMatter
 //	partitions move under load                         no gap, no overlap                                                 TestRebalanceUnderLoad
+//	a revoke that is slower than its budget            abandoned, the next owner reads it again                           TestRevokeBudgetExceeded
+//	the store is slow or away under load               fetching waits, memory stays bounded                               TestSlowStoreBoundsMemory
+//	rows fill the memory                               the largest range is cut early                                     TestMemoryBudgetCuts
+//	a graceful stop                                    what is open is committed                                          TestDrainCommitsWhatIsOpen
 //	silence after an event                             cut by age, on the wall clock                                      TestIdleCut
 //	duplicate across a restart                         the window is read again from dedup.floor                          TestDedupSurvivesRestart
 //	bad JSON, headers, huge numbers, NUL, deep levels  dead letter or _unmapped; the partition goes on                    TestPoisonRecords
@@ -72,6 +76,8 @@
 //     that are gone. Offsets come from the chain's own commit.
 //   - A new column's values stay as JSON until its type is agreed on (chunk.freeze),
 //     and so _unmapped is the last column to be written.
+//   - The broker's fetch bounds are of compressed bytes: a fetch may hold ten times
+//     as much, so the bound of memory is looked at after every poll.
 //   - Two tables of one shape share an entry of a commit's schemas: a file's own
 //     member table decides.
 //   - A span's dead letters are sent while it is built; their acknowledgement is

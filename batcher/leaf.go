@@ -1,7 +1,6 @@
 package batcher
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 
@@ -74,8 +73,10 @@ func (p *parsed) add(prefix, key, raw []byte, r root) {
 	}
 	from := len(p.paths)
 	p.paths = append(p.paths, prefix...)
-	path := appendMember(p.paths[from:], key)
-	p.paths = append(p.paths[:from], path...)
+	if len(prefix) > 0 {
+		p.paths = append(p.paths, '.')
+	}
+	p.paths = appendEscaped(p.paths, key)
 	p.leaves = append(p.leaves, leaf{from, len(p.paths), raw, r})
 }
 
@@ -87,7 +88,7 @@ func (p *parsed) flatten(name, raw []byte, r root) {
 		return
 	}
 	var buf [256]byte
-	p.object(append(buf[:0], name...), raw, r, p.depth)
+	p.object(appendEscaped(buf[:0], name), raw, r, p.depth)
 }
 
 func (p *parsed) object(prefix, raw []byte, r root, depth int) {
@@ -108,7 +109,8 @@ func (p *parsed) object(prefix, raw []byte, r root, depth int) {
 			p.add(prefix, key, value, r)
 			continue
 		}
-		p.object(appendMember(bytes.Clone(prefix), key), value, r, depth-1)
+		// The slots after prefix are this level's: its members are done one after the other.
+		p.object(appendEscaped(append(prefix, '.'), key), value, r, depth-1)
 	}
 }
 

@@ -82,10 +82,7 @@ func (s *shapes) of(t event.Type) (table string, sh *shape) {
 // Paths name values of an event: members joined with ".", a dot or backslash
 // inside a member as \. and \\.
 
-func appendMember(path, member []byte) []byte {
-	if len(path) > 0 {
-		path = append(path, '.')
-	}
+func appendEscaped(path, member []byte) []byte {
 	if bytes.IndexByte(member, '.') < 0 && bytes.IndexByte(member, '\\') < 0 {
 		return append(path, member...)
 	}

@@ -5,6 +5,7 @@ package loader
 import (
 	"errors"
 	"fmt"
+	"os"
 	"testing"
 
 	"github.com/millstream-data/millstream/internal/local/redshift"
@@ -74,7 +75,7 @@ func (k *kit) rounds(n int) {
 
 func TestCutAtEveryStatement(t *testing.T) {
 	t.Parallel()
-	for _, action := range []redshift.FaultAction{redshift.CutBefore, redshift.CutAfter, redshift.CutDuring} {
+	for i, action := range []redshift.FaultAction{redshift.CutBefore, redshift.CutAfter, redshift.CutDuring} {
 		t.Run(string(action), func(t *testing.T) {
 			t.Parallel()
 			k := setup(t)
@@ -82,11 +83,14 @@ func TestCutAtEveryStatement(t *testing.T) {
 			l := k.loader(k.client)
 			k.round(0)
 			k.wave(k.tenure(l))
-			rounds, step := 1, 1
-			if testing.Short() {
-				step = 5
+			rounds, step := 1, 3 // of three actions each strikes at other statements
+			if os.Getenv("MILLSTREAM_TEST_LONG") != "" {
+				step = 1
 			}
-			for at := 0; ; at += step {
+			if testing.Short() {
+				step = 9
+			}
+			for at := i % step; ; at += step {
 				k.round(rounds)
 				rounds++
 				w := k.tenure(l)
