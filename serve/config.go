@@ -33,10 +33,10 @@ type AuthConfig struct {
 
 // TokenConfig is a token and what it opens.
 type TokenConfig struct {
-	Name   string              `yaml:"name" doc:"name in logs"`
-	SHA256 string              `yaml:"sha256" doc:"hash of the token in hex: printf %s \"$TOKEN\" | sha256sum"`
-	Boards []string            `yaml:"boards" doc:"boards whose tiles it opens; empty or *: any question"`
-	Where  map[string][]string `yaml:"where" doc:"locked filters: values by dimension; metrics without the dimension are refused"`
+	Name   string           `yaml:"name" doc:"name in logs"`
+	SHA256 string           `yaml:"sha256" doc:"hash of the token in hex: printf %s \"$TOKEN\" | sha256sum"`
+	Boards []string         `yaml:"boards" doc:"boards whose tiles it opens; empty or *: any question"`
+	Where  map[string]Names `yaml:"where" doc:"locked filters: values by dimension; metrics without the dimension are refused"`
 }
 
 // LimitsConfig bounds what clients can make a node hold.

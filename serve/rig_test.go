@@ -321,3 +321,11 @@ func metricValue(m prometheus.Metric) float64 {
 	}
 	return d.GetCounter().GetValue() + d.GetGauge().GetValue()
 }
+
+func (r *rig) defineFile(path string) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.define(string(data))
+}
