@@ -73,7 +73,8 @@ func (rw *rewriter) translate(c call) (string, error) {
 
 // quoteFunction leaves words alone that are grammar rather than names.
 func quoteFunction(name string) string {
-	if name == "coalesce" || name == "nullif" || name == "exists" || name == "grouping" {
+	switch name {
+	case "coalesce", "nullif", "exists", "grouping", "substring", "trim", "position", "overlay":
 		return name
 	}
 	return quoteIdent(name)

@@ -17,7 +17,7 @@ func reserved(w string) bool {
 // keywordBeforeParen reports whether a bracket behind w is no argument list.
 func keywordBeforeParen(w string) bool {
 	switch w {
-	case "left", "right", "any", "some", "all", "user", "current_user", "session_user", "current_date", "current_timestamp":
+	case "left", "right", "isnull", "user", "current_user", "session_user", "current_date", "current_timestamp":
 		return false
 	case "by", "filter", "interval", "array", "row", "sets", "rollup", "cube", "escape", "partition", "update", "insert", "delete", "matched", "rows", "range":
 		return true

@@ -65,6 +65,13 @@ func (s *session) interrupt(cause error) {
 	}
 }
 
+// detach makes the running statement deaf to interrupt.
+func (s *session) detach() {
+	s.cancelMu.Lock()
+	defer s.cancelMu.Unlock()
+	s.cancel = nil
+}
+
 // end rolls back and gives up DuckDB's connection; it waits for the running statement, which base has interrupted.
 func (s *session) end() {
 	s.run.Lock()
@@ -148,6 +155,7 @@ func (s *session) faulty(ctx context.Context, st statement, alone bool) (*result
 		_ = s.conn.Conn.Close()
 		return nil, errCancelled()
 	case CutDuring:
+		s.detach() // clients that lose a connection ask for a cancel on another one
 		_ = s.conn.Conn.Close()
 	case FailWith:
 		return nil, pgError(fault.Code, "%s", fault.Text)

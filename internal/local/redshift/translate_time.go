@@ -205,15 +205,29 @@ func toChar(rw *rewriter, c call) (string, error) {
 	return fmt.Sprintf("strftime(%s, %s)", at, quoteString(format)), err
 }
 
+// parseTime is TO_TIMESTAMP.
 func parseTime(rw *rewriter, c call) (string, error) {
+	text, err := strptime(rw, c)
+	return "CAST(" + text + " AS TIMESTAMPTZ)", err
+}
+
+func parseDate(rw *rewriter, c call) (string, error) {
+	text, err := strptime(rw, c)
+	return "CAST(" + text + " AS DATE)", err
+}
+
+func strptime(rw *rewriter, c call) (string, error) {
 	if len(c.args) != 2 {
-		return "", pgError("42883", "function to_timestamp with %d arguments does not exist", len(c.args))
+		return "", pgError("42883", "function %s with %d arguments does not exist", c.name, len(c.args))
 	}
-	pattern, _ := literalOf(c.args[1])
+	pattern, ok := literalOf(c.args[1])
+	if !ok {
+		return "", unsupported(c.name + " with a computed pattern")
+	}
 	format, err := strftime(pattern)
 	if err != nil {
 		return "", err
 	}
 	text, err := rw.expr(c.args[0])
-	return fmt.Sprintf("CAST(strptime(%s, %s) AS TIMESTAMPTZ)", text, quoteString(format)), err
+	return fmt.Sprintf("strptime(%s, %s)", text, quoteString(format)), err
 }

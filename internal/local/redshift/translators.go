@@ -38,7 +38,7 @@ func translatorOf(name string) translator {
 	case "to_char":
 		return toChar
 	case "to_date":
-		return template(2, 2, "CAST(strptime($1, $2) AS DATE)")
+		return parseDate
 	case "to_timestamp":
 		return parseTime
 	case "nvl", "isnull", "ifnull":

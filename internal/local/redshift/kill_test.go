@@ -1,0 +1,120 @@
+//go:build cgo
+
+package redshift
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// killedServer is set for the process that TestLocalRedshiftKill kills; it serves the folder that it names.
+const killedServer = "MILLSTREAM_TEST_REDSHIFT_DIR"
+
+func TestMain(m *testing.M) {
+	dir := os.Getenv(killedServer) //nolint:forbidigo // how a test's subprocess is told what it is
+	if dir == "" {
+		os.Exit(m.Run()) //nolint:forbidigo // TestMain
+	}
+	cfg := DefaultConfig()
+	cfg.Listen, cfg.Dir, cfg.Memory = "127.0.0.1:0", dir, 256<<20
+	s, err := New(cfg, &bucket{objects: map[string][]byte{}}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		fmt.Println("error", err)
+		os.Exit(1) //nolint:forbidigo // TestMain
+	}
+	fmt.Println("listening", s.Addr())
+	_ = s.Run(context.Background())
+}
+
+// spawn starts a server in a process of its own and returns its address and what kills it.
+func spawn(t *testing.T, dir string) (addr string, kill func()) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), os.Args[0])
+	cmd.Env = append(os.Environ(), killedServer+"="+dir)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	line, err := bufio.NewReader(out).ReadString('\n')
+	addr, found := strings.CutPrefix(strings.TrimSpace(line), "listening ")
+	if err != nil || !found {
+		t.Fatalf("the server said %q, %v", line, err)
+	}
+	return addr, sync.OnceFunc(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+}
+
+func TestLocalRedshiftKill(t *testing.T) {
+	t.Parallel()
+	rounds := 8
+	if testing.Short() {
+		rounds = 3
+	}
+	dir := t.TempDir()
+	committed, attempted := 0, 0 // transaction i writes two rows i into two tables and adds a column each tenth time
+	for round := range rounds {
+		addr, kill := spawn(t, dir)
+		c, err := pgx.Connect(t.Context(), "postgres://millstream:millstream@"+addr+"/millstream?sslmode=disable")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if round == 0 {
+			for _, s := range []string{"CREATE SCHEMA app", "CREATE TABLE app.a (i INT, v VARCHAR(256))", "CREATE TABLE app.b (i INT)"} {
+				if _, err := c.Exec(t.Context(), s); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		checkKilled(t, c, round, committed, attempted)
+		stop := time.AfterFunc(time.Duration(30+40*round)*time.Millisecond, kill)
+		for {
+			attempted++
+			text := fmt.Sprintf("BEGIN; LOCK app.a; INSERT INTO app.a (i, v) VALUES (%d, 'x'); INSERT INTO app.b VALUES (%d); ", attempted, attempted)
+			if attempted%10 == 0 {
+				text += fmt.Sprintf("ALTER TABLE app.a ADD COLUMN c%d VARCHAR(64); UPDATE app.a SET c%d = 'y'; ", attempted, attempted)
+			}
+			if _, err := c.Exec(t.Context(), text+"COMMIT"); err != nil {
+				break
+			}
+			committed = attempted
+		}
+		stop.Stop()
+		kill()
+		_ = c.Close(t.Context())
+	}
+	if committed == 0 {
+		t.Fatal("nothing was committed: the test shows nothing")
+	}
+}
+
+// checkKilled compares what a server holds after a kill with what its clients were told.
+func checkKilled(t *testing.T, c *pgx.Conn, round, committed, attempted int) {
+	t.Helper()
+	var rows, distinct, highest, other, columns int
+	query := "SELECT count(*), count(DISTINCT i), coalesce(max(i), 0), (SELECT count(*) FROM app.b), (SELECT count(*) FROM pg_table_def WHERE schemaname = 'app' AND tablename = 'a') FROM app.a"
+	if err := c.QueryRow(t.Context(), query).Scan(&rows, &distinct, &highest, &other, &columns); err != nil {
+		t.Fatalf("round %d: %v", round, err)
+	}
+	if highest != committed && highest != attempted {
+		t.Errorf("round %d: newest row %s, told %d of %d", round, strconv.Itoa(highest), committed, attempted)
+	}
+	if rows != distinct || other != rows {
+		t.Errorf("round %d: %d rows, %d distinct, %d in the other table", round, rows, distinct, other)
+	}
+}
