@@ -166,14 +166,13 @@ func (rq *request) settle() *refusal {
 	if len(rq.records) == 0 {
 		return nil
 	}
-	l := rq.srv.producer.lanes.Load()
+	start, limit := time.Now(), time.NewTimer(rq.srv.cfg.Timeouts.AnswerTimeout)
+	defer limit.Stop()
+	l := rq.srv.producer.await(limit.C)
 	if l == nil {
 		return notDurable
 	}
-	start := time.Now()
 	rq.srv.producer.send(rq, l)
-	limit := time.NewTimer(rq.srv.cfg.Timeouts.AnswerTimeout)
-	defer limit.Stop()
 	select {
 	case <-rq.done:
 	case <-limit.C:

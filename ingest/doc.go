@@ -32,6 +32,7 @@
 //	event                                    what happens                                                      test
 //	Kafka away, under load                   503 not_durable after answer_timeout; all arrives when repeated   TestKafkaAwayAnswers503AndLosesNothing
 //	Kafka away at the start                  it listens, answers 503, and takes events once Kafka is there     TestStartWithoutKafka
+//	a request before the topics are known    it waits for them within answer_timeout                           TestFirstRequestWaitsForTheTopics
 //	a topic is missing, creation is off      503; readiness names the topic; mended without a restart          TestMissingTopicAnswers503UntilSomebodyCreatesIt
 //	Kafka is slow                            the answer waits for it                                           TestAnswersOnlyAfterKafkaHasAcknowledged
 //	an acknowledgement is lost               the producer repeats idempotently: one record                     TestLostAckProducesOnce

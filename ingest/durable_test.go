@@ -141,7 +141,7 @@ func TestStartWithoutKafka(t *testing.T) {
 	ln.Close()
 	kcfg := kafka.DefaultConfig()
 	kcfg.Brokers, kcfg.Topics.Partitions, kcfg.Topics.Replication = []string{addr}, 4, 1
-	e := setupAt(t, kcfg)
+	e := setupAt(t, kcfg, func(c *Config) { c.Timeouts.AnswerTimeout = 200 * time.Millisecond })
 	if a := e.post(t, "/v1/page", page("m")); a.status != 503 || !strings.Contains(a.body, "not_durable") {
 		t.Errorf("%d %s", a.status, a.body)
 	}
@@ -155,11 +155,20 @@ func TestStartWithoutKafka(t *testing.T) {
 	})
 }
 
+func TestFirstRequestWaitsForTheTopics(t *testing.T) {
+	t.Parallel()
+	_, kcfg := testkit.Kafka(t)
+	e := setupAt(t, kcfg)
+	if a := e.post(t, "/v1/page", page("m")); a.status != 200 {
+		t.Errorf("%d %s", a.status, a.body)
+	}
+}
+
 func TestMissingTopicAnswers503UntilSomebodyCreatesIt(t *testing.T) {
 	t.Parallel()
 	broker, kcfg := testkit.Kafka(t)
 	kcfg.Topics.Create = false
-	e := setupAt(t, kcfg)
+	e := setupAt(t, kcfg, func(c *Config) { c.Timeouts.AnswerTimeout = 200 * time.Millisecond })
 	testkit.Eventually(t, "readiness should name the topic", func() error {
 		if r := e.health.Report(t.Context()); !strings.Contains(r.String(), "topic millstream.events: is missing") {
 			return errors.New(r.String())

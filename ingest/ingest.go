@@ -71,20 +71,21 @@ func New(cfg Config, deps Deps) (*Server, error) {
 		s.proxies = append(s.proxies, netip.MustParsePrefix(p)) // validated
 	}
 	s.sources.Store(snap)
-	s.metrics = newMetrics(deps.Registry,
-		func() float64 { return float64(s.gate.held.Load()) },
-		func() float64 { return s.producer.unacked() },
-		func() float64 { return float64(s.producer.lastAck.Load()) / 1e9 })
-	for name := range cfg.Sources {
-		s.metrics.zero(name)
-	}
-	if s.producer, err = newProducer(deps.Kafka, cfg.Produce, deps.Log, s.metrics); err != nil {
-		return nil, err
-	}
+	// What can fail comes before the metrics, which can be registered only once.
 	ln, err := telemetry.Listen(context.Background(), "ingest.listen", cfg.Listen)
 	if err != nil {
-		s.producer.close()
 		return nil, err
+	}
+	if s.producer, err = newProducer(deps.Kafka, cfg.Produce, deps.Log); err != nil {
+		_ = ln.Close() // nobody has connected yet
+		return nil, err
+	}
+	s.metrics = newMetrics(deps.Registry,
+		func() float64 { return float64(s.gate.held.Load()) }, s.producer.unacked,
+		func() float64 { return float64(s.producer.lastAck.Load()) / 1e9 })
+	s.producer.metrics = s.metrics
+	for name := range cfg.Sources {
+		s.metrics.zero(name)
 	}
 	s.listener = limitListener(ln, cfg.Limits.Connections, s.metrics.connections)
 	deps.Health.Register("ingest", s.Check)

@@ -78,13 +78,15 @@ type producer struct {
 	log      *slog.Logger
 	metrics  *metrics
 	lanes    atomic.Pointer[lanes] // nil until the topics were seen
+	found    chan struct{}         // closed when lanes is set
 	lastAck  atomic.Int64          // unix ns
 	lastFail atomic.Int64          // unix ns of the last record that was not acknowledged in time, or refused
 	lastLook atomic.Int64          // unix ns of the last good look at the topics
 	watchErr atomic.Pointer[error] // of the last look
 }
 
-func newProducer(cfg kafka.Config, p Produce, log *slog.Logger, m *metrics) (*producer, error) {
+// newProducer makes the clients, which connect later. The caller sets metrics.
+func newProducer(cfg kafka.Config, p Produce, log *slog.Logger) (*producer, error) {
 	codec := map[string]kgo.CompressionCodec{
 		"none": kgo.NoCompression(), "snappy": kgo.SnappyCompression(), "lz4": kgo.Lz4Compression(), "zstd": kgo.ZstdCompression(),
 	}[p.Compression]
@@ -103,7 +105,7 @@ func newProducer(cfg kafka.Config, p Produce, log *slog.Logger, m *metrics) (*pr
 		client.Close()
 		return nil, err
 	}
-	return &producer{cfg: cfg, client: client, solo: solo, log: log, metrics: m}, nil
+	return &producer{cfg: cfg, client: client, solo: solo, log: log, found: make(chan struct{})}, nil
 }
 
 func (p *producer) close() {
@@ -160,21 +162,26 @@ func (p *producer) away(now time.Time) string {
 
 // watch creates the topics where that is wanted, and follows their numbers of partitions until ctx ends.
 func (p *producer) watch(ctx context.Context) {
+	said, failures := "", 0
 	for {
 		err := p.look(ctx)
 		if ctx.Err() != nil {
 			return
 		}
+		p.watchErr.Store(&err)
 		wait := 10 * time.Second
-		if err != nil || p.lastFail.Load() > p.lastAck.Load() {
-			wait = time.Second
-		}
-		old := p.watchErr.Swap(&err)
-		switch {
-		case err == nil:
+		if err == nil {
 			p.lastLook.Store(time.Now().UnixNano())
-		case old == nil || *old == nil || (*old).Error() != err.Error():
+			said, failures = "", 0
+		} else if failures++; failures > 4 && err.Error() != said { // a new topic takes a moment to be seen
+			said = err.Error()
 			p.log.Warn("kafka is away or its topics are", "err", err)
+		}
+		switch {
+		case p.lanes.Load() == nil:
+			wait = 250 * time.Millisecond
+		case err != nil || p.lastFail.Load() > p.lastAck.Load():
+			wait = time.Second
 		}
 		timer := time.NewTimer(wait)
 		select {
@@ -183,6 +190,18 @@ func (p *producer) watch(ctx context.Context) {
 		}
 		timer.Stop()
 	}
+}
+
+// await returns the lanes, once they are known, or nil if that is not before limit.
+func (p *producer) await(limit <-chan time.Time) *lanes {
+	if l := p.lanes.Load(); l != nil {
+		return l
+	}
+	select {
+	case <-p.found:
+	case <-limit:
+	}
+	return p.lanes.Load()
 }
 
 func (p *producer) look(ctx context.Context) error {
@@ -218,7 +237,10 @@ func (p *producer) adopt(events string, n int, rejected string, m int) {
 		old = next
 	}
 	next.events, next.rejected = extend(old.events, events, n), extend(old.rejected, rejected, m)
-	p.lanes.Store(next)
+	first := p.lanes.Swap(next) == nil
+	if first {
+		close(p.found)
+	}
 	p.log.Info("topics found", "events", events, "partitions", n)
 }
 
