@@ -48,10 +48,11 @@ func (p *program) runRole(ctx context.Context, f *flags, args []string, sections
 	if err != nil {
 		return err
 	}
-	if err := start(s, ctx); err != nil {
-		s.stack.stop()
+	return s.run(ctx, func(ctx context.Context) error {
+		err := start(s, ctx)
+		if err == nil {
+			s.log.Info("started", "command", f.set.Name())
+		}
 		return err
-	}
-	s.log.Info("started", "command", f.set.Name())
-	return s.stack.wait(ctx)
+	})
 }

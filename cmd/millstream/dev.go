@@ -63,29 +63,30 @@ func (p *program) dev(ctx context.Context, args []string) error {
 		return err
 	}
 	d := &devServers{services: s}
-	if err := d.start(ctx); err != nil {
-		s.stack.stop()
-		return err
-	}
-	var shop *demo.Shop
-	if *withDemo { // before the roles: cdc wants the shop's tables
-		shop, err = demo.New(ctx, demo.Config{
+	return s.run(ctx, func(ctx context.Context) error {
+		if err := d.start(ctx); err != nil {
+			return err
+		}
+		if !*withDemo {
+			if err := s.startRoles(ctx); err != nil {
+				return err
+			}
+			p.welcome(s.cfg, false)
+			return nil
+		}
+		shop, err := demo.New(ctx, demo.Config{ // before the roles: cdc wants the shop's tables
 			Endpoint: "http://" + s.cfg.Ingest.Listen, WriteKey: devWriteKey, Database: shopFile, Every: 1500 * time.Millisecond,
 		}, s.log)
 		if err != nil {
-			s.stack.stop()
 			return err
 		}
-	}
-	if err := s.startRoles(ctx); err != nil {
-		s.stack.stop()
-		return err
-	}
-	if shop != nil {
+		if err := s.startRoles(ctx); err != nil {
+			return err
+		}
 		s.stack.task(ctx, "demo shop", shop.Run)
-	}
-	p.welcome(s.cfg, *withDemo)
-	return s.stack.wait(ctx)
+		p.welcome(s.cfg, true)
+		return nil
+	})
 }
 
 const (
@@ -218,7 +219,7 @@ Millstream runs on this machine; {shop}.
   data        {data}
 
 Send an event:
-  curl -u dev: -d '{"userId":"u1","event":"Order Completed","properties":{"total":12.5,"plan":"pro"}}' http://{ingest}/v1/track
+  curl -u dev: -d '{"userId":"u1","event":"Order Completed","properties":{"total":12.5,"currency":"EUR","plan":"pro"}}' http://{ingest}/v1/track
 
 Point a Segment SDK here, for example in Node:
   new Analytics({ writeKey: 'dev-server', host: 'http://{ingest}' })

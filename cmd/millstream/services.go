@@ -33,12 +33,27 @@ func (p *program) start(ctx context.Context, cfg Config) (*services, error) {
 	s := &services{cfg: cfg, log: telemetry.NewLogger(p.stderr, cfg.Log), health: telemetry.NewHealth(), reg: telemetry.NewRegistry()}
 	s.stack = newStack(s.log, s.health)
 	s.stack.gather.put("process", s.reg)
+	s.health.Register("start", func(context.Context) telemetry.Check { return telemetry.NotReady("the process is starting") })
 	admin, err := telemetry.NewAdmin(ctx, cfg.Admin, s.health, s.stack.gather, s.log)
 	if err != nil {
 		return nil, err
 	}
 	s.stack.task(ctx, "admin", admin.Run)
 	return s, nil
+}
+
+// run starts what start does, waits for the stop and stops it. A stop while it
+// is still starting is no error.
+func (s *services) run(ctx context.Context, start func(context.Context) error) error {
+	if err := start(ctx); err != nil {
+		s.stack.stop()
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	}
+	s.health.Register("start", func(context.Context) telemetry.Check { return telemetry.Ready("everything has started") })
+	return s.stack.wait(ctx)
 }
 
 // lake returns the lake on the configured store.

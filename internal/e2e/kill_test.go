@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"database/sql"
-	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -180,16 +179,12 @@ func (a *application) rows() [][]string {
 	for rows.Next() {
 		var (
 			r      = make([]string, 3)
-			amount json.Number
+			amount float64 // of two decimals
 		)
 		if err := rows.Scan(&r[0], &r[1], &amount); err != nil {
 			a.tb.Fatal(err)
 		}
-		f, err := amount.Float64()
-		if err != nil {
-			a.tb.Fatal(err)
-		}
-		r[2] = strconv.FormatFloat(f, 'f', 2, 64)
+		r[2] = strconv.FormatFloat(amount, 'f', 2, 64)
 		out = append(out, r)
 	}
 	if err := rows.Err(); err != nil {

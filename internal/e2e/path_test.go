@@ -16,7 +16,7 @@ func TestFirstEventReachesEveryEnd(t *testing.T) {
 	t.Parallel()
 	sys := newDev(t)
 	sys.start()
-	status, answer, err := sys.post("/v1/track", []byte(`{"userId":"u1","event":"Order Completed","messageId":"m-1","properties":{"total":12.5,"plan":"pro","quantity":3,"gift":true}}`))
+	status, answer, err := sys.post("/v1/track", []byte(`{"userId":"u1","event":"Order Completed","messageId":"m-1","properties":{"total":12.5,"currency":"EUR","plan":"pro","quantity":3,"gift":true}}`))
 	if err != nil || status != http.StatusOK {
 		t.Fatalf("track: %d %s %v", status, answer, err)
 	}
