@@ -342,11 +342,7 @@ func (c *Client) classify(op, key string, err error) error {
 	}
 	if api, ok := errors.AsType[smithy.APIError](err); ok {
 		switch api.ErrorCode() {
-		case "NoSuchBucket":
-			if op != "head_bucket" {
-				kind = ErrRefused
-			}
-		case "InvalidAccessKeyId", "SignatureDoesNotMatch", "AccessDenied":
+		case "NoSuchBucket", "InvalidAccessKeyId", "SignatureDoesNotMatch", "AccessDenied":
 			kind = ErrRefused
 		}
 	}
