@@ -64,7 +64,7 @@ func macros() []string {
 			WHEN o = 1700 AND m > 4 THEN 'numeric(' || ((m - 4) >> 16) || ',' || ((m - 4) & 65535) || ')' WHEN o = 6551 AND m > 4 THEN 'binary varying(' || (m - 4) || ')'
 			ELSE CASE o` + types.String() + ` END END`,
 		`CREATE OR REPLACE MACRO _rs.setting(x) AS CASE x WHEN 'server_version' THEN '8.0.2' WHEN 'server_version_num' THEN '80002' WHEN 'TimeZone' THEN 'UTC' ELSE '' END`,
-		`CREATE OR REPLACE MACRO _rs.table_is_visible(o) AS EXISTS (SELECT 1 FROM _rs.tables v WHERE v.oid = o AND v.schema_name = 'public')`,
+		`CREATE OR REPLACE MACRO _rs.table_is_visible(o) AS EXISTS (SELECT 1 FROM _rs.tables v WHERE v.oid = o AND v.schema_name IN (SELECT unnest(current_schemas(false))))`,
 		`CREATE OR REPLACE MACRO _rs.viewdef(o) AS (SELECT any_value(v.definition) FROM _rs.tables v WHERE v.oid = o)`,
 		`CREATE OR REPLACE MACRO _rs.regclass(x) AS (SELECT any_value(v.oid) FROM _rs.tables v
 			WHERE v.schema_name || '.' || v.table_name = replace(CAST(x AS VARCHAR), '"', '') OR v.schema_name = 'public' AND v.table_name = replace(CAST(x AS VARCHAR), '"', ''))`,
