@@ -108,9 +108,14 @@ func (s *shop) update(id int, note string) {
 // run starts a role and returns the way to stop it, which waits.
 func (s *shop) run(step func(string) error) (stop func()) {
 	s.Helper()
+	return s.runWith(prometheus.NewRegistry(), step)
+}
+
+func (s *shop) runWith(reg *prometheus.Registry, step func(string) error) (stop func()) {
+	s.Helper()
 	ctx, cancel := context.WithCancel(s.Context())
 	done := make(chan error, 1)
-	r, err := New(s.cfg, s.kafka, testkit.Log(s.T), prometheus.NewRegistry())
+	r, err := New(s.cfg, s.kafka, testkit.Log(s.T), reg)
 	if err != nil {
 		s.Fatal(err)
 	}
