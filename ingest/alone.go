@@ -39,8 +39,9 @@ func (rq *request) refusedByKafka(r *kgo.Record) *kgo.Record {
 		r.Value = nil
 		return r
 	}
-	for i := range rq.idx.events {
-		if &rq.records[i] == r {
+	for n := range rq.records {
+		if &rq.records[n] == r {
+			i := int(rq.event[n])
 			for at, name := range typeHeaders {
 				if string(name) == string(r.Headers[2].Value) {
 					rq.accepted[at].events--
@@ -51,7 +52,7 @@ func (rq *request) refusedByKafka(r *kgo.Record) *kgo.Record {
 			rq.bury(rq.idx.events[i].span.of(rq.body.b), event.CodeKafkaRefused, "Kafka does not take this event, probably for its size",
 				r.Headers[4].Value, string(r.Headers[2].Value), i)
 			dead := rq.records[len(rq.records)-1]
-			rq.records = grown
+			rq.records, rq.event = grown, rq.event[:len(grown)]
 			return &dead
 		}
 	}

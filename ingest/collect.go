@@ -19,7 +19,7 @@ func (rq *request) collect(r *http.Request) *refusal {
 		return ref
 	}
 	if ref != nil {
-		rq.records, rq.refused = rq.records[:0], rq.refused[:0]
+		rq.records, rq.event, rq.ids, rq.refused = rq.records[:0], rq.event[:0], rq.ids[:0], rq.refused[:0]
 		rq.bury(rq.whole(), event.Code(ref.code), ref.message, nil, "", -1)
 	}
 	if notDurable := rq.settle(); notDurable != nil {
@@ -120,12 +120,12 @@ func (rq *request) build() *refusal {
 
 // one turns event i into a record. A panic over it is a bug, and costs this event only.
 func (rq *request) one(i int) {
-	ev, n := &rq.idx.events[i], len(rq.records)
+	ev, n, ids := &rq.idx.events[i], len(rq.records), len(rq.ids)
 	defer func() {
 		if p := recover(); p != nil {
 			rq.srv.metrics.panics.WithLabelValues("event").Inc()
 			rq.srv.log.Error("survived a bug over one event", "panic", p, "request_id", rq.id, "index", i)
-			rq.records = rq.records[:n]
+			rq.records, rq.event, rq.ids = rq.records[:n], rq.event[:n], rq.ids[:ids]
 			rq.bury(ev.span.of(rq.body.b), event.CodeInternal, "this server could not handle the event", nil, "", i)
 		}
 	}()
@@ -143,6 +143,9 @@ func (rq *request) one(i int) {
 		return
 	}
 	value := rq.stamper.stamp(ev, &f, i)
+	if rq.repeated(&f) {
+		return
+	}
 	rq.arena.room(len(rq.access.source.name) + 1 + len(f.id))
 	lo := len(rq.arena.buf)
 	rq.arena.buf = wire.EventKey(rq.arena.buf, rq.access.source.name, "")
@@ -150,6 +153,7 @@ func (rq *request) one(i int) {
 	rq.records = append(rq.records, kgo.Record{
 		Key: rq.arena.since(lo), Value: value, Headers: rq.appendEventHeaders(&f), Timestamp: rq.received,
 	})
+	rq.event = append(rq.event, int32(i)) //nolint:gosec // a batch is bounded
 	t := &rq.accepted[typeAt(f.typ)]
 	t.events++
 	t.bytes += len(value)
@@ -164,6 +168,9 @@ func (rq *request) one(i int) {
 func (rq *request) settle() *refusal {
 	notDurable := refuse(codeNotDurable, "Kafka has not acknowledged; repeat the request")
 	if len(rq.records) == 0 {
+		if rq.access != nil {
+			rq.count()
+		}
 		return nil
 	}
 	start, limit := time.Now(), time.NewTimer(rq.srv.cfg.Timeouts.AnswerTimeout)
@@ -197,6 +204,7 @@ func (rq *request) count() {
 			m.bytes.WithLabelValues(source, name).Add(float64(t.bytes))
 		}
 	}
+	m.duplicates.WithLabelValues(source).Add(float64(rq.repeats))
 	for bit, n := range rq.flagged {
 		if n > 0 {
 			m.flagged.WithLabelValues(source, flags(1<<bit).name()).Add(float64(n))

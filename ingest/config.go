@@ -24,6 +24,7 @@ type Config struct {
 	Limits         Limits            `yaml:"limits" doc:"how large requests and events may be"`
 	Timeouts       Timeouts          `yaml:"timeouts" doc:"how long things may take"`
 	Produce        Produce           `yaml:"produce" doc:"how records are sent to Kafka"`
+	Dedup          Dedup             `yaml:"dedup" doc:"repeated message ids that are not sent to Kafka again; it saves traffic, what counts is decided downstream"`
 }
 
 // Limits bounds requests, events and what is held in memory.
@@ -53,6 +54,12 @@ type Timeouts struct {
 type Produce struct {
 	Linger      time.Duration `yaml:"linger" doc:"gathers the records of many requests into one write"`
 	Compression string        `yaml:"compression" doc:"none, snappy, lz4 or zstd"`
+}
+
+// Dedup bounds the memory of message ids.
+type Dedup struct {
+	Window time.Duration `yaml:"window" doc:"how long an id is remembered; 0: not at all"`
+	MaxIDs int           `yaml:"max_ids" doc:"ids that are remembered, about 80 bytes each; the oldest are forgotten first"`
 }
 
 // Source is an app that sends events.
@@ -98,6 +105,7 @@ func DefaultConfig() Config {
 			AnswerTimeout: 8 * time.Second, DrainDelay: 5 * time.Second, DrainTimeout: 25 * time.Second,
 		},
 		Produce: Produce{Linger: 5 * time.Millisecond, Compression: "lz4"},
+		Dedup:   Dedup{Window: 10 * time.Minute, MaxIDs: 1_000_000},
 	}
 }
 
@@ -117,6 +125,8 @@ func (c Config) Validate() error {
 		config.NotEmpty("ingest.client_ip_header", c.ClientIPHeader),
 		config.OneOf("ingest.produce.compression", c.Produce.Compression, "none", "snappy", "lz4", "zstd"),
 		config.NonNegative("ingest.produce.linger", c.Produce.Linger),
+		config.NonNegative("ingest.dedup.window", c.Dedup.Window),
+		config.Positive("ingest.dedup.max_ids", c.Dedup.MaxIDs),
 		c.Limits.validate(), c.Timeouts.validate(),
 	}
 	if c.PathPrefix != "" && !strings.HasPrefix(c.PathPrefix, "/") {

@@ -57,6 +57,7 @@ type facts struct {
 	messageID []byte // as it is written; nil if the server makes one
 	longID    []byte // the id as sent, if it was too long to be one
 	numberID  bool   // messageId was a number
+	fresh     bool   // the id was drawn, and no other event has it
 	setType   bool   // the server writes the type
 	flags     flags
 }

@@ -15,8 +15,9 @@
 //     those of one request in the order of its events.
 //  3. A record is never cancelled once the producer has it: a repeated request makes a second record with the same
 //     message id, and the first one wins downstream.
-//  4. The values of scanner, decider and stamper are functions of body, key, snapshot and clock. They do no I/O.
-//  5. Memory that a request takes is held at the gate before it is taken, and until Kafka's client has let go of it.
+//  4. A message id is remembered when its record is acknowledged and never before: a duplicate is answered 200.
+//  5. The values of scanner, decider and stamper are functions of body, key, snapshot and clock. They do no I/O.
+//  6. Memory that a request takes is held at the gate before it is taken, and until Kafka's client has let go of it.
 //
 // # Goroutines
 //
@@ -25,7 +26,7 @@
 // Kafka's client calls request.acked from goroutines of its own. A request belongs to its handler until send, then to
 // handler and producer together, and returns to its pool when both have left it. Locks: request.mu guards what a batch's
 // refusal leaves, producer.soloing is held for one record at a time, warning.mu for a comparison; none is taken while
-// another is held.
+// another is held. The same is true of the sixteen locks of recent.
 //
 // # Failures
 //
@@ -38,6 +39,8 @@
 //	an acknowledgement is lost               the producer repeats idempotently: one record                     TestLostAckProducesOnce
 //	Kafka refuses a batch for its content    its records go one by one; the bad one becomes kafka_refused      TestRefusedRecordIsRejectedAlone
 //	poison among events                      it is rejected, the rest accepted                                 TestH05Poison
+//	a message id comes twice                 200, counted as duplicate once the first is durable               TestRepeatedIDsAreNotSentAgain
+//	a message id comes after a 503           it is taken, or was taken late and is a duplicate then            TestIDsEnterOnlyWhenDurable
 //	a bug over one event                     it is rejected as internal_error, the rest accepted               TestPanicRejectsOneEvent
 //	a body that cannot be split              400 and one dead letter                                           TestUnreadableRequestsAreRefusedWhole
 //	a compressed bomb                        413; inflated bytes are bounded while they are inflated           TestBombsAreBoundedWhileInflating
@@ -58,6 +61,7 @@
 //	events_accepted_total{source,type}               events acknowledged to their sender
 //	event_bytes_total{source,type}                   their bytes as written
 //	events_rejected_total{source,code}               dead letters
+//	events_duplicate_total{source}                   events whose message id was durable already; not sent again
 //	events_flagged_total{source,flag}                accepted events that something was odd about
 //	unauthorized_total{code}                         requests refused for their key
 //	key_conflicts_total{source}                      requests with different keys in different places
@@ -65,6 +69,7 @@
 //	produce_errors_total{error}                      records that Kafka did not take
 //	panics_total{where}                              bugs survived, over a request or an event
 //	inflight_bytes, inflight_requests, connections   what is held now
+//	dedup_ids                                        message ids remembered
 //	unacked_records                                  records that Kafka has not acknowledged
 //	last_ack_timestamp_seconds                       when it last did
 //

@@ -35,7 +35,7 @@ func TestDocNamesTestsAndMetricsThatExist(t *testing.T) {
 	}
 	reg := prometheus.NewRegistry()
 	zero := func() float64 { return 0 }
-	m := newMetrics(reg, zero, zero, zero)
+	m := newMetrics(reg, zero, zero, zero, zero)
 	for _, c := range []*prometheus.CounterVec{m.requests, m.rejected, m.flagged} {
 		c.WithLabelValues("a", "b")
 	}
@@ -52,5 +52,5 @@ func TestDocNamesTestsAndMetricsThatExist(t *testing.T) {
 			t.Errorf("doc.go lacks %s", f.GetName())
 		}
 	}
-	equal(t, "series", len(families), strings.Count(string(doc), "_total{")+2+5)
+	equal(t, "series", len(families), strings.Count(string(doc), "_total{")+2+6)
 }

@@ -44,6 +44,7 @@ type Server struct {
 	listener net.Listener
 
 	gate      gate
+	recent    *recent
 	buffers   buffers
 	inflaters inflaters
 	requests  sync.Pool
@@ -62,7 +63,7 @@ func New(cfg Config, deps Deps) (*Server, error) {
 	}
 	s := &Server{
 		cfg: cfg, log: deps.Log, now: deps.Now, router: newRouter(cfg.PathPrefix), limits: limitsOf(cfg.Limits),
-		gate: gate{limit: int64(cfg.Limits.Inflight)},
+		gate: gate{limit: int64(cfg.Limits.Inflight)}, recent: newRecent(cfg.Dedup),
 	}
 	if s.now == nil {
 		s.now = time.Now
@@ -81,7 +82,7 @@ func New(cfg Config, deps Deps) (*Server, error) {
 		return nil, err
 	}
 	s.metrics = newMetrics(deps.Registry,
-		func() float64 { return float64(s.gate.held.Load()) }, s.producer.unacked,
+		func() float64 { return float64(s.gate.held.Load()) }, s.producer.unacked, s.recent.size,
 		func() float64 { return float64(s.producer.lastAck.Load()) / 1e9 })
 	s.producer.metrics = s.metrics
 	for name := range cfg.Sources {

@@ -20,6 +20,7 @@ type metrics struct {
 	accepted      *prometheus.CounterVec   // source, type
 	bytes         *prometheus.CounterVec   // source, type
 	rejected      *prometheus.CounterVec   // source, code
+	duplicates    *prometheus.CounterVec   // source
 	flagged       *prometheus.CounterVec   // source, flag
 	unauthorized  *prometheus.CounterVec   // code
 	keyConflicts  *prometheus.CounterVec   // source
@@ -28,13 +29,14 @@ type metrics struct {
 	panics        *prometheus.CounterVec   // where
 	inflight      prometheus.GaugeFunc
 	unacked       prometheus.GaugeFunc
+	remembered    prometheus.GaugeFunc
 	active        prometheus.Gauge
 	connections   prometheus.Gauge
 	lastAck       prometheus.GaugeFunc
 }
 
 // newMetrics registers the series. Those with labels from a fixed list begin at zero: a zero can be alerted on.
-func newMetrics(reg prometheus.Registerer, held, unacked, lastAck func() float64) *metrics {
+func newMetrics(reg prometheus.Registerer, held, unacked, remembered, lastAck func() float64) *metrics {
 	with := promauto.With(reg)
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
 		return with.NewCounterVec(prometheus.CounterOpts{Name: "millstream_ingest_" + name, Help: help}, labels)
@@ -54,6 +56,7 @@ func newMetrics(reg prometheus.Registerer, held, unacked, lastAck func() float64
 		accepted:      counter("events_accepted_total", "Events that were acknowledged to their sender.", "source", "type"),
 		bytes:         counter("event_bytes_total", "Bytes of acknowledged events as they were written.", "source", "type"),
 		rejected:      counter("events_rejected_total", "Events and bodies that became dead letters.", "source", "code"),
+		duplicates:    counter("events_duplicate_total", "Events whose message id was durable already.", "source"),
 		flagged:       counter("events_flagged_total", "Accepted events that something was odd about.", "source", "flag"),
 		unauthorized:  counter("unauthorized_total", "Requests refused for their key.", "code"),
 		keyConflicts:  counter("key_conflicts_total", "Requests with different keys in different places.", "source"),
@@ -61,6 +64,7 @@ func newMetrics(reg prometheus.Registerer, held, unacked, lastAck func() float64
 		produceErrors: counter("produce_errors_total", "Records that Kafka did not take.", "error"),
 		panics:        counter("panics_total", "Bugs that were survived.", "where"),
 		inflight:      gauge("inflight_bytes", "Bytes of bodies and records held in memory.", held),
+		remembered:    gauge("dedup_ids", "Message ids remembered.", remembered),
 		unacked:       gauge("unacked_records", "Records that Kafka has not acknowledged yet.", unacked),
 		lastAck:       gauge("last_ack_timestamp_seconds", "When Kafka last acknowledged a record.", lastAck),
 		active: with.NewGauge(prometheus.GaugeOpts{
@@ -86,6 +90,7 @@ func (m *metrics) zero(source string) {
 		m.accepted.WithLabelValues(source, string(t))
 		m.bytes.WithLabelValues(source, string(t))
 	}
+	m.duplicates.WithLabelValues(source)
 	m.keyConflicts.WithLabelValues(source)
 	m.keyInBrowser.WithLabelValues(source)
 }

@@ -53,9 +53,10 @@ func TestH05Poison(t *testing.T) {
 	}
 	a := e.post(t, "/v1/batch", `{"batch":[`+strings.Join(events, ", ")+`]}`)
 	var got struct {
-		Success  bool
-		Accepted int
-		Rejected []struct {
+		Success    bool
+		Accepted   int
+		Duplicates int
+		Rejected   []struct {
 			Index     int
 			MessageID string
 			Code      event.Code
@@ -65,7 +66,8 @@ func TestH05Poison(t *testing.T) {
 	if err := json.Unmarshal([]byte(a.body), &got); err != nil || a.status != http.StatusOK || !got.Success {
 		t.Fatalf("%d %s: %v", a.status, a.body, err)
 	}
-	equal(t, "accepted", got.Accepted, 100-len(bad))
+	equal(t, "accepted", got.Accepted, 99-len(bad))
+	equal(t, "duplicates", got.Duplicates, 1)
 	want, codes := map[int]event.Code{}, map[int]event.Code{}
 	for i, b := range bad {
 		want[i] = b.code
@@ -77,7 +79,7 @@ func TestH05Poison(t *testing.T) {
 		}
 	}
 	equal(t, "codes in the answer", codes, want)
-	e.events(t, 100-len(bad))
+	e.events(t, 99-len(bad))
 	records := map[int]event.Code{}
 	for _, r := range e.rejected(t, len(bad)) {
 		records[r.Index] = r.Code
@@ -91,7 +93,7 @@ func TestH05Poison(t *testing.T) {
 	}
 	equal(t, "codes of dead letters", records, want)
 	equal(t, "metric", e.metric(t, "events_rejected_total", "invalid_json", "app"), 5.0)
-	equal(t, "metric", e.metric(t, "events_accepted_total", "app", "page"), float64(100-len(bad)))
+	equal(t, "metric", e.metric(t, "events_accepted_total", "app", "page"), float64(99-len(bad)))
 }
 
 func TestSingleRoutesAnswerTheEventsCode(t *testing.T) {

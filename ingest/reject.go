@@ -24,6 +24,7 @@ func (rq *request) bury(original []byte, code event.Code, message string, messag
 		r.Envelope = rq.batchEnvelope()
 	}
 	value, _ := r.Value()
+	rq.event = append(rq.event, int32(at)) //nolint:gosec // a batch is bounded
 	rq.records = append(rq.records, kgo.Record{
 		Topic: rq.srv.producer.cfg.Names().Rejected(), // marks it as a dead letter
 		Key:   rq.access.source.header, Value: value, Headers: wire.AppendRejectedHeaders[kgo.RecordHeader](nil, r), Timestamp: rq.received,

@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"crypto/sha256"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -32,8 +33,13 @@ type request struct {
 	arena    arena
 	stamper  stamper
 	records  []kgo.Record
+	event    []int32           // of each record; −1 for the dead letter of the whole body
+	ids      []mark            // of the records of events
+	seen     map[mark]struct{} // ids, where there are many
+	scratch  []byte
 	headers  []kgo.RecordHeader
 	refused  []refused
+	repeats  int      // events that were durable already, or stand in the batch twice
 	accepted [6]tally // by place in event.Types
 	flagged  [16]int  // by bit
 	envelope []byte   // of the batch, for dead letters; built once
@@ -99,9 +105,52 @@ func (rq *request) acked(r *kgo.Record, err error) {
 		rq.failed.Store(true)
 	}
 	if rq.waiting.Add(-1) == 0 {
+		if !rq.failed.Load() && rq.unrefused() {
+			rq.srv.recent.add(rq.ids) // also long after a 503, so that the repeated request is known
+		}
 		rq.done <- struct{}{}
 	}
 	rq.leave()
+}
+
+// unrefused says whether Kafka took every record at once.
+func (rq *request) unrefused() bool {
+	rq.mu.Lock()
+	defer rq.mu.Unlock()
+	return len(rq.lost) == 0
+}
+
+// repeated says whether the event with this id need not be sent, and notes the id.
+func (rq *request) repeated(f *facts) bool {
+	if f.fresh || rq.srv.recent.window == 0 {
+		return false
+	}
+	var id mark
+	id, rq.scratch = rq.srv.recent.markOf(rq.scratch, rq.access.source.name, f.messageID)
+	if rq.inBatch(id) || rq.srv.recent.has(id) {
+		rq.repeats++
+		return true
+	}
+	rq.ids = append(rq.ids, id)
+	return false
+}
+
+// inBatch looks for id among those of rq: one by one while they are few.
+func (rq *request) inBatch(id mark) bool {
+	const few = 16
+	if len(rq.ids) < few {
+		return slices.Contains(rq.ids, id)
+	}
+	if len(rq.seen) < len(rq.ids) {
+		if rq.seen == nil {
+			rq.seen = make(map[mark]struct{}, 4*few)
+		}
+		for _, other := range rq.ids[len(rq.seen):] {
+			rq.seen[other] = struct{}{}
+		}
+	}
+	_, ok := rq.seen[id]
+	return ok
 }
 
 // leave gives up one use of rq. After the last one its memory belongs to other requests.
@@ -118,7 +167,7 @@ func (rq *request) leave() {
 	rq.idx.reset()
 	rq.arena.reset()
 	if cap(rq.records) > keepRecords {
-		rq.records, rq.headers = nil, nil
+		rq.records, rq.headers, rq.event, rq.ids, rq.seen = nil, nil, nil, nil, nil
 	}
 	if cap(rq.refused) > keepRecords {
 		rq.refused = nil
@@ -126,10 +175,11 @@ func (rq *request) leave() {
 	clear(rq.records)
 	clear(rq.headers)
 	clear(rq.refused)
+	clear(rq.seen)
 	hash := rq.stamper.hash
 	*rq = request{
 		srv: rq.srv, idx: rq.idx, arena: rq.arena, records: rq.records[:0], headers: rq.headers[:0], refused: rq.refused[:0],
-		promise: rq.promise, done: rq.done,
+		event: rq.event[:0], ids: rq.ids[:0], seen: rq.seen, scratch: rq.scratch, promise: rq.promise, done: rq.done,
 	}
 	rq.stamper.hash = hash
 	rq.srv.requests.Put(rq)

@@ -97,10 +97,10 @@ func (s *Server) answerEvents(w http.ResponseWriter, rq *request, ref *refusal) 
 	switch {
 	case ref != nil:
 		return s.answerRefusal(w, ref, rq.id)
-	case len(rq.refused) == 0:
+	case len(rq.refused) == 0 && (rq.repeats == 0 || rq.kind == routeEvent):
 		writeJSON(w, http.StatusOK, bodySuccess)
 	default:
-		writeJSON(w, http.StatusOK, appendResult(nil, len(rq.idx.events)-len(rq.refused), 0, rq.refused))
+		writeJSON(w, http.StatusOK, appendResult(nil, len(rq.idx.events)-len(rq.refused)-rq.repeats, rq.repeats, rq.refused))
 	}
 	return http.StatusOK
 }

@@ -127,7 +127,7 @@ func (s *stamper) identify(ev *eventIndex, f *facts, original, sentAt []byte, at
 		a.room(64)
 		lo := len(a.buf)
 		a.buf = append(a.buf, s.ids.UUIDv7(s.received)...)
-		f.messageID = a.since(lo)
+		f.messageID, f.fresh = a.since(lo), true
 	}
 	return true
 }
