@@ -174,3 +174,15 @@ func TestCopyRefusesWhatRedshiftRefuses(t *testing.T) {
 	c.fails("0A000", `COPY "events" FROM 's3://lake/a' IAM_ROLE default FORMAT AS CSV`)
 	c.fails("22023", `COPY "events" FROM 's3://lake/a' IAM_ROLE 'me' FORMAT AS PARQUET`)
 }
+
+func TestCopyFromARelativeFolder(t *testing.T) { // not parallel: it changes the working folder
+	t.Chdir(t.TempDir())
+	w := setup(t, func(c *Config) { c.Dir = ".millstream/redshift" })
+	c := w.connect()
+	c.do(eventsTable)
+	w.manifest(w.parquet("s3://lake/a.parquet", eventsQuery))
+	c.do(copyEvents)
+	if got := c.one("SELECT pg_last_copy_count()"); got != "2" {
+		t.Errorf("pg_last_copy_count: got %s, want 2", got)
+	}
+}

@@ -149,6 +149,10 @@ func TestCancelInterrupts(t *testing.T) {
 			if !errors.As(err, &pg) || pg.Code != "57014" {
 				t.Errorf("got %v, want 57014", err)
 			}
+			eventually(t, "no late cancel hits the next statement", func() bool {
+				_, err := b.tryRows("SELECT count(*) FROM big")
+				return err == nil
+			})
 			return
 		case <-time.After(10 * time.Millisecond):
 		case <-deadline:

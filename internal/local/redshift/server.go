@@ -56,6 +56,9 @@ func New(cfg Config, objects Objects, log *slog.Logger) (_ *Server, err error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
+	if cfg.Dir, err = filepath.Abs(cfg.Dir); err != nil { // DuckDB compares paths as they are written
+		return nil, err
+	}
 	s := &Server{
 		cfg: cfg, objects: objects, log: log, locks: newLockTable(), scratch: filepath.Join(cfg.Dir, "copy"),
 		conns: map[*clientConn]bool{}, sessions: map[int32]*session{}, nextPID: 1000,
