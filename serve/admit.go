@@ -23,7 +23,7 @@ func clientAddr(r *http.Request) string {
 }
 
 // admit counts a new connection, or says why there may be none. Each nil needs one leave.
-func (h *hub) admit(addr string) *Fault {
+func (h *hub) admit(addr string) *faultError {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	lim := h.cfg.Limits

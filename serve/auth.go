@@ -80,7 +80,7 @@ func newAuth(cfg Config, tiles func(string) []Question) *auth {
 
 // identify returns who has the credential. A program sends no Origin, so its word is all there is: without a
 // credential it is let in only where everybody is.
-func (a *auth) identify(credential string, _ bool) (*principal, *Fault) {
+func (a *auth) identify(credential string, _ bool) (*principal, *faultError) {
 	if credential == "" {
 		if a.required {
 			return nil, fault(codeUnauthorized, "", "a token is needed")
@@ -99,7 +99,7 @@ func (a *auth) identify(credential string, _ bool) (*principal, *Fault) {
 	return nil, fault(codeUnauthorized, "", "the token is not known")
 }
 
-func (a *auth) ofRequest(r *http.Request) (*principal, *Fault) {
+func (a *auth) ofRequest(r *http.Request) (*principal, *faultError) {
 	credential, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	return a.identify(credential, hasOrigin(r))
 }
@@ -108,7 +108,7 @@ func hasOrigin(r *http.Request) bool { return r.Header.Get("Origin") != "" }
 
 // checkHost refuses names that are not ours, as far as the address says which those are: a page of a foreign site
 // whose name has been made to resolve to 127.0.0.1 is of the same origin as we are, but cannot hide its name.
-func (a *auth) checkHost(r *http.Request) *Fault {
+func (a *auth) checkHost(r *http.Request) *faultError {
 	if !a.loopback {
 		return nil
 	}
@@ -128,7 +128,7 @@ func (a *auth) checkHost(r *http.Request) *Fault {
 
 // checkOrigin lets pages of our own host, of public_url and of the listed origins ask. Others may not, even with a
 // credential.
-func (a *auth) checkOrigin(r *http.Request) *Fault {
+func (a *auth) checkOrigin(r *http.Request) *faultError {
 	origin := r.Header.Get("Origin")
 	if origin == "" || slices.Contains(a.origins, origin) {
 		return nil

@@ -180,10 +180,10 @@ func (b *boards) questions(name string) []Question {
 
 // tileView is a question of a tile and the part that it plays in it.
 type tileView struct {
-	Role  string    `json:"role"` // value, spark; column of a table
-	Title string    `json:"title"`
-	View  *Question `json:"view,omitempty"`
-	Error *Fault    `json:"error,omitempty"`
+	Role  string      `json:"role"` // value, spark; column of a table
+	Title string      `json:"title"`
+	View  *Question   `json:"view,omitempty"`
+	Error *faultError `json:"error,omitempty"`
 }
 
 func (b *boards) views(board *Board, t Tile) []tileView {

@@ -56,7 +56,7 @@ func TestDocumentationNamesWhatExists(t *testing.T) {
 func TestDocsShowGoldenFrames(t *testing.T) {
 	t.Parallel()
 	docs := readAll(t, filepath.Join("..", "docs", "api.md"))
-	for _, line := range strings.Split(strings.TrimSpace(readAll(t, filepath.Join("testdata", "protocol", "*.ndjson"))), "\n") {
+	for line := range strings.SplitSeq(strings.TrimSpace(readAll(t, filepath.Join("testdata", "protocol", "*.ndjson"))), "\n") {
 		if !strings.Contains(docs, line) {
 			t.Errorf("docs/api.md does not show\n%s", line)
 		}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strconv"
 	"testing"
 	"time"
 
@@ -199,7 +200,7 @@ func texts(a answer) [][]string {
 		var line []string
 		for _, c := range row {
 			if c == nil {
-				c = ptr("-")
+				c = new("-")
 			}
 			line = append(line, *c)
 		}
@@ -250,7 +251,7 @@ func TestDSTNight(t *testing.T) {
 	r := newRig(t, 1)
 	now := at(t, "2026-03-29T20:30:00Z")
 	e := bench(t, r, &now)
-	for h := 0; h < 21; h++ {
+	for h := range 21 {
 		r.add(0, "orders", at(t, "2026-03-28T23:00:00Z").Add(time.Duration(h)*time.Hour), 0, "pro")
 	}
 	r.commit(now)
@@ -275,7 +276,7 @@ func TestComparisonStopsAtTheWatermark(t *testing.T) {
 	r := newRig(t, 1)
 	now := at(t, "2026-03-10T12:00:00Z")
 	e := bench(t, r, &now)
-	for m := 0; m < 24*60; m++ { // yesterday one a minute
+	for m := range 24 * 60 { // yesterday one a minute
 		r.add(0, "orders", at(t, "2026-03-09T00:00:00Z").Add(time.Duration(m)*time.Minute), 0, "pro")
 		r.add(0, "dau", at(t, "2026-03-09T00:00:00Z").Add(time.Duration(m)*time.Minute), int64(m), "pro")
 	}
@@ -353,8 +354,10 @@ func TestViewEqualsOracle(t *testing.T) {
 	rows := texts(ask(t, e, Question{Metric: "orders", Range: "3d", TZ: "Europe/Berlin", By: []string{"plan"}, Where: not, Limit: 1}))
 	sum := 0
 	for _, row := range rows {
-		var n int
-		fmt.Sscan(row[1], &n)
+		n, err := strconv.Atoi(row[1])
+		if err != nil {
+			t.Fatal(err)
+		}
 		sum += n
 	}
 	if len(rows) != 2 || rows[1][0] != other || sum != orders[""] {

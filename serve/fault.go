@@ -43,34 +43,33 @@ var statuses = map[code]int{
 	codeTooManySubs: 429, codeRateLimited: 429, codeOverloaded: 503, codeStoreAway: 503, codeDraining: 503,
 }
 
-// Fault is an error that its sender can act on.
-type Fault struct {
+// faultError is an error that its sender can act on.
+type faultError struct {
 	Code    code   `json:"code"`
 	Message string `json:"message"`
 	Field   string `json:"field,omitempty"`
 }
 
-func (f *Fault) Error() string { return string(f.Code) + ": " + f.Message }
+func (f *faultError) Error() string { return string(f.Code) + ": " + f.Message }
 
 // retry says whether the same request may succeed later.
-func (f *Fault) retry() bool {
+func (f *faultError) retry() bool {
 	return f.Code == codeOverloaded || f.Code == codeStoreAway || f.Code == codeDraining || f.Code == codeRateLimited
 }
 
-func fault(c code, field, format string, args ...any) *Fault {
-	return &Fault{Code: c, Field: field, Message: fmt.Sprintf(format, args...)}
+func fault(c code, field, format string, args ...any) *faultError {
+	return &faultError{Code: c, Field: field, Message: fmt.Sprintf(format, args...)}
 }
 
 // asFault finds what may be told about err; anything else is the store's trouble and stays in the log.
-func asFault(err error) *Fault {
-	var f *Fault
-	if errors.As(err, &f) {
+func asFault(err error) *faultError {
+	if f, ok := errors.AsType[*faultError](err); ok {
 		return f
 	}
 	return fault(codeStoreAway, "", "the metric store does not answer; try again in a few seconds")
 }
 
-func writeFault(w http.ResponseWriter, f *Fault) {
+func writeFault(w http.ResponseWriter, f *faultError) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	status, ok := statuses[f.Code]

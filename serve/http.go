@@ -90,7 +90,7 @@ func (w *statusWriter) WriteHeader(status int) {
 	w.ResponseWriter.WriteHeader(status)
 }
 
-func (s *Server) refuse(w http.ResponseWriter, f *Fault) {
+func (s *Server) refuse(w http.ResponseWriter, f *faultError) {
 	s.metrics.rejected.WithLabelValues(string(f.Code)).Inc()
 	writeFault(w, f)
 }

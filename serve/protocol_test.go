@@ -213,11 +213,11 @@ func mutate(rng *rand.Rand, truth map[string]string, meta map[string]any) {
 func answerOf(truth map[string]string, meta map[string]any) answer {
 	a := answer{keys: 1, cols: []string{"k", "value"}, meta: maps.Clone(meta)}
 	for _, k := range slices.Sorted(maps.Keys(truth)) {
-		v := ptr(truth[k])
+		v := new(truth[k])
 		if *v == "0" {
 			v = nil
 		}
-		a.rows = append(a.rows, []*string{ptr(k), v})
+		a.rows = append(a.rows, []*string{new(k), v})
 	}
 	return a
 }
@@ -226,10 +226,10 @@ func answerOf(truth map[string]string, meta map[string]any) answer {
 func TestOtherColumnsAreAnotherEpoch(t *testing.T) {
 	t.Parallel()
 	v := newView(Question{Metric: "m"}, "k", "s1", "n1.1")
-	v.take(answer{keys: 0, cols: []string{"value"}, rows: [][]*string{{ptr("1")}}}, time.Now())
+	v.take(answer{keys: 0, cols: []string{"value"}, rows: [][]*string{{new("1")}}}, time.Now())
 	f, _ := v.frame(have{}, true)
 	at := have{E: f.e, Q: f.q}
-	v.take(answer{keys: 0, cols: []string{"value", "base"}, rows: [][]*string{{ptr("1"), nil}}}, time.Now())
+	v.take(answer{keys: 0, cols: []string{"value", "base"}, rows: [][]*string{{new("1"), nil}}}, time.Now())
 	if f, _ = v.frame(at, false); f.kind != frameSnap || f.e == at.E {
 		t.Errorf("got %s of epoch %s after %s; want a snap of another epoch", f.kind, f.e, at.E)
 	}
@@ -244,7 +244,7 @@ func TestGoldenFrames(t *testing.T) {
 	row := func(cells ...string) []*string {
 		out := []*string{}
 		for _, c := range cells {
-			out = append(out, ptr(c))
+			out = append(out, new(c))
 		}
 		return out
 	}

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -255,9 +256,7 @@ func (q Question) withLocks(m subject, locks map[string]Filter) (Question, error
 		return q, nil
 	}
 	where := make(map[string]Filter, len(q.Where)+len(locks))
-	for d, f := range q.Where {
-		where[d] = f
-	}
+	maps.Copy(where, q.Where)
 	for d, lock := range locks {
 		if !slices.Contains(m.dims, d) {
 			return q, fault(codeForbiddenMetric, "metric", "the token is locked to some values of %s, which %s does not have", d, m.name)

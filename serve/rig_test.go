@@ -296,14 +296,16 @@ func values(t testing.TB, s *Server, query string) [][]string {
 	return out
 }
 
-func dial(t testing.TB, s *Server, header http.Header) (*websocket.Conn, *http.Response, error) {
+// dial opens a socket, or returns the status of the answer that refused it.
+func dial(t testing.TB, s *Server, header http.Header) (*websocket.Conn, int, error) {
 	t.Helper()
 	d := websocket.Dialer{Subprotocols: []string{subprotocol}, HandshakeTimeout: 10 * time.Second}
 	ws, res, err := d.DialContext(t.Context(), "ws://"+s.Addr()+"/v1/ws", header)
-	if res != nil && res.Body != nil {
-		_ = res.Body.Close()
+	if res == nil {
+		return ws, 0, err
 	}
-	return ws, res, err
+	_ = res.Body.Close()
+	return ws, res.StatusCode, err
 }
 
 func (r *rig) setRecord() []*kgo.Record {

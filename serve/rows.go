@@ -149,11 +149,11 @@ func (p plan) rows(cur *parts, b *base, show []string) [][]*string {
 			}
 			row := make([]*string, 0, 4+len(p.q.By))
 			if series {
-				row = append(row, ptr(p.z.text(c.from)))
+				row = append(row, new(p.z.text(c.from)))
 			}
 			if len(p.q.By) > 0 {
-				for _, v := range strings.Split(key, "\x00") {
-					row = append(row, ptr(v))
+				for v := range strings.SplitSeq(key, "\x00") {
+					row = append(row, new(v))
 				}
 			}
 			if known || c.from <= p.wm {
@@ -205,7 +205,8 @@ func text(r metric.Result) *string {
 	return &r.Decimal
 }
 
-func ptr(s string) *string { return &s }
+//go:fix inline
+func ptr(s string) *string { return new(s) }
 
 func (p plan) cols() (keys int, cols []string) {
 	if p.q.Grain != grainTotal {

@@ -99,7 +99,7 @@ func (c *conn) move(s *sub, from, to *view) {
 }
 
 // drop ends a subscription and says why.
-func (c *conn) drop(s *sub, f *Fault) {
+func (c *conn) drop(s *sub, f *faultError) {
 	c.mu.Lock()
 	ids := slices.Clone(s.ids)
 	c.mu.Unlock()
@@ -109,7 +109,7 @@ func (c *conn) drop(s *sub, f *Fault) {
 	}
 }
 
-func newErrFrame(id int64, f *Fault) errFrame {
+func newErrFrame(id int64, f *faultError) errFrame {
 	return errFrame{Op: "err", ID: id, Code: f.Code, Retry: f.retry(), Message: f.Message, Field: f.Field}
 }
 
