@@ -202,7 +202,9 @@ func TestDedupWindowEdge(t *testing.T) {
 		{at("a", 0), at("b", 0), at("c", 0)},
 		{at("d", 0), at("a", 0)},                                     // distance 4: a duplicate
 		{at("e", 0), at("f", 0), at("g", 0), at("h", 0), at("a", 0)}, // distance 5 from the last occurrence: counts
-		{at("k", 0)}, {at("k", time.Hour)}, {at("k", 2*time.Hour+time.Millisecond)}, // a duplicate; then beyond the hour: counts
+		{at("k", 0)},
+		{at("k", time.Hour)},
+		{at("k", 2*time.Hour+time.Millisecond)}, // a duplicate; then beyond the hour: counts
 	}
 	for _, p := range parts {
 		b.send(p...)

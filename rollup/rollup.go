@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"strconv"
 	"sync"
@@ -234,11 +235,7 @@ func (r *Rollup) worker(part int32) *worker {
 func (r *Rollup) all() map[int32]*worker {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	out := make(map[int32]*worker, len(r.workers))
-	for p, w := range r.workers {
-		out[p] = w
-	}
-	return out
+	return maps.Clone(r.workers)
 }
 
 // expected is among how many workers memory is shared.

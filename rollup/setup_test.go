@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -145,9 +146,7 @@ func (s sample) record(topic string) *kgo.Record {
 		s.ts = s.at
 	}
 	body := map[string]any{"type": s.typ, "event": s.name, "messageId": s.id, "timestamp": event.FormatTime(s.at)}
-	for k, v := range s.body {
-		body[k] = v
-	}
+	maps.Copy(body, s.body)
 	value, err := json.Marshal(body)
 	if err != nil {
 		panic(err)

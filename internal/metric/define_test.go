@@ -41,7 +41,7 @@ func TestDefinitionErrors(t *testing.T) {
 			continue
 		}
 		for i, e := range got {
-			var p *Problem
+			var p *DefinitionError
 			if !errors.As(e, &p) || p.Line == 0 || p.Col == 0 || p.File != filepath.Base(name) {
 				t.Errorf("%s: no place in %v", name, e)
 				continue

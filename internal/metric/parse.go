@@ -65,19 +65,19 @@ func ReadFiles(name string) ([]File, error) {
 	return files, nil
 }
 
-// Problem is one thing that is wrong with a definition.
-type Problem struct {
+// DefinitionError is one thing that is wrong with a definition.
+type DefinitionError struct {
 	File      string
 	Line, Col int
 	Path      string // metrics.revenue.minuss
 	Text      string
 }
 
-func (p *Problem) Error() string {
+func (p *DefinitionError) Error() string {
 	return fmt.Sprintf("%s:%d:%d: %s: %s", p.File, p.Line, p.Col, p.Path, p.Text)
 }
 
-// Parse reads files as one set. The error joins every *Problem that there is,
+// Parse reads files as one set. The error joins every *DefinitionError that there is,
 // in the order of files and lines; then there is no set.
 func Parse(files []File) (*Set, error) {
 	set := &Set{Files: files, Hash: hashJSON(files)}
@@ -93,7 +93,7 @@ func Parse(files []File) (*Set, error) {
 	for i, f := range files {
 		order[f.Name] = i
 	}
-	slices.SortStableFunc(p.problems, func(a, b *Problem) int {
+	slices.SortStableFunc(p.problems, func(a, b *DefinitionError) int {
 		if c := order[a.File] - order[b.File]; c != 0 {
 			return c
 		}
@@ -115,7 +115,7 @@ type parser struct {
 	defaults defaults
 	dims     map[string]Dim
 	places   map[string]place // of metrics, by name
-	problems []*Problem
+	problems []*DefinitionError
 }
 
 type place struct {
@@ -132,7 +132,7 @@ type defaults struct {
 }
 
 func (p *parser) fail(n *yaml.Node, path, format string, args ...any) {
-	p.problems = append(p.problems, &Problem{File: p.name, Line: n.Line, Col: n.Column, Path: path, Text: fmt.Sprintf(format, args...)})
+	p.problems = append(p.problems, &DefinitionError{File: p.name, Line: n.Line, Col: n.Column, Path: path, Text: fmt.Sprintf(format, args...)})
 }
 
 func (p *parser) file(f File) {
@@ -261,8 +261,10 @@ func (p *parser) readDim(name string, key, n *yaml.Node) {
 
 // headerDim is a dimension that exists without being declared.
 func headerDim(name string) Dim {
-	return Dim{Name: name, Paths: []string{"@" + name}, Top: DefaultTop, MaxLen: DefaultLen, Absent: "unknown",
-		paths: []path{{text: "@" + name, members: []string{"@" + name}}}}
+	return Dim{
+		Name: name, Paths: []string{"@" + name}, Top: DefaultTop, MaxLen: DefaultLen, Absent: "unknown",
+		paths: []path{{text: "@" + name, members: []string{"@" + name}}},
+	}
 }
 
 // Values of nodes. A nil node is an absent key and gives the default.

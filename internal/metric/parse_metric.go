@@ -54,8 +54,10 @@ func (p *parser) readMetric(name string, key, n *yaml.Node) {
 	if !ok {
 		return
 	}
-	m := &Metric{Name: name, Kind: kind, Title: p.text(keys["title"], at+".title", name),
-		Description: p.text(keys["description"], at+".description", ""), Unit: p.text(keys["unit"], at+".unit", "")}
+	m := &Metric{
+		Name: name, Kind: kind, Title: p.text(keys["title"], at+".title", name),
+		Description: p.text(keys["description"], at+".description", ""), Unit: p.text(keys["unit"], at+".unit", ""),
+	}
 	m.Scale = p.scale(keys["scale"], at+".scale", m)
 	p.places[name] = place{file: p.name, node: key, keys: keys}
 	p.set.Metrics = append(p.set.Metrics, m)

@@ -3,7 +3,6 @@ package metric
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 )
 
@@ -88,8 +87,6 @@ func parseExpr(s string) (paths []path, absent string, err error) {
 		}
 	}
 }
-
-func (p path) equal(o path) bool { return slices.Equal(p.members, o.members) }
 
 // tokKind is a kind of token of paths and predicates.
 type tokKind int

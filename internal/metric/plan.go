@@ -1,8 +1,8 @@
 package metric
 
 import (
-	"encoding/binary"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/cespare/xxhash/v2"
@@ -226,7 +226,7 @@ func (e *Evaluator) route(ev Event) *route {
 	}
 	r := &route{}
 	for i, m := range e.p.metrics {
-		if len(m.def.Sources) > 0 && !contains(m.def.Sources, ev.Source) {
+		if len(m.def.Sources) > 0 && !slices.Contains(m.def.Sources, ev.Source) {
 			continue
 		}
 		r.add(i, m.def.Of, ev, false)
@@ -257,15 +257,6 @@ func (r *route) add(metric int, ms []Matcher, ev Event, minus bool) {
 	}
 }
 
-func contains(list []string, s string) bool {
-	for _, x := range list {
-		if x == s {
-			return true
-		}
-	}
-	return false
-}
-
 func (e *Evaluator) setHeaders(ev Event) {
 	start := len(e.view.scratch)
 	for i, s := range [...]string{ev.Source, string(ev.Type), ev.Name} {
@@ -276,77 +267,6 @@ func (e *Evaluator) setHeaders(ev Event) {
 			start = len(e.view.scratch)
 		}
 	}
-}
-
-// year2000 in unix milliseconds: no app with our SDK was running before.
-const year2000 = 946_684_800_000
-
-func (e *Evaluator) eventTime(ev Event) (ms int64, ok bool) {
-	v := e.view.vals[e.p.time]
-	if v.kind != isString {
-		return 0, false
-	}
-	if ms, ok = parseTime(v.raw); !ok {
-		return 0, false
-	}
-	switch {
-	case ms > ev.ReceivedMS+e.p.future:
-		e.Clock, ms = ClockFuture, ev.ReceivedMS
-	case ms < year2000:
-		e.Clock, ms = ClockPast, ev.ReceivedMS
-	}
-	return ms, true
-}
-
-// parseTime reads RFC 3339. What ingest writes, UTC with three or six decimals,
-// is read without allocation.
-func parseTime(b []byte) (ms int64, ok bool) {
-	if len(b) >= 20 && b[len(b)-1] == 'Z' && b[4] == '-' && b[7] == '-' && b[10] == 'T' && b[13] == ':' && b[16] == ':' {
-		y, ok1 := atoi(b[0:4])
-		mo, ok2 := atoi(b[5:7])
-		d, ok3 := atoi(b[8:10])
-		h, ok4 := atoi(b[11:13])
-		mi, ok5 := atoi(b[14:16])
-		s, ok6 := atoi(b[17:19])
-		frac, ok7 := millis(b[19 : len(b)-1])
-		if ok1 && ok2 && ok3 && ok4 && ok5 && ok6 && ok7 && mo >= 1 && h < 24 && mi < 60 && s < 60 {
-			// A month or day that does not exist comes back as another one.
-			if t := time.Date(y, time.Month(mo), d, h, mi, s, 0, time.UTC); t.Day() == d && int(t.Month()) == mo {
-				return t.Unix()*1000 + frac, true
-			}
-		}
-	}
-	t, err := time.Parse(time.RFC3339Nano, string(b))
-	if err != nil {
-		return 0, false
-	}
-	return t.UnixMilli(), true
-}
-
-func atoi(b []byte) (n int, ok bool) {
-	for _, c := range b {
-		if c < '0' || c > '9' {
-			return 0, false
-		}
-		n = n*10 + int(c-'0')
-	}
-	return n, true
-}
-
-// millis reads ".123…" or nothing.
-func millis(b []byte) (int64, bool) {
-	if len(b) == 0 {
-		return 0, true
-	}
-	if b[0] != '.' || len(b) == 1 || len(b) > 10 {
-		return 0, false
-	}
-	n, ok := atoi(b[1:min(len(b), 4)])
-	for i := len(b); i < 4; i++ {
-		n *= 10
-	}
-	_, rest := atoi(b[1:])
-	return int64(n), ok && rest
 }
 
 func (e *Evaluator) value(m *planned) (int64, bool) {
@@ -392,12 +312,7 @@ func (e *Evaluator) dim(d *plannedDim) []byte {
 		return e.literal(d.Absent)
 	}
 	text = cutText(text, d.MaxLen)
-	for _, a := range d.Allow {
-		if a == string(text) {
-			return text
-		}
-	}
-	if len(d.Allow) > 0 {
+	if len(d.Allow) > 0 && !slices.ContainsFunc(d.Allow, func(a string) bool { return a == string(text) }) {
 		return e.literal(d.Else)
 	}
 	return text
@@ -408,33 +323,3 @@ func (e *Evaluator) literal(s string) []byte {
 	e.view.scratch = append(e.view.scratch, s...)
 	return e.view.scratch[start:]
 }
-
-func appendTupleValue(dst, v []byte) []byte {
-	return append(binary.AppendUvarint(dst, uint64(len(v))), v...)
-}
-
-// AppendTuple appends the canonical bytes of dimension values; see FORMAT.md.
-func AppendTuple(dst []byte, vals ...string) []byte {
-	for _, v := range vals {
-		dst = appendTupleValue(dst, []byte(v))
-	}
-	return dst
-}
-
-// DecodeTuple returns the values of a tuple that AppendTuple or a plan wrote.
-func DecodeTuple(b []byte) []string {
-	var out []string
-	for len(b) > 0 {
-		n, k := binary.Uvarint(b)
-		if k <= 0 || uint64(len(b)-k) < n {
-			panic("BUG: a tuple's length exceeds it")
-		}
-		out = append(out, string(b[k:k+int(n)])) //nolint:gosec // bounded by len(b)
-		b = b[k+int(n):]                         //nolint:gosec // bounded by len(b)
-	}
-	return out
-}
-
-// DimHash returns the number of a tuple: XXH64 of its bytes, and 1 where that
-// is 0, because 0 is the total.
-func DimHash(tuple []byte) uint64 { return max(1, xxhash.Sum64(tuple)) }

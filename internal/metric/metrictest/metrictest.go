@@ -66,7 +66,7 @@ func claim(t *testing.T, s metric.Store, n int32) metric.Claim {
 	return c
 }
 
-func row(c metric.Claim, zone string, bucket int64, n int64, vals ...string) metric.Row {
+func row(c metric.Claim, zone string, bucket, n int64, vals ...string) metric.Row {
 	r := metric.Row{Key: metric.Key{Metric: 1, Ver: 1, Zone: zone, Bucket: bucket, Src: c.Src, Rev: 1}, Vals: vals, N: n, State: []byte{byte(n)}, LastOff: n}
 	if len(vals) > 0 {
 		r.Dim = metric.DimHash(metric.AppendTuple(nil, vals...))
@@ -89,7 +89,11 @@ func commit(t *testing.T, s metric.Store, c metric.Claim, f metric.Flush) metric
 
 func everything() []metric.Range {
 	v := metric.VersionID{Metric: 1, Ver: 1}
-	return []metric.Range{{v, "", -1e9, 1e9}, {v, "UTC", -1e9, 1e9}, {v, "Europe/Berlin", -1e9, 1e9}}
+	return []metric.Range{
+		{VersionID: v, Zone: "", From: -1e9, To: 1e9},
+		{VersionID: v, Zone: "UTC", From: -1e9, To: 1e9},
+		{VersionID: v, Zone: "Europe/Berlin", From: -1e9, To: 1e9},
+	}
 }
 
 func scan(t *testing.T, s metric.Store, rs ...metric.Range) (rows []metric.Row, snap metric.Snapshot) {
@@ -162,12 +166,11 @@ func racingClaims(t *testing.T, again func() metric.Store) {
 	fences := map[int64]bool{}
 	for i, c := range claims {
 		fences[c.Fence] = true
-		switch err := stores[i%2].Commit(t.Context(), c, flush(1)); {
-		case err == nil:
-			won++
-		default:
+		if err := stores[i%2].Commit(t.Context(), c, flush(1)); err != nil {
 			wantErr(t, err, metric.ErrFenced)
+			continue
 		}
+		won++
 	}
 	if won != 1 || len(fences) != n {
 		t.Fatalf("%d of the racing claims could commit, %d fences", won, len(fences))

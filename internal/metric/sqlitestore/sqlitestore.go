@@ -5,6 +5,7 @@ package sqlitestore
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"net/url"
 	"os"
@@ -96,7 +97,7 @@ func (dialect) LoadCells(ctx context.Context, tx *sql.Tx, table string, keys []m
 	for i, k := range keys {
 		var r metric.Row
 		err := st.QueryRowContext(ctx, k.Metric, k.Ver, zones[i], k.Bucket, int64(k.Dim), k.Src, k.Rev).Scan(&r.N, &r.Bad, &r.State, &r.LastOff) //nolint:gosec // a hash in a signed column
-		if err == sql.ErrNoRows {                                                                                                                //nolint:errorlint // QueryRow returns it bare
+		if errors.Is(err, sql.ErrNoRows) {
 			continue
 		}
 		if err != nil {

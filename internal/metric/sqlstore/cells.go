@@ -133,8 +133,10 @@ func (s *Store) snapshot(ctx context.Context, tx *sql.Tx, snap *metric.Snapshot)
 	if err := tx.QueryRowContext(ctx, `SELECT `+s.d.NowMS()).Scan(&now); err != nil {
 		return err
 	}
-	*snap = metric.Snapshot{At: time.UnixMilli(now).UTC(), Starts: map[int]map[metric.VersionID]int64{},
-		Days: map[metric.DayID]metric.Day{}, Bases: map[metric.DayVersion]int{}}
+	*snap = metric.Snapshot{
+		At: time.UnixMilli(now).UTC(), Starts: map[int]map[metric.VersionID]int64{},
+		Days: map[metric.DayID]metric.Day{}, Bases: map[metric.DayVersion]int{},
+	}
 	err := each(ctx, tx, func(rows *sql.Rows) (bool, error) {
 		var p metric.SrcPosition
 		err := rows.Scan(append([]any{&p.Src, &p.Topic, &p.Part}, positionFields(&p.Position)...)...)
