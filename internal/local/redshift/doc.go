@@ -21,6 +21,18 @@
 // on other connections and only end the session's statement context. Lock order: Server.mu, then lockTable.mu; a
 // session waits for a table lock holding neither.
 //
+// # Failures
+//
+//   - kill -9 at any moment: what was committed is there, the rest is gone as a whole; TestLocalRedshiftKill
+//   - an error in a transaction: E until ROLLBACK, COMMIT rolls back; TestLocalRedshiftAbort, TestAbortInExtendedProtocol
+//   - DDL undone: registry and DuckDB agree; TestDDLRollsBack
+//   - lost client: its locks are freed and its transaction undone, a fault can let its statement finish; TestLocalRedshiftLocks, TestFaults
+//   - deadlock, time-out, cancel: 40P01, 57014; TestLocalRedshiftLocks, TestCancelInterrupts
+//   - overtaken at the serializable level: 1023; TestSerializableRefusesWhatWasOvertaken
+//   - bad manifest or file: Redshift's code, nothing loaded, the file named in sys_load_error_detail; TestCopyManifestFailures
+//   - a second server on the folder: an error that names the holder; TestSecondServerNamesTheHolder
+//   - wrong login, too many sessions: FATAL; TestLoginRefusals
+//
 // # Non-obvious
 //
 // psql-wire describes every statement of a simple query before it runs any, so the parse callback runs them all and
