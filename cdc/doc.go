@@ -1,3 +1,86 @@
-// Package cdc reads changed rows of databases by plain SELECT, complete to a
-// stated moment, and publishes them to Kafka in Debezium's envelope.
+// Package cdc reads changed rows of PostgreSQL and SQLite by plain SELECT, and
+// publishes them to a topic for each table in Debezium's envelope. It needs no
+// log access, no triggers and no writes.
+//
+// # Promise
+//
+// At every published complete_through of a table, what was published for each
+// key is at least as new as what all transactions that began before it left, for
+// the kinds of change that the table's strategy sees (docs/cdc.md has the table
+// of what it does not see). For each key the order of offsets is the order of
+// reads. A crash anywhere neither loses a row nor publishes a version twice from
+// one strategy. A value is carried exactly, or replaced by a declared rule,
+// counted and told in source.adjusted; a column without a mapping does not exist,
+// and what cannot be read rightly stops its table with a reason.
+//
+//	origin ◀─look─ sampler ──horizon──▶ reader ──page──▶ slot's loop ──rows, marks, cursors──▶ one Kafka transaction
+//	       ◀─SELECT─────────────────────┘ ▲                 │ overlap: what is known is not published again
+//	                                      └── schedule ◀────┘
+//
+// # Invariants
+//
+//  1. A poll's sample has ended before the snapshot of its first page is taken:
+//     the other way round a transaction could commit between the two.
+//  2. Rows, marks and the cursors behind them are in one Kafka transaction, and a
+//     page is never in two. Any error of Kafka ends the slot: the state topic tells
+//     its successor what happened.
+//  3. A takeover first fences out the earlier producer, then reads the state
+//     read_committed to the end: nothing follows what it has read.
+//  4. One page of a table at a time is read and handed over, so for each key the
+//     order of offsets is the order of snapshots, whatever strategies run.
+//  5. A page is read under the definition that the plan was made for, which its own
+//     transaction compares, or it is dropped whole.
+//  6. A published watermark is never lowered.
+//
+// # Goroutines
+//
+// Run joins the consumer group; the group client's own goroutine calls start and
+// leave. Each lease runs Role.own, whose slot.run is a loop that owns the state
+// of all its tables; it starts at most connections.max readers, which touch only
+// their copy (job) and send an outcome. The sampler is shared by readers under its
+// mutex. Locks (Role.mu, status.mu, sampler.mu, pgOrigin.mu, txn.mu) are never
+// held together, but for sampler.mu before pgOrigin.mu. The end of Run's context
+// ends dispatching; pages being read are committed within group.drain_timeout.
+//
+// # Failures
+//
+//	event                                                    what happens                                              test
+//	crash before, between and after rows, cursors, commit    the successor aborts it and goes on at the stored page    TestKillAtEveryStep
+//	kills at random under a writer                           no gap, no repetition                                     TestSQLiteKillModel
+//	a commit whose answer is lost, or that fails             taken over anew; the topic tells                          TestCommitOutcomeUnknown
+//	a process sleeps through its replacement                 fenced; nothing of it is published                        TestZombieIsFenced
+//	a graceful stop                                          the page being read is committed                          TestGracefulStop
+//	a load is interrupted                                    it goes on behind the last committed page                 TestLoadGoesOn
+//	a transaction is open across polls                       the watermark waits, its rows arrive                      TestSQLiteHorizon, TestLongTransaction
+//	a prepared transaction; an id that commits late          likewise                                                  TestPreparedTransactions, TestLateID
+//	chained transactions, clock set back, restarts           no commit below the horizon                               TestHorizonModel
+//	whole-second stamps, many equal stamps                   >= and keyset; known versions are not repeated            TestCoarseStamps, TestManyTies
+//	a row becomes again what it was                          published again                                           TestRowThatReturns
+//	column added, dropped, renamed, retyped; table missing   new version, backfill, or the table stops                 TestSQLiteSchemaEvents, TestPostgresSchemaEvents
+//	no key, stamps that do not sort                          the table stops with the way out                          TestSQLiteSchemaEvents
+//	a value without a counterpart, or too large              adjusted, told, counted, copied to the dead letters       TestSQLiteTypes, TestPostgresTypes
+//	a grant is missing                                       the table stops, and is read once it is given             TestLeastPrivilege
+//	the origin is away                                       the breaker opens; health says so; on from the last key   TestOriginAwayAndBack
+//	a bad configuration                                      refused, each rule with its message                       TestConfig
+//
+// # Metrics
+//
+// All are named millstream_cdc_…; their help texts say what they mean.
+// complete_through_age_seconds{source,table} is the freshness to alert on,
+// stopped_tables{source} and breaker_open{source} want somebody to act when they
+// are not 0, and horizon_age_seconds{source,method} shows a transaction that
+// holds everything back.
+//
+// # Non-obvious
+//
+//   - Never compare ids or stamps outside the origin: the flags keep and past of a
+//     page are columns of its SELECT, since only the server orders its own values.
+//   - The overlap remembers the last version of a key, not a set of versions: where
+//     the version is a hash, a row may become again what it was.
+//   - A new column with a default changes no xmin, so a backfill publishes what the
+//     overlap knows.
+//   - A poll that found nothing and remembers nothing is not stored: an older cursor
+//     with its own overlap is as good, and an idle table costs Kafka nothing.
+//   - until must lie beyond every next lo by more than a dialect rounds stamps, or a
+//     full page would end a poll before rows that no later poll reads.
 package cdc
