@@ -111,6 +111,9 @@ func (b *Batcher) Run(ctx context.Context) error {
 	}
 	cancel()
 	b.wg.Wait()
+	b.mu.Lock()
+	b.running = false
+	b.mu.Unlock()
 	return nil
 }
 

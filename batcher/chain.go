@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/millstream-data/millstream/internal/dedup"
@@ -150,6 +151,10 @@ func (c *chain) run() {
 	}
 	c.span.drop()
 	c.publish(load{})
+	partition := strconv.Itoa(int(c.id.Partition))
+	for _, g := range []*prometheus.GaugeVec{c.env.metrics.lagOffsets, c.env.metrics.lagSeconds, c.env.metrics.windowRecords} {
+		g.DeleteLabelValues(c.id.Topic, partition) // the next owner's to tell
+	}
 }
 
 func (c *chain) loop() error {

@@ -22,6 +22,9 @@ func (s *span) reject(ctx context.Context, rec *kgo.Record, source string, code 
 		Stage: event.StageBatcher, Code: code, Message: message, Source: source, ID: recordID(rec.Topic, rec.Partition, rec.Offset),
 		Index: -1, Original: rec.Value,
 	}
+	if table, ok := wire.Find(rec.Headers, wire.HeaderTable); ok {
+		r.Table, r.RecordKey = string(table), string(rec.Key)
+	}
 	if v, ok := wire.Find(rec.Headers, wire.HeaderMessageID); ok {
 		r.MessageID = string(v)
 	}

@@ -162,7 +162,7 @@ func (s *session) shape(ctx context.Context, w *work, existing map[warehouse.Nam
 		return &targetError{work: w, reason: reasonColumns, err: err}
 	}
 	w.shapes = []shape{sh}
-	if target, key, ok := warehouse.LatestOf(w.name); ok && info.kind == kindAppend {
+	if target, key, ok := w.latestOf(columns); ok {
 		latest, err := fit(target, warehouse.LatestColumns(key, columns), existing[target], tableInfo{kind: kindAppend}, warehouse.LatestLayout())
 		if err != nil {
 			return &targetError{work: w, reason: reasonColumns, err: err}
@@ -170,6 +170,15 @@ func (s *session) shape(ctx context.Context, w *work, existing map[warehouse.Nam
 		w.shapes = append(w.shapes, latest)
 	}
 	return nil
+}
+
+// latestOf returns the table of latest state that columns can feed.
+func (w *work) latestOf(columns []warehouse.Column) (target warehouse.Name, key string, ok bool) {
+	target, key, ok = warehouse.LatestOf(w.name)
+	has := func(name string) bool {
+		return slices.ContainsFunc(columns, func(c warehouse.Column) bool { return c.Name == name })
+	}
+	return target, key, ok && w.info.kind == kindAppend && has(key) && has("received_at")
 }
 
 // everLoaded says that the ledger has a position of the target.

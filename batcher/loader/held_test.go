@@ -270,11 +270,15 @@ func TestWidenThenLoad(t *testing.T) {
 	k := setup(t)
 	w := k.tenure(k.loader(k.client))
 	for _, n := range []int{10, 65, 300, 65535} {
-		k.commit(0, table{name: "app.notes", columns: noteColumns, rows: events(1, row{"note": strings.Repeat("é", n/2) + strings.Repeat("x", n%2)})})
+		long := row{"note": strings.Repeat("é", n/2) + strings.Repeat("x", n%2)}
+		k.commit(0, table{name: "app.notes", columns: noteColumns, rows: events(1, long)}, table{name: "app.identifies", columns: noteColumns, rows: events(1, long)})
 		k.wave(w)
 	}
 	if got := k.one("SELECT COUNT(*), MAX(OCTET_LENGTH(note)) FROM app.notes"); got != "4|65535" {
 		t.Errorf("notes: %s, want 4|65535", got)
+	}
+	if got := k.one("SELECT COUNT(*), MAX(OCTET_LENGTH(note)) FROM app.users"); got != "1|65535" {
+		t.Errorf("users: %s, want 1|65535", got)
 	}
 	if got := k.one("SELECT character_maximum_length FROM svv_columns WHERE table_schema = 'app' AND table_name = 'notes' AND column_name = 'note'"); got != "65535" {
 		t.Errorf("width %s, want 65535", got)

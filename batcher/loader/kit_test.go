@@ -34,7 +34,7 @@ const topic = "millstream.events"
 
 // kit is a lake and a warehouse, and the test's hand on both.
 type kit struct {
-	t      *testing.T
+	t      testing.TB
 	lake   *lake.Lake
 	server *redshift.Server
 	client *warehouse.Client
@@ -63,15 +63,15 @@ func missing(err error) error {
 	return err
 }
 
-func setup(t *testing.T) *kit { return setupWith(t, redshift.IsolationSnapshot) }
+func setup(t testing.TB) *kit { return setupWith(t, redshift.IsolationSnapshot) }
 
-func setupWith(t *testing.T, isolation string) *kit {
+func setupWith(t testing.TB, isolation string) *kit {
 	t.Helper()
 	_, l := testkit.Lake(t)
 	return setupOn(t, l, isolation)
 }
 
-func setupOn(t *testing.T, l *lake.Lake, isolation string) *kit {
+func setupOn(t testing.TB, l *lake.Lake, isolation string) *kit {
 	t.Helper()
 	cfg := redshift.DefaultConfig()
 	cfg.Listen, cfg.Dir, cfg.Isolation, cfg.Faults = "127.0.0.1:0", filepath.Join(t.TempDir(), "redshift"), isolation, true
@@ -337,7 +337,7 @@ func (k *kit) file(id lake.ChainID, first int64, tb table) (lake.File, lake.Comm
 	return f, lake.CommitSchema{Table: tb.name, Version: len(tb.columns), Fingerprint: fp, Columns: tb.columns}
 }
 
-func appendTo(t *testing.T, c *parquetout.Column, v any) {
+func appendTo(t testing.TB, c *parquetout.Column, v any) {
 	t.Helper()
 	switch v := v.(type) {
 	case nil:

@@ -125,23 +125,33 @@ func TestMarksSayThroughWhenAMirrorIsComplete(t *testing.T) {
 	k.mirrorSchema("shop_public.orders", []string{"id"}, orderColumns)
 	w := k.tenure(k.loader(k.client))
 	id := lake.ChainID{Topic: "millstream.changes.shop.public.orders"}
-	mark := func(poll, through string) []byte {
-		b, err := json.Marshal(lake.Mark{Offset: 1, Target: "shop_public.orders", Poll: event.Poll{
-			V: 1, Poll: poll, Strategy: "fresh", Kind: event.PollIncremental, Publish: "upsert", State: "completed", Parts: 1, Rows: 1, CompleteThrough: &through, Basis: "activity",
+	mark := func(poll, state string, offset int64, through *string) []byte {
+		b, err := json.Marshal(lake.Mark{Offset: offset, Target: "shop_public.orders", Poll: event.Poll{
+			V: 1, Poll: poll, Strategy: "fresh", Kind: event.PollIncremental, Publish: "upsert", State: state, Parts: 1, Rows: 1, CompleteThrough: through, Basis: "activity",
 		}})
 		if err != nil {
 			t.Fatal(err)
 		}
 		return b
 	}
-	k.commitTo(id, [][]byte{mark("p1", "2026-11-21T06:15:01.102345Z")}, table{name: "shop_public.orders", columns: orderColumns, rows: []row{{"id": int64(1), "_op": "r"}}})
-	k.wave(w)
-	k.commitTo(id, [][]byte{mark("p2", "2026-11-21T06:16:01.5Z")}) // a quiet table's: no rows
-	k.wave(w)
-	if got := k.query("SELECT poll, part, rows, complete_through FROM millstream.polls"); !slices.Equal(got, []string{"p2|0|1|2026-11-21 06:16:01.5"}) {
-		t.Errorf("polls: %v", got)
+	first, second := "2026-11-21T06:15:01.102345Z", "2026-11-21T06:16:01.5Z"
+	orders := table{name: "shop_public.orders", columns: orderColumns, rows: []row{{"id": int64(1), "_op": "r"}}}
+	state := func(want ...string) {
+		t.Helper()
+		if got := k.query("SELECT poll, part, started_offset, completed_offset, complete_through FROM millstream.polls"); !slices.Equal(got, want) {
+			t.Errorf("polls: %v, want %v", got, want)
+		}
 	}
-	if got := k.query("SELECT target, loads, complete_through FROM millstream.freshness"); !slices.Equal(got, []string{"shop_public.orders|2|2026-11-21 06:16:01.5"}) {
+	k.commitTo(id, [][]byte{mark("p1", "started", 3, nil)}, orders)
+	k.wave(w)
+	state("p1|0|3||")
+	k.commitTo(id, [][]byte{mark("p1", "completed", 7, &first)}, orders)
+	k.wave(w)
+	state("p1|0|3|7|2026-11-21 06:15:01.102345")
+	k.commitTo(id, [][]byte{mark("p2", "completed", 9, &second)}) // a quiet table's: no rows, no start
+	k.wave(w)
+	state("p2|0||9|2026-11-21 06:16:01.5")
+	if got := k.query("SELECT target, loads, complete_through FROM millstream.freshness"); !slices.Equal(got, []string{"shop_public.orders|3|2026-11-21 06:16:01.5"}) {
 		t.Errorf("freshness: %v", got)
 	}
 }

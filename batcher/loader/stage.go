@@ -110,7 +110,7 @@ func (s *session) stage(ctx context.Context, w *work) error {
 			return ownFault(w, err)
 		}
 	}
-	if target, key, ok := warehouse.LatestOf(w.name); ok && w.info.kind == kindAppend && len(w.stages) > 0 {
+	if target, key, ok := w.latestOf(w.shapes[0].columns); ok && len(w.stages) > 0 {
 		w.latest = &warehouse.Latest{Target: target, From: w.name, Key: key, Temp: "new_" + w.id, Staged: w.tables(), Since: w.since()}
 	}
 	return nil

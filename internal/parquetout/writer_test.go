@@ -144,6 +144,16 @@ func TestWriterLeavesFileOpen(t *testing.T) {
 	}
 }
 
+func TestGzipVerifiesAsWell(t *testing.T) {
+	t.Parallel()
+	o := DefaultOptions()
+	o.Compression = Gzip
+	path, foot := write(t, o, 3, 100)
+	if err := verify(path, testColumns, 300, foot.Bytes); err != nil || foot.Rows != 300 {
+		t.Errorf("%d rows, %v", foot.Rows, err)
+	}
+}
+
 func TestErrorStays(t *testing.T) {
 	t.Parallel()
 	w, err := Create(filepath.Join(t.TempDir(), "f"), testColumns, DefaultOptions())
