@@ -335,6 +335,28 @@ func (ld *load) bySchema() [][]dueFile {
 	return out
 }
 
+// lastPolls returns what marks come to: of each strategy and partition the poll
+// that was last heard of. A backlog may hold thousands, and each costs two
+// statements behind the gate.
+func lastPolls(marks []warehouse.Poll) []warehouse.Poll {
+	var out []warehouse.Poll
+	at := map[string]int{}
+	for _, m := range marks {
+		key := fmt.Sprintf("%d/%s", m.Part, m.Strategy)
+		i, ok := at[key]
+		if !ok {
+			at[key] = len(out)
+			out = append(out, m)
+			continue
+		}
+		if out[i].ID == m.ID && m.Completed >= 0 {
+			m.Started = out[i].Started
+		}
+		out[i] = m
+	}
+	return out
+}
+
 // ranges are what the load covers, for the history.
 func (ld *load) ranges() []warehouse.Range {
 	var out []warehouse.Range

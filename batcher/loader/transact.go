@@ -235,7 +235,7 @@ func (s *session) record(ctx context.Context, todo []*work, before []warehouse.P
 
 // bookkeeping returns the statements about polls and held work of one load.
 func (w *work) bookkeeping() []string {
-	out := warehouse.ReplacePolls(w.marks)
+	out := warehouse.ReplacePolls(lastPolls(w.marks))
 	var held []warehouse.Held
 	if len(w.repair) > 0 {
 		if len(w.bad) > 0 {

@@ -172,21 +172,29 @@ type Poll struct {
 
 // ReplacePolls returns the statements that write what is known of polls. A
 // poll takes the place of the strategy's older ones in its partition: the table
-// is a state, not a history.
+// is a state, not a history. A mark of completion keeps where the poll started.
 func ReplacePolls(polls []Poll) []string {
 	var out []string
 	for _, p := range polls {
-		out = append(out, fmt.Sprintf("DELETE FROM millstream.polls WHERE target = %s AND strategy = %s AND part = %d", Literal(p.Target), Literal(p.Strategy), p.Part),
-			fmt.Sprintf("INSERT INTO millstream.polls (target, poll, strategy, kind, publish, part, parts, started_offset, completed_offset, range_json, rows, complete_through, deletes_through, basis) VALUES (%s, %s, %s, %s, %s, %d, %d, %s, %s, %s, %d, %s, %s, %s)",
-				Literal(p.Target), Literal(p.ID), Literal(p.Strategy), Literal(p.Kind), Literal(p.Publish), p.Part, p.Parts, offsetOrNull(p.Started), offsetOrNull(p.Completed),
-				Literal(cut(p.Range, 4096)), p.Rows, momentOrNull(p.CompleteThrough), momentOrNull(p.DeletesThrough), Literal(p.Basis)))
+		where := fmt.Sprintf("target = %s AND strategy = %s AND part = %d", Literal(p.Target), Literal(p.Strategy), p.Part)
+		begun, older := offsetOrNull(p.Started), "poll <> "+Literal(p.ID)
+		if p.Completed >= 0 {
+			begun, older = "COALESCE(MAX(started_offset), "+begun+")", "("+older+" OR completed_offset IS NULL)"
+		}
+		insert := fmt.Sprintf("INSERT INTO millstream.polls (target, poll, strategy, kind, publish, part, parts, started_offset, completed_offset, range_json, rows, complete_through, deletes_through, basis)"+
+			" SELECT %s, %s, %s, %s, %s, %d, %d, %s, %s, %s, %d, %s, %s, %s", Literal(p.Target), Literal(p.ID), Literal(p.Strategy), Literal(p.Kind), Literal(p.Publish), p.Part, p.Parts,
+			begun, offsetOrNull(p.Completed), Literal(cut(p.Range, 4096)), p.Rows, momentOrNull(p.CompleteThrough), momentOrNull(p.DeletesThrough), Literal(p.Basis))
+		if p.Completed >= 0 {
+			insert += " FROM millstream.polls WHERE " + where + " AND poll = " + Literal(p.ID)
+		}
+		out = append(out, insert, "DELETE FROM millstream.polls WHERE "+where+" AND "+older)
 	}
 	return out
 }
 
 func offsetOrNull(n int64) string {
 	if n < 0 {
-		return "NULL"
+		return "CAST(NULL AS BIGINT)"
 	}
 	return strconv.FormatInt(n, 10)
 }
@@ -195,9 +203,9 @@ func offsetOrNull(n int64) string {
 func momentOrNull(rfc3339 string) string {
 	t, err := time.Parse(time.RFC3339Nano, rfc3339)
 	if err != nil {
-		return "NULL"
+		return "CAST(NULL AS TIMESTAMP)"
 	}
-	return t.UTC().Format(`'2006-01-02 15:04:05.000000'`)
+	return t.UTC().Format(`CAST('2006-01-02 15:04:05.000000' AS TIMESTAMP)`)
 }
 
 func numbers(texts ...string) ([]int64, error) {
