@@ -173,9 +173,7 @@ func (r *Rollup) restartFailed(ctx context.Context) {
 		if err := r.restart(ctx, part); err != nil && ctx.Err() == nil {
 			r.trouble.set("partition "+partText(part), err)
 			r.log.Warn("claim again", "partition", part, "err", err)
-			continue
 		}
-		r.trouble.clear("partition " + partText(part))
 	}
 }
 

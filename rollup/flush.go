@@ -85,6 +85,7 @@ func (w *worker) commit(ctx context.Context, f metric.Flush) error {
 func (w *worker) landed(ctx context.Context, f metric.Flush) error {
 	w.claim.Position = f.Position
 	w.committed.Store(f.Position.Next)
+	w.r.trouble.clear("partition " + partText(w.part))
 	if w.claim.Starts == nil {
 		w.claim.Starts = map[metric.VersionID]int64{}
 	}
@@ -177,6 +178,9 @@ func (w *worker) load(ctx context.Context, keys map[metric.Key]*metric.Metric, v
 func (w *worker) observe(why reason, rows int, began, now time.Time) {
 	took := now.Sub(began)
 	w.every = min(max(w.r.cfg.Flush.Interval, 3*took), w.r.cfg.Flush.MaxInterval)
+	if w.r.pub.behind() {
+		w.every = w.r.cfg.Flush.MaxInterval // fewer and larger flushes touch fewer new cells
+	}
 	m := w.r.m
 	m.flushes.WithLabelValues(string(why)).Inc()
 	m.flushSeconds.Observe(took.Seconds())

@@ -48,14 +48,18 @@ func TestOracle(t *testing.T) {
 					t.Logf("again: go test ./rollup -run TestOracle -oracle.seed %d", seed)
 				}
 			})
-			disturb(t, seed)
+			disturb(t, seed, nil)
 		})
 	}
 }
 
-func disturb(t *testing.T, seed uint64) {
+// disturb runs one seed, on another store than SQLite if there is one.
+func disturb(t *testing.T, seed uint64, other metric.Store) {
 	rng := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // a seeded test
 	b := setup(t, 1+rng.IntN(3))
+	if other != nil {
+		b.store = other
+	}
 	b.dedup.MaxRecords, b.dedup.Window = int64(20+rng.IntN(200)), time.Duration(1+rng.IntN(48))*time.Hour
 	b.cfg.Flush.Interval = time.Duration(2+rng.IntN(20)) * time.Millisecond
 	b.cfg.Flush.Cells = 5 + rng.IntN(200)

@@ -92,6 +92,16 @@ func (p *publisher) published(src int, next int64) int64 {
 	return next
 }
 
+// maxPending is when flushing slows to the broker's pace.
+const maxPending = 100_000
+
+// behind tells whether more cells wait than should.
+func (p *publisher) behind() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.pending) > maxPending
+}
+
 func (p *publisher) empty() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -142,6 +142,7 @@ func (w *worker) run(ctx context.Context) {
 		w.r.m.commits.WithLabelValues(string(fenced)).Inc()
 		w.log.Warn("partition was claimed by another worker; what was not flushed is dropped", "position", w.claim.Next)
 	case w.failed != nil && ctx.Err() == nil:
+		w.r.trouble.set("partition "+partText(w.part), w.failed) // until a commit lands
 		w.log.Error("partition stopped", "err", w.failed)
 	}
 }

@@ -32,6 +32,7 @@ func Run(t *testing.T, open Open) {
 		"reclaim tells a commit that landed":                                          reclaimLanded,
 		"reclaim tells a commit that was lost":                                        reclaimLost,
 		"reclaim of a lost claim is refused":                                          reclaimFenced,
+		"reclaim waits for a commit in flight":                                        reclaimInFlight,
 		"another topic id is another log":                                             recreated,
 		"starts are kept":                                                             starts,
 		"load gives rows of keys that exist":                                          load,
@@ -248,6 +249,38 @@ func reclaimFenced(t *testing.T, again func() metric.Store) {
 	claim(t, again(), 0)
 	_, err := s.Reclaim(t.Context(), c)
 	wantErr(t, err, metric.ErrFenced)
+}
+
+// reclaimInFlight lets a commit and the question about it race: the answer must
+// agree with what the commit then says and with what is in the store.
+func reclaimInFlight(t *testing.T, again func() metric.Store) {
+	s, asker := again(), again()
+	c := claim(t, s, 0)
+	for round := range int64(20) {
+		f := flush(c.Next + 1)
+		for i := range int64(50 * (round % 5)) {
+			f.Rows = append(f.Rows, row(c, "UTC", i, f.Position.Next))
+		}
+		f.Rows = append(f.Rows, row(c, "", 1, f.Position.Next))
+		result := make(chan error, 1)
+		go func() { result <- s.Commit(t.Context(), c, f) }() // received below
+		if round%2 == 1 {
+			time.Sleep(time.Duration(round) * 100 * time.Microsecond) //nolint:forbidigo // the race is the test; any outcome must hold
+		}
+		got, err := asker.Reclaim(t.Context(), c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		landed := <-result
+		if (got.Next == f.Position.Next) != (landed == nil) || landed != nil && !errors.Is(landed, metric.ErrFenced) {
+			t.Fatalf("reclaim says %d, the commit to %d says %v", got.Next, f.Position.Next, landed)
+		}
+		rows, _ := scan(t, s, everything()[0])
+		if has := len(rows) == 1 && rows[0].N == f.Position.Next; has != (landed == nil) {
+			t.Fatalf("the commit said %v, the store has %v", landed, rows)
+		}
+		c = got
+	}
 }
 
 func recreated(t *testing.T, again func() metric.Store) {
