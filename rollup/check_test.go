@@ -49,8 +49,7 @@ func TestBadConfigNamesEveryKey(t *testing.T) {
 	}{}); len(missing) > 0 {
 		t.Errorf("no doc tag: %v", missing)
 	}
-	var k *config.KeyError
-	if !errors.As(err, &k) {
+	if _, ok := errors.AsType[*config.KeyError](err); !ok {
 		t.Errorf("%T is no KeyError", err)
 	}
 }

@@ -44,6 +44,7 @@
 //   - definitions are broken: the set in force stays; TestBrokenFileKeepsSet; without one Run ends; TestNoDefinitionsStops
 //   - the topic was made anew: its partitions wait, the message names the mend; TestRecreatedTopicStops
 //   - Kafka deleted records before they were counted: counted as lost, the rest goes on; TestDeletedRecordsAreCountedAsLost
+//   - the broker is away: what waits is one value a cell, and it arrives later; TestPublishConflates
 //   - stop: flushed and published when Run returns; TestDrain
 //
 // # Metrics

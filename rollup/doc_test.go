@@ -30,7 +30,7 @@ func read(t *testing.T, names ...string) string {
 func TestDocumentationNamesWhatExists(t *testing.T) {
 	t.Parallel()
 	doc := read(t, "doc.go")
-	tests := read(t, "failures_test.go", "oracle_test.go", "rollup_test.go")
+	tests := read(t, "failures_test.go", "oracle_test.go", "publish_test.go", "rollup_test.go")
 	for _, name := range regexp.MustCompile(`\bTest\w+`).FindAllString(doc, -1) {
 		if !strings.Contains(tests, "func "+name+"(") {
 			t.Errorf("doc.go names %s, which does not exist", name)

@@ -86,6 +86,7 @@ func (w *worker) landed(ctx context.Context, f metric.Flush) error {
 	w.claim.Position = f.Position
 	w.committed.Store(f.Position.Next)
 	w.r.trouble.clear("partition " + partText(w.part))
+	w.r.trouble.clear("metric store")
 	if w.claim.Starts == nil {
 		w.claim.Starts = map[metric.VersionID]int64{}
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/millstream-data/millstream/internal/config"
 	"github.com/millstream-data/millstream/internal/dedup"
 	"github.com/millstream-data/millstream/internal/kafka"
 	"github.com/millstream-data/millstream/internal/metric"
@@ -132,7 +133,7 @@ func (r *Rollup) join() (*kgo.Client, error) {
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.AdjustFetchOffsetsFn(r.assigned),
 		kgo.OnPartitionsRevoked(r.revoked), kgo.OnPartitionsLost(r.lost),
 		kgo.SessionTimeout(r.cfg.SessionTimeout), kgo.RebalanceTimeout(r.cfg.RebalanceTimeout), kgo.HeartbeatInterval(r.cfg.SessionTimeout / 15),
-		kgo.FetchMaxBytes(int32(min(r.cfg.Memory.Fetch/2, 1<<30))), kgo.FetchMaxPartitionBytes(int32(min(r.cfg.Memory.Fetch/8, 1<<30))), //nolint:gosec // bounded
+		kgo.FetchMaxBytes(int32(min(r.cfg.Memory.Fetch/2, 64*config.MiB))), kgo.FetchMaxPartitionBytes(int32(min(r.cfg.Memory.Fetch/8, 16*config.MiB))), //nolint:gosec // bounded
 	}
 	if r.cfg.InstanceID != "" {
 		opts = append(opts, kgo.InstanceID(r.cfg.InstanceID))

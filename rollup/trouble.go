@@ -68,8 +68,8 @@ func retry(ctx context.Context, t *trouble, log *slog.Logger, what string, do fu
 	for n := 0; ; n++ {
 		err := do()
 		if err == nil {
+			t.clear(what) // also that of a worker that ended in the midst of it
 			if n > 0 {
-				t.clear(what)
 				log.Info("trouble is over", "what", what, "attempts", n+1)
 			}
 			return nil

@@ -258,7 +258,7 @@ func reclaimInFlight(t *testing.T, again func() metric.Store) {
 	c := claim(t, s, 0)
 	for round := range int64(20) {
 		f := flush(c.Next + 1)
-		for i := range int64(50 * (round % 5)) {
+		for i := range 50 * (round % 5) {
 			f.Rows = append(f.Rows, row(c, "UTC", i, f.Position.Next))
 		}
 		f.Rows = append(f.Rows, row(c, "", 1, f.Position.Next))
