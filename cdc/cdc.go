@@ -234,6 +234,7 @@ func (r *Role) own(ctx, work context.Context, l lease) {
 		default:
 			r.log.Warn("slot ended; taking over anew", "source", l.source, "err", err)
 		}
+		r.status.set(l.source, nil, "taking over anew after "+err.Error())
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():
@@ -252,7 +253,7 @@ type status struct {
 
 type sourceStatus struct {
 	stopped map[string]string // table to reason
-	away    string            // why the origin is away, or ""
+	away    string            // why nothing is read, or ""
 }
 
 func (s *status) set(source string, stopped map[string]string, away string) {
@@ -270,7 +271,7 @@ func (r *Role) Health(context.Context) telemetry.Check {
 	for _, name := range sortedKeys(r.status.sources) {
 		st := r.status.sources[name]
 		if st.away != "" {
-			wrong = append(wrong, fmt.Sprintf("source %s is away: %s", name, st.away))
+			wrong = append(wrong, fmt.Sprintf("source %s is not read: %s", name, st.away))
 		}
 		for _, t := range sortedKeys(st.stopped) {
 			wrong = append(wrong, fmt.Sprintf("table %s of %s is stopped: %s", t, name, st.stopped[t]))

@@ -69,14 +69,10 @@ func (e *envelope) rejected(topic, id string, r *row, n int) []*kgo.Record {
 	for _, l := range letters {
 		d := wire.Rejected{
 			Stage: event.StageCDC, Code: l.code, Source: e.p.source, ID: id + "/" + strconv.Itoa(n+len(out)), Index: -1, Original: l.original,
-			Message: rejectSentence(l),
+			Message: rejectSentence(l), Table: e.p.name, Column: l.column, RecordKey: string(r.key),
 		}
 		value, _ := d.Value()
 		headers := wire.AppendRejectedHeaders([]kgo.RecordHeader(nil), d)
-		headers = append(headers,
-			kgo.RecordHeader{Key: wire.HeaderTable, Value: []byte(e.p.name)},
-			kgo.RecordHeader{Key: "column", Value: []byte(l.column)},
-			kgo.RecordHeader{Key: "record_key", Value: r.key})
 		out = append(out, &kgo.Record{Topic: topic, Key: []byte(e.p.source), Value: value, Headers: headers})
 	}
 	return out

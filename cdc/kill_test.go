@@ -338,7 +338,7 @@ func TestOriginAwayAndBack(t *testing.T) {
 	done := make(chan error, 1)
 	go func() { done <- r.Run(ctx) }()
 	testkit.Eventually(t, "the breaker opens", func() error {
-		if c := r.Health(ctx); !strings.Contains(c.Sentence, "source shop is away") {
+		if c := r.Health(ctx); !strings.Contains(c.Sentence, "it is away") {
 			return errors.New(c.Sentence)
 		}
 		return nil

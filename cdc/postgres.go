@@ -250,6 +250,8 @@ func pgStampMicros(c *column, raw []byte) int64 {
 }
 
 func (o *pgOrigin) largest(ctx context.Context, p *plan) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, o.cfg.Timeouts.Statement)
+	defer cancel()
 	text := ""
 	err := o.with(ctx, func(c *pgconn.PgConn) error {
 		sql := fmt.Sprintf("SELECT max(%s)::text FROM %s.%s", quoteIdent(p.rel.columns[p.id].name), quoteIdent(p.rel.schema), quoteIdent(p.rel.table))

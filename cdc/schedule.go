@@ -142,7 +142,7 @@ func (b *breaker) text() string {
 	if b.tries == 0 {
 		return ""
 	}
-	return b.why
+	return "it is away: " + b.why
 }
 
 // job is a copy of what a reader needs; the loop's own state is not shared.

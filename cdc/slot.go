@@ -126,6 +126,7 @@ func (s *slot) takeover(ctx context.Context) error {
 		s.tables = append(s.tables, t)
 	}
 	s.breaker = breaker{cfg: s.src.Breaker}
+	s.report()
 	s.log.Info("took over", "source", s.source, "slot", s.partition, "fence", s.st.Fence, "tables", len(s.tables))
 	return nil
 }

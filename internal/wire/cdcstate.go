@@ -121,7 +121,8 @@ type CDCRange struct {
 	Done bool     `json:"done"`
 }
 
-// CDCHash identifies a version of a row: SHA-256 over key and version, cut.
+// CDCHash identifies a version of a row: 8 bytes of SHA-256 over its key, and 8
+// over key, NUL and version. Of a key the last one counts.
 type CDCHash [16]byte
 
 // CDCOverlap is the part of an overlap that a page added; its key is
@@ -166,7 +167,7 @@ type CDCKey struct {
 	Table    string // schema.table
 	Strategy string
 	Poll     string // of an overlap
-	Number   int64  // page of an overlap, version of a schema
+	Number   int64  // page of the table for an overlap, version of a schema
 }
 
 // The parts of cdc's state.
