@@ -41,8 +41,8 @@ type Batcher struct {
 
 	wg sync.WaitGroup // goroutines of chains
 
-	mu          sync.Mutex // guards what follows
-	base        context.Context
+	mu          sync.Mutex      // guards what follows
+	base        context.Context //nolint:containedctx // the client's callbacks get no context that lives as long as a chain
 	chains      map[lake.ChainID]*chain
 	stopped     map[lake.ChainID]error // wait for an operator
 	hints       map[lake.ChainID]int64
@@ -97,9 +97,7 @@ func (b *Batcher) Run(ctx context.Context) error {
 	b.mu.Lock()
 	b.base, b.running = work, true
 	b.mu.Unlock()
-	if err := b.ensureTopics(ctx); err != nil {
-		return ignoreStop(ctx, err)
-	}
+	b.ensureTopics(ctx)
 	for ctx.Err() == nil {
 		b.poll(ctx, client)
 		b.relieve(ctx)
@@ -117,23 +115,15 @@ func (b *Batcher) Run(ctx context.Context) error {
 	return nil
 }
 
-func ignoreStop(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return nil
-	}
-	return err
-}
-
-func (b *Batcher) ensureTopics(ctx context.Context) error {
-	for {
+// ensureTopics returns when the topics are there or ctx ends.
+func (b *Batcher) ensureTopics(ctx context.Context) {
+	for ctx.Err() == nil {
 		err := kafka.EnsureTopics(ctx, b.kafka, b.env.client, b.kafka.EventsTopic(), b.kafka.RejectedTopic())
-		if err == nil || ctx.Err() != nil {
-			return err
+		if err == nil {
+			return
 		}
 		b.env.log.Warn("topics are not there yet, trying again", "err", err)
-		if !pause(ctx, time.Second) {
-			return ctx.Err()
-		}
+		pause(ctx, time.Second)
 	}
 }
 
@@ -305,7 +295,7 @@ func (b *Batcher) commitOffset(c lake.Commit) {
 
 // check answers the health question from memory.
 func (b *Batcher) check(context.Context) telemetry.Check {
-	if err, since := b.env.store.get(); err != nil {
+	if since, err := b.env.store.get(); err != nil {
 		return telemetry.NotReady("The store has not taken a call since %s: %v. Kafka keeps the data meanwhile.", since.UTC().Format(time.TimeOnly), err)
 	}
 	b.mu.Lock()

@@ -43,8 +43,9 @@ func (c *caster) put(col *parquetout.Column, raw []byte) fit {
 		return putFloat(col, raw)
 	case wire.Timestamp:
 		return putTime(col, raw)
+	default:
+		return misfit // other types are not inferred
 	}
-	return misfit
 }
 
 func (c *caster) putString(col *parquetout.Column, raw []byte) fit {

@@ -78,10 +78,10 @@ func (h *storeHealth) set(err error) {
 	h.err = err
 }
 
-func (h *storeHealth) get() (error, time.Time) {
+func (h *storeHealth) get() (time.Time, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.err, h.since
+	return h.since, h.err
 }
 
 // retry repeats do until it succeeds, ctx ends, or the store has answered in a

@@ -53,12 +53,6 @@ func isData(r *http.Request) bool   { return isPut(r) && strings.HasSuffix(r.URL
 // dead ends a connection without an answer.
 func dead(http.ResponseWriter) { panic(http.ErrAbortHandler) }
 
-// kill is kill -9 as far as the world can see: nothing that the batcher does
-// from now on reaches the store.
-func (g *gate) kill() {
-	g.set(func(rw http.ResponseWriter, _ *http.Request, _ http.Handler) bool { dead(rw); return true })
-}
-
 // crash runs a batcher until a request that at matches arrives, kills it there,
 // and runs another one. deliver says whether the store gets that request.
 func crash(t *testing.T, at func(*http.Request) bool, deliver bool) (*world, []lake.Commit) {
@@ -159,7 +153,7 @@ func TestCommitTimeoutThatLanded(t *testing.T) {
 }
 
 // hold keeps the first commit of a batcher from the store until release.
-func (g *gate) hold() (held chan struct{}, release chan struct{}) {
+func (g *gate) hold() (held, release chan struct{}) {
 	held, release = make(chan struct{}), make(chan struct{})
 	var once atomic.Bool
 	g.set(func(_ http.ResponseWriter, r *http.Request, _ http.Handler) bool {
@@ -229,6 +223,7 @@ func TestSuccessorAdoptsZombieCommit(t *testing.T) {
 }
 
 func TestGroupOffsetsDoNotMatter(t *testing.T) {
+	t.Parallel()
 	for name, offset := range map[string]int64{"deleted": -1, "forward": 25, "back": 0, "beyond the end": 1000} {
 		t.Run(name, func(t *testing.T) {
 			w := setup(t)

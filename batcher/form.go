@@ -118,8 +118,9 @@ func (v *mirrorValue) number(t wire.LakeType, s []byte) (err error) {
 			err = errForm
 		}
 		return err
+	default:
+		return v.text(t, s)
 	}
-	return v.text(t, s)
 }
 
 func (v *mirrorValue) iso(t wire.LakeType, s []byte) error {
@@ -149,8 +150,9 @@ func (v *mirrorValue) text(t wire.LakeType, s []byte) error {
 	case wire.Bytes:
 		v.bytes = s
 		return nil
+	default:
+		return errForm
 	}
-	return errForm
 }
 
 func checkDecimal(t wire.LakeType, s []byte) error {

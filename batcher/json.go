@@ -161,7 +161,7 @@ func hex4(s []byte) (r rune) {
 // jsonText returns a JSON value's own bytes, with the same replacements as text
 // makes. The result aliases raw or dst.
 func jsonText(dst, raw []byte) (s []byte, clean bool) {
-	if bytes.Index(raw, []byte(`\u`)) < 0 {
+	if !bytes.Contains(raw, []byte(`\u`)) {
 		if utf8.Valid(raw) {
 			return raw, true
 		}

@@ -61,7 +61,7 @@ func kindOf(raw []byte) kinds {
 }
 
 func numberKind(raw []byte) kinds {
-	if bytes.IndexAny(raw, ".eE") < 0 {
+	if !bytes.ContainsAny(raw, ".eE") {
 		n, err := strconv.ParseInt(string(raw), 10, 64)
 		switch {
 		case err != nil:

@@ -109,6 +109,6 @@ func (e *env) recordLoss(ctx context.Context, id lake.ChainID, before lake.Commi
 		return err
 	}
 	e.metrics.lostOffsets.Add(float64(c.Holes))
-	e.log.Error("Kafka no longer had what was to be read; the commit says so and the chain goes on", "chain", id.String(), "first", c.First, "next", c.Next)
+	e.log.Error("offsets that were to be read are gone from the log; a commit says so and the chain goes on", "chain", id.String(), "first", c.First, "next", c.Next)
 	return nil
 }

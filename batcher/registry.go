@@ -192,9 +192,14 @@ var errBadMark = errors.New("bad schema mark")
 // mirrorFixed are the columns that follow an origin's.
 func mirrorFixed() wire.Columns {
 	return wire.Columns{
-		{Name: "_op", Type: wire.String}, {Name: "_pass", Type: wire.Int64}, {Name: "_page", Type: wire.Int64},
-		{Name: "_strategy", Type: wire.String}, {Name: "_poll", Type: wire.String}, {Name: "_read_at", Type: wire.Timestamp},
-		{Name: "_partition", Type: wire.Int64}, {Name: "_offset", Type: wire.Int64},
+		{Name: "_op", Type: wire.String},
+		{Name: "_pass", Type: wire.Int64},
+		{Name: "_page", Type: wire.Int64},
+		{Name: "_strategy", Type: wire.String},
+		{Name: "_poll", Type: wire.String},
+		{Name: "_read_at", Type: wire.Timestamp},
+		{Name: "_partition", Type: wire.Int64},
+		{Name: "_offset", Type: wire.Int64},
 	}
 }
 

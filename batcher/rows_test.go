@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math/big"
 	"math/rand/v2"
 	"os"
@@ -140,14 +141,10 @@ func TestRowsEqualEvents(t *testing.T) {
 		"order_id": int64(9007199254740993), "total": 12.5, "paid": true, "at": at("2026-11-21T06:00:00Z"), "currency": "EUR",
 		"products": `[{"sku":"a"}]`, "properties_id": "p-1", "address_postal_code": "10115",
 	}
-	for k, v := range common {
-		order[k] = v
-	}
+	maps.Copy(order, common)
 	base := func(id string, offset int64, more row) row {
 		r := row{"id": id, "received_at": received, "_partition": int64(0), "_offset": offset}
-		for k, v := range more {
-			r[k] = v
-		}
+		maps.Copy(r, more)
 		return r
 	}
 	for table, want := range map[string]row{

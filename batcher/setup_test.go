@@ -2,7 +2,6 @@ package batcher_test
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -272,15 +271,6 @@ func (w *world) letters(n int) []wire.Rejected {
 	}
 	slices.SortFunc(out, func(a, b wire.Rejected) int { return len(a.ID) - len(b.ID) })
 	return out
-}
-
-func mustJSON(t *testing.T, v any) []byte {
-	t.Helper()
-	b, err := json.Marshal(v)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
 }
 
 var errNotYet = errors.New("not yet")

@@ -27,7 +27,7 @@ type shapes struct {
 
 func newShapes() shapes {
 	col := func(name string) wire.Column { return wire.Column{Name: name, Type: wire.String} }
-	make := func(root string, extra []wire.Column, paths []string) shape {
+	build := func(root string, extra []wire.Column, paths []string) shape {
 		s := shape{root: root}
 		add := func(c wire.Column, path string) {
 			s.fixed = append(s.fixed, c)
@@ -50,13 +50,13 @@ func newShapes() shapes {
 	}
 	names := []wire.Column{col("event"), col("event_text")}
 	return shapes{
-		tracks:   make("", names, []string{"", "event"}),
-		event:    make("properties", names, []string{"", "event"}),
-		identify: make("traits", nil, nil),
-		page:     make("properties", []wire.Column{col("name"), col("category")}, []string{"name", "category"}),
-		screen:   make("properties", []wire.Column{col("name"), col("category")}, []string{"name", "category"}),
-		group:    make("traits", []wire.Column{col("group_id")}, []string{"groupId"}),
-		alias:    make("", []wire.Column{col("previous_id")}, []string{"previousId"}),
+		tracks:   build("", names, []string{"", "event"}),
+		event:    build("properties", names, []string{"", "event"}),
+		identify: build("traits", nil, nil),
+		page:     build("properties", []wire.Column{col("name"), col("category")}, []string{"name", "category"}),
+		screen:   build("properties", []wire.Column{col("name"), col("category")}, []string{"name", "category"}),
+		group:    build("traits", []wire.Column{col("group_id")}, []string{"groupId"}),
+		alias:    build("", []wire.Column{col("previous_id")}, []string{"previousId"}),
 	}
 }
 

@@ -102,13 +102,8 @@ func (s *span) addEvent(ctx context.Context, rec *kgo.Record, h wire.EventHeader
 		s.count(rec, folder, h.ReceivedAt, outDuplicate)
 		return nil
 	}
-	if err := s.parsed.parse(rec.Value); err != nil {
-		s.reject(ctx, rec, h.Source, event.CodeBadJSON, "the value "+err.Error())
-		s.count(rec, folder, h.ReceivedAt, outRejected)
-		return nil
-	}
-	if h.Type == event.Track && h.Event == "" {
-		s.reject(ctx, rec, h.Source, event.CodeMissingField, "a track call without a name")
+	if code, why := s.parse(h, rec.Value); code != "" {
+		s.reject(ctx, rec, h.Source, code, why)
 		s.count(rec, folder, h.ReceivedAt, outRejected)
 		return nil
 	}
@@ -128,6 +123,17 @@ func (s *span) addEvent(ctx context.Context, rec *kgo.Record, h wire.EventHeader
 	}
 	s.count(rec, folder, h.ReceivedAt, outRow)
 	return nil
+}
+
+// parse reads an event into s.parsed, or says why it can become no row.
+func (s *span) parse(h wire.EventHeader, value []byte) (code event.Code, why string) {
+	if err := s.parsed.parse(value); err != nil {
+		return event.CodeBadJSON, "the value " + err.Error()
+	}
+	if h.Type == event.Track && h.Event == "" {
+		return event.CodeMissingField, "a track call without a name"
+	}
+	return "", ""
 }
 
 func (s *span) addRow(ctx context.Context, key partKey, sh *shape, row eventRow) error {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/millstream-data/millstream/internal/event"
@@ -126,8 +127,8 @@ func (l *Lake) Schemas(ctx context.Context, name string) ([]Schema, error) {
 		return nil, err
 	}
 	out := make([]Schema, 0, len(keys))
-	for i := len(keys) - 1; i >= 0; i-- {
-		s, err := l.readSchema(ctx, keys[i].Key)
+	for _, k := range slices.Backward(keys) {
+		s, err := l.readSchema(ctx, k.Key)
 		if err != nil {
 			return nil, err
 		}

@@ -241,6 +241,7 @@ func FitsInt(t wire.LakeType, v int64) bool {
 		return v >= math.MinInt16 && v <= math.MaxInt16
 	case wire.Int32, wire.Date:
 		return v >= math.MinInt32 && v <= math.MaxInt32
+	default:
+		return true
 	}
-	return true
 }

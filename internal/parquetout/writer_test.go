@@ -17,10 +17,18 @@ import (
 )
 
 var testColumns = wire.Columns{
-	{Name: "id", Type: wire.String}, {Name: "at", Type: wire.Timestamp}, {Name: "ok", Type: wire.Bool},
-	{Name: "i16", Type: wire.Int16}, {Name: "i32", Type: wire.Int32}, {Name: "i64", Type: wire.Int64},
-	{Name: "f32", Type: wire.Float32}, {Name: "f64", Type: wire.Float64}, {Name: "day", Type: wire.Date},
-	{Name: "doc", Type: wire.JSON}, {Name: "raw", Type: wire.Bytes}, {Name: "price", Type: wire.Decimal(18, 2)},
+	{Name: "id", Type: wire.String},
+	{Name: "at", Type: wire.Timestamp},
+	{Name: "ok", Type: wire.Bool},
+	{Name: "i16", Type: wire.Int16},
+	{Name: "i32", Type: wire.Int32},
+	{Name: "i64", Type: wire.Int64},
+	{Name: "f32", Type: wire.Float32},
+	{Name: "f64", Type: wire.Float64},
+	{Name: "day", Type: wire.Date},
+	{Name: "doc", Type: wire.JSON},
+	{Name: "raw", Type: wire.Bytes},
+	{Name: "price", Type: wire.Decimal(18, 2)},
 }
 
 // fill makes a record of n rows; every seventh value is null.
