@@ -322,5 +322,8 @@ func (e *engine) reload(ctx context.Context) (bool, error) {
 	})
 	changed := reg.No != e.reg.No || !same
 	e.reg = reg
+	maps.DeleteFunc(e.held, func(id metric.VersionID, _ *held) bool { // nobody can ask for it any more
+		return !slices.ContainsFunc(reg.Versions, func(v metric.Version) bool { return v.VersionID == id })
+	})
 	return changed, nil
 }

@@ -36,10 +36,10 @@
   function unit() { return window.innerWidth <= 720 ? 7 : window.innerHeight / 100 * (window.innerWidth < window.innerHeight ? .72 : 1); }
 
   /* ticks returns round numbers from lo to hi, about n of them. */
-  function ticks(lo, hi, n) {
+  function ticks(lo, hi, n, whole) {
     var raw = (hi - lo) / n || 1, p = Math.pow(10, Math.floor(Math.log(raw) / Math.LN10)), step = p;
     [1, 2, 2.5, 5, 10].some(function (m) { step = m * p; return step >= raw; });
-    if (lo >= 0 && hi >= 3 && step < 1) step = 1;
+    if (whole && step < 1) step = 1;
     var out = [];
     for (var v = Math.ceil(lo / step) * step; v <= hi + step * 1e-9; v += step) out.push(Math.abs(v) < step * 1e-9 ? 0 : v);
     return out;
@@ -114,14 +114,20 @@
     var v = num(row.value), b = num(row.base), diff = v - b;
     var dir = diff > 0 ? 'up' : diff < 0 ? 'down' : 'same';
     var good = tile.better ? (diff === 0 ? '' : (diff > 0) === (tile.better === 'higher') ? 'up-good' : 'up-bad') : '';
-    var sign = diff > 0 ? '▲ ' : diff < 0 ? '▼ ' : '＝ ';
-    return { cls: good, dir: dir, text: sign + (b === 0 ? (diff === 0 ? '0\u202f%' : 'from 0') : fmt.percent(diff / Math.abs(b))) };
+    if (b === 0) return null; /* there is nothing to compare with */
+    var sign = diff > 0 ? '▲ ' : diff < 0 ? '▼ ' : '= ';
+    return { cls: good, dir: dir, text: sign + fmt.percent(diff / Math.abs(b)) };
   }
 
-  function than(view, meta, fmt, zone) {
+  function than(view, meta) {
     var names = { prev_day: 'yesterday', prev_week: 'last week', prev_year: 'a year ago' };
     var c = meta.compare || {};
     return 'vs ' + (names[view.compare] || '') + (c.at ? ' at ' + c.at : '');
+  }
+
+  function nothing(box) {
+    box.appendChild(html('p', 'empty', 'no events yet'));
+    return 'no events yet';
   }
 
   /* number: as large as the box allows. */
@@ -143,7 +149,7 @@
       under.style.top = room + 'px';
       under.style.fontSize = small + 'px';
       under.appendChild(html('strong', ch.cls, ch.text));
-      under.appendChild(html('span', '', than(sub.view, sub.meta, fmt, zone)));
+      under.appendChild(html('span', '', than(sub.view, sub.meta)));
       box.appendChild(under);
     }
     if (goal) {
@@ -154,7 +160,7 @@
       box.appendChild(bar);
     }
     if (hasSpark) sparkline(box, spark, H - bottom + gap, W, bottom - gap - (goal ? 2 * u : 0), u, now);
-    return text + (ch ? ', ' + ch.text + ' ' + than(sub.view, sub.meta, fmt, zone) : '');
+    return text + (ch ? ', ' + ch.text + ' ' + than(sub.view, sub.meta) : '');
   }
 
   function sparkline(box, sub, y, w, h, u, now) {
@@ -175,7 +181,7 @@
   }
 
   function yAxis(root, fmt, meta, tile, lo, hi, x, w, top, h, size) {
-    var list = ticks(lo, hi, Math.max(2, Math.min(4, Math.floor(h / (size * 2.4))))), pad = 0;
+    var list = ticks(lo, hi, Math.max(2, Math.min(4, Math.floor(h / (size * 2.4)))), !meta.scale), pad = 0;
     var texts = list.map(function (v) { return fmt.compact(v); });
     texts.forEach(function (t) { pad = Math.max(pad, width(t, size)); });
     pad += size * .7;
@@ -259,7 +265,7 @@
       told.unshift((named ? ns.label(s.name) + ' ' : '') + s.last);
     });
     if (named && labels.length) place(root, labels, labels[0].x + size * 1.1, top, top + h, size * 1.12);
-    return told.length ? 'latest: ' + told.join(', ') : 'no events';
+    return told.length ? 'latest: ' + told.join(', ') : nothing(box);
   }
 
   /* place names curves beside their ends without one name covering another. */
@@ -279,8 +285,8 @@
 
   function barsByName(box, tile, sub, fmt) {
     var data = rowsOf(sub), list = data.list.sort(byValue), u = unit(), W = box.clientWidth, H = box.clientHeight;
-    if (!list.length) return 'no events';
-    var max = 0, names = 0, vals = 0, n = list.length, pitch = Math.min(H / n, 11 * u), size = Math.min(2.7 * u, pitch * .42), thick = Math.min(pitch * .52, 4.6 * u);
+    if (!list.length) return nothing(box);
+    var max = 0, names = 0, vals = 0, n = list.length, pitch = Math.min(H / n, 11 * u), size = Math.min(2.7 * u, pitch * .54), thick = Math.min(pitch * .52, 4.6 * u);
     list.forEach(function (r) {
       r.text = fmt.number(r.value, sub.meta, tile.format);
       r.label = r.name.map(ns.label).join(' · ');
@@ -291,7 +297,7 @@
     names = Math.min(names, W * .34);
     var root = canvas(box, W, H), left = names + size, room = W - left - vals - size, off = (H - pitch * n) / 2;
     list.forEach(function (r, i) {
-      var y = off + pitch * i + pitch / 2, w = Math.max(thick * .25, Math.abs(num(r.value) || 0) / (max || 1) * room), col = colour(data.dims.join(), r.name.join(' · '));
+      var y = off + pitch * i + pitch / 2, w = Math.max(thick * .25, Math.abs(num(r.value) || 0) / (max || 1) * room), col = n > 4 ? (r.name[0] === '__other__' ? 'var(--rest)' : 'var(--c0)') : colour(data.dims.join(), r.name.join(' · '));
       root.appendChild(svg('text', { 'class': 'sub', x: 0, y: y + size * .36, 'font-size': size, 'font-weight': 560 }, clip(r.label, size, names)));
       root.appendChild(svg('rect', { x: left, y: y - thick / 2, width: room, height: thick, rx: thick * .22, fill: 'var(--grid)', opacity: .55 }));
       root.appendChild(svg('rect', { x: left, y: y - thick / 2, width: w, height: thick, rx: thick * .22, fill: col }));
@@ -339,6 +345,7 @@
       });
     });
     list.sort(byValue);
+    if (!list.length) return nothing(box);
     var t = html('table', 'rows'), head = html('tr');
     t.style.fontSize = Math.max(12, Math.min(3 * u, H / (list.length + 1) * .5)) + 'px';
     if (list.length < 4) t.style.height = 'auto', t.style.lineHeight = '2.1';
@@ -365,7 +372,7 @@
       t.appendChild(tr);
     });
     box.appendChild(t);
-    return list.length ? list.slice(0, 3).map(function (r) { return r.name.map(ns.label).join(' '); }).join(', ') + ' lead' : 'no rows';
+    return list.slice(0, 3).map(function (r) { return r.name.map(ns.label).join(' '); }).join(', ') + ' lead';
   }
 
   /* listing is what a chart says to somebody who does not see it. */
