@@ -2,6 +2,7 @@ package rollup
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync/atomic"
@@ -124,10 +125,17 @@ func TestCommitOutcomeUnknown(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := setup(t, 1)
-			b.send(order("1", 1.5), order("2", 2))
 			f := &faults{Store: b.store}
-			c.arrange(b, f)
 			w := b.start(f)
+			testkit.Eventually(t, "the starts are committed, so that the next commit moves the position", func() error {
+				snap, err := b.store.Scan(t.Context(), nil, nil)
+				if err == nil && len(snap.Starts) == 0 {
+					err = errors.New("no starts")
+				}
+				return err
+			})
+			c.arrange(b, f)
+			b.send(order("1", 1.5), order("2", 2))
 			b.reach(b.store)
 			testkit.Eventually(t, "the outcome is known", func() error {
 				if n := w.value(t, "commits_total", string(c.outcome)); n != 1 {
