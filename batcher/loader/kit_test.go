@@ -221,8 +221,12 @@ type table struct {
 // eventColumns are a small event table's, with more after them.
 func eventColumns(more ...wire.Column) wire.Columns {
 	return append(wire.Columns{
-		{Name: "id", Type: wire.String}, {Name: "received_at", Type: wire.Timestamp}, {Name: "user_id", Type: wire.String}, {Name: "_unmapped", Type: wire.JSON},
-		{Name: "_partition", Type: wire.Int64}, {Name: "_offset", Type: wire.Int64},
+		{Name: "id", Type: wire.String},
+		{Name: "received_at", Type: wire.Timestamp},
+		{Name: "user_id", Type: wire.String},
+		{Name: "_unmapped", Type: wire.JSON},
+		{Name: "_partition", Type: wire.Int64},
+		{Name: "_offset", Type: wire.Int64},
 	}, more...)
 }
 

@@ -24,7 +24,7 @@ func TestUsersLatestState(t *testing.T) {
 	w := k.tenure(k.loader(k.client))
 	at := func(minutes int) time.Time { return time.Date(2026, 11, 21, 6, minutes, 0, 0, time.UTC) }
 	one := eventColumns(col("email", wire.String), col("plan", wire.String))
-	two := append(one[:len(one):len(one)], col("address", wire.JSON))
+	two := slices.Concat(one, wire.Columns{col("address", wire.JSON)})
 	identify := func(columns wire.Columns, rows ...row) table {
 		return table{name: "app.identifies", columns: columns, rows: rows}
 	}

@@ -165,8 +165,10 @@ func TestRetypedColumnIsTheTargetsFault(t *testing.T) {
 func TestOfManyPollsTheLastOfEachStrategyCounts(t *testing.T) {
 	t.Parallel()
 	got := lastPolls([]warehouse.Poll{
-		{ID: "a", Strategy: "full", Started: 1, Completed: -1}, {ID: "i1", Strategy: "inc", Started: -1, Completed: 2},
-		{ID: "a", Strategy: "full", Started: -1, Completed: 3}, {ID: "i2", Strategy: "inc", Started: -1, Completed: 4},
+		{ID: "a", Strategy: "full", Started: 1, Completed: -1},
+		{ID: "i1", Strategy: "inc", Started: -1, Completed: 2},
+		{ID: "a", Strategy: "full", Started: -1, Completed: 3},
+		{ID: "i2", Strategy: "inc", Started: -1, Completed: 4},
 		{ID: "i2", Strategy: "inc", Part: 1, Started: -1, Completed: 5},
 	})
 	want := []warehouse.Poll{

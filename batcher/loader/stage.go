@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"strconv"
 	"time"
 
@@ -304,9 +305,7 @@ func (s *session) bisect(ctx context.Context, w *work, st *stage, files []dueFil
 		if err != nil {
 			return nil, err
 		}
-		for k, v := range found {
-			bad[k] = v
-		}
+		maps.Copy(bad, found)
 		if len(bad) > maxBadFiles {
 			return nil, &targetError{work: w, reason: reasonFile, err: cause}
 		}

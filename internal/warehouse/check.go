@@ -10,13 +10,13 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// Finding is what Check found wrong, and how to mend it.
-type Finding struct {
+// CheckError is a thing that Check found wrong, and how to mend it.
+type CheckError struct {
 	What string
 	Mend string
 }
 
-func (f Finding) Error() string { return f.What + "; " + f.Mend }
+func (f CheckError) Error() string { return f.What + "; " + f.Mend }
 
 // Check connects and tries each right that the loader needs. It returns nil,
 // or all findings joined. What it creates it removes again; the name of its
@@ -32,7 +32,7 @@ func (c *Client) Check(ctx context.Context) error {
 	try := func(statement, mend string) bool {
 		_, err := conn.Exec(ctx, statement)
 		if err != nil {
-			found = append(found, Finding{What: err.Error(), Mend: mend})
+			found = append(found, CheckError{What: err.Error(), Mend: mend})
 		}
 		return err == nil
 	}
@@ -58,7 +58,7 @@ func (c *Client) whyNotConnected(err error) error {
 	case strings.Contains(err.Error(), "tls") || strings.Contains(err.Error(), "x509"):
 		mend = "look at warehouse.sslmode and warehouse.sslrootcert; Redshift's certificates are signed by Amazon's authorities"
 	}
-	return Finding{What: err.Error(), Mend: mend}
+	return CheckError{What: err.Error(), Mend: mend}
 }
 
 func (c *Client) user() string { u, _ := c.parts(); return u }

@@ -3,6 +3,7 @@ package warehouse
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -83,12 +84,7 @@ func IsCode(err error, codes ...string) bool {
 	if !errors.As(err, &pg) {
 		return false
 	}
-	for _, code := range codes {
-		if pg.Code == code {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(codes, pg.Code)
 }
 
 // SameSize says that a VARCHAR already has the width that it was to get.

@@ -35,11 +35,21 @@ func script(statements ...string) string { return strings.Join(statements, ";\n"
 
 // lakeTypes are all of them, one column each.
 var lakeTypes = wire.Columns{
-	{Name: "id", Type: wire.String}, {Name: "received_at", Type: wire.Timestamp}, {Name: "note", Type: wire.String},
-	{Name: "yes", Type: wire.Bool}, {Name: "i16", Type: wire.Int16}, {Name: "i32", Type: wire.Int32}, {Name: "i64", Type: wire.Int64},
-	{Name: "f32", Type: wire.Float32}, {Name: "f64", Type: wire.Float64}, {Name: "price", Type: wire.Decimal(18, 2)},
-	{Name: "day", Type: wire.Date}, {Name: "doc", Type: wire.JSON}, {Name: "raw", Type: wire.Bytes},
-	{Name: "_partition", Type: wire.Int64}, {Name: "_offset", Type: wire.Int64},
+	{Name: "id", Type: wire.String},
+	{Name: "received_at", Type: wire.Timestamp},
+	{Name: "note", Type: wire.String},
+	{Name: "yes", Type: wire.Bool},
+	{Name: "i16", Type: wire.Int16},
+	{Name: "i32", Type: wire.Int32},
+	{Name: "i64", Type: wire.Int64},
+	{Name: "f32", Type: wire.Float32},
+	{Name: "f64", Type: wire.Float64},
+	{Name: "price", Type: wire.Decimal(18, 2)},
+	{Name: "day", Type: wire.Date},
+	{Name: "doc", Type: wire.JSON},
+	{Name: "raw", Type: wire.Bytes},
+	{Name: "_partition", Type: wire.Int64},
+	{Name: "_offset", Type: wire.Int64},
 }
 
 func columns(cs wire.Columns) []Column {
@@ -87,8 +97,13 @@ func TestLoadGolden(t *testing.T) {
 	golden(t, "append.sql", script(st.Create(), copied, LastCopyCount, in.SQL(), in.Duplicates("01jd3x9k2m7q8r5t6v0w1y2z3a"), all.SQL(), st.Drop()))
 
 	identifies := wire.Columns{
-		{Name: "id", Type: wire.String}, {Name: "received_at", Type: wire.Timestamp}, {Name: "user_id", Type: wire.String}, {Name: "_unmapped", Type: wire.JSON},
-		{Name: "_partition", Type: wire.Int64}, {Name: "_offset", Type: wire.Int64}, {Name: "email", Type: wire.String},
+		{Name: "id", Type: wire.String},
+		{Name: "received_at", Type: wire.Timestamp},
+		{Name: "user_id", Type: wire.String},
+		{Name: "_unmapped", Type: wire.JSON},
+		{Name: "_partition", Type: wire.Int64},
+		{Name: "_offset", Type: wire.Int64},
+		{Name: "email", Type: wire.String},
 	}
 	older := Staging{Name: "stg_a", Columns: columns(identifies)}
 	newer := Staging{Name: "stg_b", Columns: columns(append(identifies[:7:7], wire.Column{Name: "plan", Type: wire.JSON}))}

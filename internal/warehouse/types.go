@@ -11,6 +11,9 @@ import (
 // MaxVarchar is the most bytes that a VARCHAR holds.
 const MaxVarchar = 65535
 
+// varbyteWidth is above what cdc lets through of a binary value.
+const varbyteWidth = 1_024_000
+
 // varcharClasses are the widths that columns get. Few of them, so that a
 // column is widened seldom; not the widest for all, because a query reserves
 // memory by the declared width.
@@ -63,8 +66,9 @@ func (t Type) SQL() string {
 		return fmt.Sprintf("%s(%d)", t.Kind, t.Width)
 	case Numeric:
 		return fmt.Sprintf("%s(%d,%d)", t.Kind, t.Precision, t.Scale)
+	default:
+		return string(t.Kind)
 	}
-	return string(t.Kind)
 }
 
 // encoding is what a column of the type is compressed with. COPY of Parquet
@@ -76,8 +80,9 @@ func (t Type) encoding() string {
 		return "az64"
 	case Boolean:
 		return "raw"
+	default:
+		return "zstd"
 	}
-	return "zstd"
 }
 
 // aliases are the names by which catalogues and sources call a kind.
@@ -112,8 +117,9 @@ func ParseType(s string) Type {
 			n = 18 // Redshift's default
 		}
 		return Type{Kind: kind, Precision: n, Scale: m}
+	default:
+		return Type{Kind: kind}
 	}
-	return Type{Kind: kind}
 }
 
 // TargetType is the type that a new column gets for values of lake type t, of
@@ -129,9 +135,10 @@ func TargetType(name string, t wire.LakeType, longest int) Type {
 	case wire.JSON:
 		return Type{Kind: Super}
 	case wire.Bytes:
-		return Type{Kind: Varbyte, Width: 1_024_000}
+		return Type{Kind: Varbyte, Width: varbyteWidth}
+	default:
+		return StagingType(t, 0)
 	}
-	return StagingType(t, 0)
 }
 
 // StagingType is the type in which COPY takes values of lake type t: the width
@@ -155,7 +162,7 @@ func StagingType(t wire.LakeType, width int) Type {
 	case wire.Date:
 		return Type{Kind: Date}
 	case wire.Bytes:
-		return Type{Kind: Varbyte, Width: 1_024_000}
+		return Type{Kind: Varbyte, Width: varbyteWidth}
 	case wire.String, wire.JSON:
 		return Type{Kind: Varchar, Width: max(width, varcharClasses[0])}
 	}
@@ -188,11 +195,12 @@ func Fits(t wire.LakeType, target Type) bool {
 		return target.Kind == Integer || target.Kind == BigInt
 	case wire.Float32:
 		return target.Kind == Real || target.Kind == Double
+	default:
+		if p, s, ok := t.Decimal(); ok {
+			return target.Kind == Numeric && target.Scale >= s && target.Precision-target.Scale >= p-s
+		}
+		return StagingType(t, 0).Kind == target.Kind
 	}
-	if p, s, ok := t.Decimal(); ok {
-		return target.Kind == Numeric && target.Scale >= s && target.Precision-target.Scale >= p-s
-	}
-	return StagingType(t, 0).Kind == target.Kind
 }
 
 // expr turns a staged value of lake type t into one of type target.
