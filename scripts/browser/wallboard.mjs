@@ -60,3 +60,4 @@ for await (const line of createInterface({ input: process.stdin })) {
 clearInterval(timer);
 await context.close();
 say({ errors });
+process.exit(0); // stdin is still open
