@@ -25,7 +25,7 @@ func (s *slot) apply(ctx context.Context, o outcome) error {
 	case errors.As(o.err, &ke):
 		return fmt.Errorf("%s: %w", t, ke.error)
 	case o.err != nil && ctx.Err() != nil:
-		return nil // the readers were told to stop
+		return nil //nolint:nilerr // the readers were told to stop
 	case o.err != nil:
 		if o.kind == jobBegin || o.kind == jobPage {
 			s.m.polls.WithLabelValues(s.source, t.name, outcomeFailed).Inc()
@@ -93,7 +93,7 @@ func (s *slot) applyPlan(ctx context.Context, o outcome) error {
 		s.log.Warn("plan", "source", s.source, "table", t.name, "warning", w)
 	}
 	if p.stamp >= 0 && !p.indexed(p.stamp) {
-		s.log.Warn("no index begins with the cursor column: each poll reads the whole table", "source", s.source, "table", t.name, "column", p.strat.Timestamp)
+		s.log.Warn("no index begins with the cursor column: each poll reads the whole table", "source", s.source, "table", t.name, "column", p.strategy.Timestamp)
 	}
 	now := time.Now()
 	if o.fresh {

@@ -44,8 +44,7 @@ func checkSource(ctx context.Context, name string, src SourceConfig) []Finding {
 	}
 	defer o.close()
 	found := func(table string, err error) Finding {
-		var r *refusal
-		if errors.As(err, &r) {
+		if r, ok := errors.AsType[*refusal](err); ok {
 			return Finding{Source: name, Table: table, Code: r.code, Refused: true, Text: r.text, Mend: r.mend}
 		}
 		return Finding{Source: name, Table: table, Code: "unreachable", Refused: true, Text: err.Error(), Mend: "mend the dsn, or let the database accept the connection"}

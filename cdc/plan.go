@@ -85,15 +85,15 @@ func (r *relation) index(name string) int {
 // plan is how a table is read: everything that pages need, fixed until the
 // schema or the configuration changes.
 type plan struct {
-	source string
-	kind   string // of the source
-	name   string // schema.table
-	cfg    TableConfig
-	strat  StrategyConfig
-	rel    relation
-	key    []int
-	stamp  int // column, or -1
-	id     int // column, or -1
+	source   string
+	kind     string // of the source
+	name     string // schema.table
+	cfg      TableConfig
+	strategy StrategyConfig
+	rel      relation
+	key      []int
+	stamp    int // column, or -1
+	id       int // column, or -1
 
 	fingerprint string // of the schema mark
 	meaning     string // of the cursors
@@ -101,7 +101,7 @@ type plan struct {
 
 // newPlan decides how rel is read, or refuses with what is missing.
 func newPlan(source, kind, name string, cfg TableConfig, rel relation) (*plan, error) {
-	p := &plan{source: source, kind: kind, name: rel.schema + "." + rel.table, cfg: cfg, strat: cfg.Strategies[0], rel: rel, stamp: -1, id: -1}
+	p := &plan{source: source, kind: kind, name: rel.schema + "." + rel.table, cfg: cfg, strategy: cfg.Strategies[0], rel: rel, stamp: -1, id: -1}
 	if len(rel.columns) == 0 {
 		return nil, refuse("no_columns", "grant SELECT on the table", "%s has no readable column", name)
 	}
@@ -115,7 +115,7 @@ func newPlan(source, kind, name string, cfg TableConfig, rel relation) (*plan, e
 		return nil, err
 	}
 	p.fingerprint = wire.TableFingerprint(p.tableColumns())
-	sum := sha256.Sum256([]byte(strings.Join([]string{p.strat.Kind, p.strat.Timestamp, p.strat.ID, strings.Join(p.keyNames(), ",")}, "\x00")))
+	sum := sha256.Sum256([]byte(strings.Join([]string{p.strategy.Kind, p.strategy.Timestamp, p.strategy.ID, strings.Join(p.keyNames(), ",")}, "\x00")))
 	p.meaning = hex.EncodeToString(sum[:4])
 	return p, nil
 }
@@ -167,12 +167,12 @@ func (p *plan) findCursors() error {
 		return i, nil
 	}
 	var err error
-	if n := p.strat.Timestamp; n != "" {
+	if n := p.strategy.Timestamp; n != "" {
 		if p.stamp, err = find(n, cursorStamp, "cursor_type", "timestamp needs a date or time with a date"); err != nil {
 			return err
 		}
 	}
-	if n := p.strat.ID; n != "" {
+	if n := p.strategy.ID; n != "" {
 		if p.id, err = find(n, cursorInteger, "random_id", "id needs integers that grow"); err != nil {
 			return err
 		}
@@ -242,10 +242,10 @@ type schemaChange struct {
 func (p *plan) compare(was *event.TableSchema, numbers map[string]int) (schemaChange, error) {
 	out := schemaChange{mark: event.TableSchema{
 		V: 1, Source: p.source, Schema: p.rel.schema, Table: p.rel.table, Version: 1, Fingerprint: p.fingerprint,
-		Key: p.keyNames(), Cursor: p.strat.Timestamp, Renamed: map[string]string{}, Retyped: []string{}, Dropped: []string{}, Columns: p.tableColumns(),
+		Key: p.keyNames(), Cursor: p.strategy.Timestamp, Renamed: map[string]string{}, Retyped: []string{}, Dropped: []string{}, Columns: p.tableColumns(),
 	}}
 	if out.mark.Cursor == "" {
-		out.mark.Cursor = p.strat.ID
+		out.mark.Cursor = p.strategy.ID
 	}
 	if was == nil {
 		out.changed = true

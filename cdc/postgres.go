@@ -104,7 +104,7 @@ func (o *pgOrigin) with(ctx context.Context, f func(*pgconn.PgConn) error) error
 // frame begins a transaction whose snapshot is taken by its first SELECT, and
 // locks the table before that: through an older snapshot a rewritten or
 // truncated table is empty, not old.
-func (o *pgOrigin) frame(table string, schema, name string) string {
+func (o *pgOrigin) frame(table, schema, name string) string {
 	t := o.cfg.Timeouts
 	app := appName + o.source + "/" + table
 	var b strings.Builder
@@ -139,7 +139,7 @@ func (o *pgOrigin) read(ctx context.Context, p *plan, q query) (*page, error) {
 	started := time.Now()
 	var pg *page
 	err := o.with(ctx, func(c *pgconn.PgConn) error {
-		if _, err := c.Exec(ctx, o.frame(p.name+"/"+p.strat.Name, p.rel.schema, p.rel.table)).ReadAll(); err != nil {
+		if _, err := c.Exec(ctx, o.frame(p.name+"/"+p.strategy.Name, p.rel.schema, p.rel.table)).ReadAll(); err != nil {
 			return err
 		}
 		var err error

@@ -312,6 +312,7 @@ func TestPostgresTypes(t *testing.T) {
 			mark, err = wire.DecodeTableSchema(h.Body)
 		case wire.KindChange:
 			err = errors.Join(json.Unmarshal(got.changes[i].After, &after), json.Unmarshal(got.changes[i].Source.Adjusted, &adjusted))
+		case wire.KindPoll:
 		}
 		if err != nil {
 			t.Fatal(err)

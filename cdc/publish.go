@@ -227,19 +227,7 @@ func (s *slot) applyLoad(ctx context.Context, o outcome) error {
 		t.loadDue = now.Add(time.Second)
 		return nil
 	}
-	r := load.Ranges[0]
-	if load.Again != nil {
-		again := *load.Again
-		load.Again = &again
-		switch {
-		case r.Done: // settled at last: once more from the start
-			r, load.Again = wire.CDCRange{}, nil
-		case o.settled && !again.Must:
-			load.Again = nil
-		case !o.settled:
-			load.Again.Must = true
-		}
-	}
+	r := rangeOf(&load, o.settled)
 	pg := o.page
 	s.measure(t, pg)
 	var records []*kgo.Record
@@ -289,6 +277,26 @@ func (s *slot) applyLoad(ctx context.Context, o outcome) error {
 		return err
 	}
 	return s.hand(ctx, records, append(state, own...))
+}
+
+// rangeOf is the range that a page belongs to. It notes in load whether the page
+// was read early, or whether all of it is being read once more.
+func rangeOf(load *wire.CDCLoad, settled bool) wire.CDCRange {
+	r := load.Ranges[0]
+	if load.Again == nil {
+		return r
+	}
+	again := *load.Again
+	load.Again = &again
+	switch {
+	case r.Done: // settled at last: once more from the start
+		r, load.Again = wire.CDCRange{}, nil
+	case settled && !again.Must:
+		load.Again = nil
+	case !settled:
+		load.Again.Must = true
+	}
+	return r
 }
 
 // endLoad makes the table complete: to the load's own horizon, and to that of

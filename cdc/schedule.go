@@ -52,7 +52,7 @@ func (t *table) next(now time.Time) (jobKind, time.Time) {
 
 // dispatch starts the most urgent job and says whether there was one: polls
 // before loads, and the longest overdue first.
-func (s *slot) dispatch(now time.Time, ctx context.Context, readers *sync.WaitGroup) bool { //nolint:revive // the moment comes first everywhere here
+func (s *slot) dispatch(ctx context.Context, now time.Time, readers *sync.WaitGroup) bool {
 	limit := s.src.Connections.Max
 	if s.breaker.tries > 0 {
 		limit = 1 // a probe

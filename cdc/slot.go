@@ -56,7 +56,7 @@ func (s *slot) run(ctx, work context.Context) error {
 	ended := ctx.Done()
 	for {
 		now := time.Now()
-		for ended != nil && ctx.Err() == nil && s.dispatch(now, reading, &readers) {
+		for ended != nil && ctx.Err() == nil && s.dispatch(reading, now, &readers) {
 		}
 		if ctx.Err() != nil && s.inflight == 0 {
 			return s.commit(work)

@@ -85,7 +85,7 @@ func (o *sqliteOrigin) look(ctx context.Context) (reading, error) {
 	}
 	conn, err := o.writer.Conn(ctx)
 	if err == nil {
-		defer conn.Close()
+		defer func() { _ = conn.Close() }() // it goes back to the pool
 		if _, err = conn.ExecContext(ctx, "BEGIN IMMEDIATE"); err == nil {
 			_, err = conn.ExecContext(ctx, "ROLLBACK")
 		}
@@ -106,8 +106,7 @@ const (
 )
 
 func sqliteCode(err error) int {
-	var e *sqlite.Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*sqlite.Error](err); ok {
 		return e.Code() & 0xff
 	}
 	return 0
@@ -168,7 +167,7 @@ func sqliteColumns(ctx context.Context, tx *sql.Tx, table string) (cols []column
 	if err != nil {
 		return nil, nil, "", err
 	}
-	defer rows.Close()
+	defer func() { _ = rows.Close() }() // rows.Err tells
 	hash := sha256.New()
 	places := map[int]string{}
 	for rows.Next() {
@@ -203,7 +202,7 @@ func sqliteIndexes(ctx context.Context, tx *sql.Tx, rel *relation) error {
 	if err != nil {
 		return err
 	}
-	defer rows.Close()
+	defer func() { _ = rows.Close() }() // rows.Err tells
 	last := ""
 	for rows.Next() {
 		var (
@@ -310,7 +309,7 @@ func (o *sqliteOrigin) rows(ctx context.Context, tx *sql.Tx, p *plan, q query) (
 	if err != nil {
 		return nil, sqliteErr("read "+p.name, err)
 	}
-	defer rows.Close()
+	defer func() { _ = rows.Close() }() // rows.Err tells
 	cols, order := len(p.rel.columns), len(p.order(q.kind))
 	values := make([]any, cols+order+2)
 	into := make([]any, len(values))

@@ -87,7 +87,7 @@ func (t *table) restore(s *state) {
 
 // watermark raises the moment that the table is complete through; a published
 // one is never lowered.
-func (t *table) watermark(h string, b string) {
+func (t *table) watermark(h, b string) {
 	if h == "" || t.st.CompleteThrough != "" && !parseStamp(h).After(parseStamp(t.st.CompleteThrough)) {
 		return
 	}

@@ -68,7 +68,7 @@ func (e *encoder) sqlite(c *column, v any) {
 		return
 	}
 	ok := false
-	switch c.kind { //nolint:exhaustive // the other kinds are other dialects'
+	switch c.kind {
 	case valueInt:
 		ok = e.sqliteInt(v)
 	case valueFloat64:
