@@ -22,47 +22,55 @@ import (
 
 const today = "2026-03-29"
 
-// killAtCommit starts a worker and kills it at its first commit: before the store is asked, or
-// after it has answered and before the worker knows.
-func (b *bench) killAtCommit(after bool) (dead chan struct{}) {
-	dead = make(chan struct{})
-	up := make(chan struct{})
-	var w *running
+// begun waits until a worker has committed the starts of its versions, so that
+// its next commit moves the position.
+func (b *bench) begun() {
+	b.t.Helper()
+	testkit.Eventually(b.t, "the starts are committed", func() error {
+		snap, err := b.store.Scan(b.t.Context(), nil, nil)
+		if err == nil && len(snap.Starts) == 0 {
+			err = errors.New("no starts")
+		}
+		return err
+	})
+}
+
+// killAtCommit starts a worker, sends it ss and kills it at the commit of them:
+// before the store is asked, or after it has answered and before the worker knows.
+func (b *bench) killAtCommit(after bool, ss ...sample) {
+	b.t.Helper()
+	f := &faults{Store: b.store}
+	w := b.start(f)
+	b.begun()
+	dead := make(chan struct{})
 	var struck atomic.Bool
 	kill := func(ctx context.Context, op string) error {
 		if op != "commit" || struck.Swap(true) {
-			return nil
+			return ctx.Err()
 		}
-		<-up
 		w.end()
 		<-ctx.Done()
 		close(dead)
-		return nil
+		return ctx.Err()
 	}
-	f := &faults{Store: b.store}
 	if after {
-		f.set(nil, kill)
+		f.set(nil, func(ctx context.Context, op string) error {
+			_ = kill(ctx, op)
+			return nil // the worker learns that it landed, and is dead
+		})
 	} else {
-		f.set(func(ctx context.Context, op string) error {
-			if err := kill(ctx, op); err != nil || ctx.Err() != nil {
-				return ctx.Err()
-			}
-			return nil
-		}, nil)
+		f.set(kill, nil)
 	}
-	w = b.start(f)
-	close(up)
+	b.send(ss...)
 	<-dead
 	_ = w.stop()
-	return dead
 }
 
 func TestKillBeforeCommit(t *testing.T) {
 	t.Parallel()
 	b := setup(t, 1)
 	b.cfg.DrainTimeout = 0
-	b.send(order("1", 1), order("2", 2))
-	b.killAtCommit(false)
+	b.killAtCommit(false, order("1", 1), order("2", 2))
 	if p := positions(t, b.store); p[0] != 0 {
 		t.Fatalf("the position is %d after a commit that never was", p[0])
 	}
@@ -77,8 +85,7 @@ func TestKillBetweenCommitAndPublish(t *testing.T) {
 	t.Parallel()
 	b := setup(t, 1)
 	b.cfg.DrainTimeout = 0
-	b.send(order("1", 1))
-	b.killAtCommit(true)
+	b.killAtCommit(true, order("1", 1))
 	if n := len(b.published()); n > 0 {
 		t.Fatalf("%d cells were published by a worker that died before", n)
 	}
@@ -127,13 +134,7 @@ func TestCommitOutcomeUnknown(t *testing.T) {
 			b := setup(t, 1)
 			f := &faults{Store: b.store}
 			w := b.start(f)
-			testkit.Eventually(t, "the starts are committed, so that the next commit moves the position", func() error {
-				snap, err := b.store.Scan(t.Context(), nil, nil)
-				if err == nil && len(snap.Starts) == 0 {
-					err = errors.New("no starts")
-				}
-				return err
-			})
+			b.begun()
 			c.arrange(b, f)
 			b.send(order("1", 1.5), order("2", 2))
 			b.reach(b.store)
