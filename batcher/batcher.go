@@ -104,10 +104,13 @@ func (b *Batcher) Run(ctx context.Context) error {
 	}
 	b.endAll(work, cutDrain, nil)
 	client.AllowRebalance()
-	if err := client.LeaveGroupContext(work); err != nil {
+	cancel()
+	// Also after a drain that took too long: who does not say goodbye holds its partitions for a session timeout.
+	leave, left := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+	defer left()
+	if err := client.LeaveGroupContext(leave); err != nil {
 		b.env.log.Debug("left no group", "err", err)
 	}
-	cancel()
 	b.wg.Wait()
 	b.mu.Lock()
 	b.running = false

@@ -53,6 +53,7 @@
 //	the store is slow or away under load               fetching waits, memory stays bounded                               TestSlowStoreBoundsMemory
 //	rows fill the memory                               the largest range is cut early                                     TestMemoryBudgetCuts
 //	a graceful stop                                    what is open is committed                                          TestDrainCommitsWhatIsOpen
+//	all of these at random, with a zombie              every offset in one commit, each id once                           TestChainModel
 //	silence after an event                             cut by age, on the wall clock                                      TestIdleCut
 //	duplicate across a restart                         the window is read again from dedup.floor                          TestDedupSurvivesRestart
 //	bad JSON, headers, huge numbers, NUL, deep levels  dead letter or _unmapped; the partition goes on                    TestPoisonRecords
@@ -78,6 +79,8 @@
 //     and so _unmapped is the last column to be written.
 //   - The broker's fetch bounds are of compressed bytes: a fetch may hold ten times
 //     as much, so the bound of memory is looked at after every poll.
+//   - Leave the group also when the drain ran out of time: who does not say goodbye
+//     holds its partitions for a session timeout.
 //   - Two tables of one shape share an entry of a commit's schemas: a file's own
 //     member table decides.
 //   - A span's dead letters are sent while it is built; their acknowledgement is

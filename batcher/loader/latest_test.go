@@ -142,6 +142,9 @@ func TestMarksSayThroughWhenAMirrorIsComplete(t *testing.T) {
 			t.Errorf("polls: %v, want %v", got, want)
 		}
 	}
+	k.commitTo(id, [][]byte{mark("p0", "completed", 2, &first)}) // the table of polls is empty yet
+	k.wave(w)
+	state("p0|0||2|2026-11-21 06:15:01.102345")
 	k.commitTo(id, [][]byte{mark("p1", "started", 3, nil)}, orders)
 	k.wave(w)
 	state("p1|0|3||")
@@ -151,7 +154,7 @@ func TestMarksSayThroughWhenAMirrorIsComplete(t *testing.T) {
 	k.commitTo(id, [][]byte{mark("p2", "completed", 9, &second)}) // a quiet table's: no rows, no start
 	k.wave(w)
 	state("p2|0||9|2026-11-21 06:16:01.5")
-	if got := k.query("SELECT target, loads, complete_through FROM millstream.freshness"); !slices.Equal(got, []string{"shop_public.orders|3|2026-11-21 06:16:01.5"}) {
+	if got := k.query("SELECT target, loads, complete_through FROM millstream.freshness"); !slices.Equal(got, []string{"shop_public.orders|4|2026-11-21 06:16:01.5"}) {
 		t.Errorf("freshness: %v", got)
 	}
 }

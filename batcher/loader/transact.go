@@ -76,11 +76,15 @@ func (s *session) apply(ctx context.Context, w *work) error {
 			return err
 		}
 	}
-	if len(w.stages) == 0 {
-		return nil
+	if len(w.stages) > 0 {
+		if err := s.rows(ctx, w); err != nil {
+			return ownFault(w, err)
+		}
 	}
-	if err := s.rows(ctx, w); err != nil {
-		return ownFault(w, err)
+	for _, p := range lastPolls(w.marks) {
+		if err := s.conn.WritePoll(ctx, p); err != nil {
+			return ownFault(w, err)
+		}
 	}
 	return nil
 }
@@ -233,9 +237,9 @@ func (s *session) record(ctx context.Context, todo []*work, before []warehouse.P
 	return s.execAll(ctx, append(append(all, warehouse.InsertLoads(loads)), statements...))
 }
 
-// bookkeeping returns the statements about polls and held work of one load.
+// bookkeeping returns the statements about held work of one load.
 func (w *work) bookkeeping() []string {
-	out := warehouse.ReplacePolls(lastPolls(w.marks))
+	var out []string
 	var held []warehouse.Held
 	if len(w.repair) > 0 {
 		if len(w.bad) > 0 {
