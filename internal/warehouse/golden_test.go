@@ -130,10 +130,11 @@ func TestLedgerGolden(t *testing.T) {
 		ID: "01jd", Wave: "01jc", Target: "app.tracks", Kind: "append", Fence: 7, Commits: 2, Files: 3, Bytes: 4, Staged: 5, Inserted: 4, Duplicates: 1,
 		Ranges: []Range{{"millstream.events", 3, 123456, 124480}}, MinReceivedAt: at, MaxReceivedAt: at, StartedAt: at,
 	}}))
-	statements = append(statements, ReplacePolls([]Poll{{
+	poll := Poll{
 		Target: "shop_public.orders", ID: "01jb", Strategy: "incremental", Kind: "incremental", Publish: "upsert", Part: 0, Parts: 1, Started: -1, Completed: 812, Rows: 9,
 		CompleteThrough: "2026-11-21T06:15:01.102345Z", Basis: "activity",
-	}})...)
+	}
+	statements = append(statements, poll.update(), poll.insert())
 	statements = append(statements, InsertHeld([]Held{{Target: "app.tracks", Chain: chain, First: 123456, FileKey: "a/b'c", Reason: "file", Error: `it's \ odd`, Attempts: 1}}),
 		ReleaseTarget("app.tracks"), ReleaseFile("app.tracks", "k"), RetriedTarget("app.tracks", "target", "42501 no"), RetriedFile("app.tracks", "k", "w"))
 	golden(t, "bookkeeping.sql", script(statements...))

@@ -170,31 +170,45 @@ type Poll struct {
 	Basis                               string
 }
 
-// ReplacePolls returns the statements that write what is known of polls. A
-// poll takes the place of the strategy's older ones in its partition: the table
-// is a state, not a history. A mark of completion keeps where the poll started.
-func ReplacePolls(polls []Poll) []string {
-	var out []string
-	for _, p := range polls {
-		where := fmt.Sprintf("target = %s AND strategy = %s AND part = %d", Literal(p.Target), Literal(p.Strategy), p.Part)
-		begun, older := offsetOrNull(p.Started), "poll <> "+Literal(p.ID)
-		if p.Completed >= 0 {
-			begun, older = "COALESCE(MAX(started_offset), "+begun+")", "("+older+" OR completed_offset IS NULL)"
-		}
-		insert := fmt.Sprintf("INSERT INTO millstream.polls (target, poll, strategy, kind, publish, part, parts, started_offset, completed_offset, range_json, rows, complete_through, deletes_through, basis)"+
-			" SELECT %s, %s, %s, %s, %s, %d, %d, %s, %s, %s, %d, %s, %s, %s", Literal(p.Target), Literal(p.ID), Literal(p.Strategy), Literal(p.Kind), Literal(p.Publish), p.Part, p.Parts,
-			begun, offsetOrNull(p.Completed), Literal(cut(p.Range, 4096)), p.Rows, momentOrNull(p.CompleteThrough), momentOrNull(p.DeletesThrough), Literal(p.Basis))
-		if p.Completed >= 0 {
-			insert += " FROM millstream.polls WHERE " + where + " AND poll = " + Literal(p.ID)
-		}
-		out = append(out, insert, "DELETE FROM millstream.polls WHERE "+where+" AND "+older)
+// WritePoll notes what a mark said of a poll. A poll takes the place of the
+// strategy's older ones in its partition: the table is a state, not a history. A
+// mark of completion keeps where the poll started.
+func (c *Conn) WritePoll(ctx context.Context, p Poll) error {
+	res, err := c.Exec(ctx, p.update())
+	if err == nil && res.Affected == 0 {
+		_, err = c.Exec(ctx, p.insert())
 	}
-	return out
+	if err == nil {
+		_, err = c.Exec(ctx, fmt.Sprintf("DELETE FROM millstream.polls WHERE %s AND poll <> %s", p.where(), Literal(p.ID)))
+	}
+	return err
+}
+
+func (p Poll) where() string {
+	return fmt.Sprintf("target = %s AND strategy = %s AND part = %d", Literal(p.Target), Literal(p.Strategy), p.Part)
+}
+
+func (p Poll) update() string {
+	var sets []string
+	if p.Started >= 0 {
+		sets = append(sets, "started_offset = "+offsetOrNull(p.Started))
+	}
+	if p.Completed >= 0 {
+		sets = append(sets, fmt.Sprintf("completed_offset = %d, rows = %d, complete_through = %s, deletes_through = %s, basis = %s",
+			p.Completed, p.Rows, momentOrNull(p.CompleteThrough), momentOrNull(p.DeletesThrough), Literal(p.Basis)))
+	}
+	return fmt.Sprintf("UPDATE millstream.polls SET %s WHERE %s AND poll = %s", strings.Join(sets, ", "), p.where(), Literal(p.ID))
+}
+
+func (p Poll) insert() string {
+	return fmt.Sprintf("INSERT INTO millstream.polls (target, poll, strategy, kind, publish, part, parts, started_offset, completed_offset, range_json, rows, complete_through, deletes_through, basis)"+
+		" VALUES (%s, %s, %s, %s, %s, %d, %d, %s, %s, %s, %d, %s, %s, %s)", Literal(p.Target), Literal(p.ID), Literal(p.Strategy), Literal(p.Kind), Literal(p.Publish), p.Part, p.Parts,
+		offsetOrNull(p.Started), offsetOrNull(p.Completed), Literal(cut(p.Range, 4096)), p.Rows, momentOrNull(p.CompleteThrough), momentOrNull(p.DeletesThrough), Literal(p.Basis))
 }
 
 func offsetOrNull(n int64) string {
 	if n < 0 {
-		return "CAST(NULL AS BIGINT)"
+		return "NULL"
 	}
 	return strconv.FormatInt(n, 10)
 }
@@ -203,9 +217,9 @@ func offsetOrNull(n int64) string {
 func momentOrNull(rfc3339 string) string {
 	t, err := time.Parse(time.RFC3339Nano, rfc3339)
 	if err != nil {
-		return "CAST(NULL AS TIMESTAMP)"
+		return "NULL"
 	}
-	return t.UTC().Format(`CAST('2006-01-02 15:04:05.000000' AS TIMESTAMP)`)
+	return t.UTC().Format(`'2006-01-02 15:04:05.000000'`)
 }
 
 func numbers(texts ...string) ([]int64, error) {
