@@ -79,17 +79,27 @@ func TestHealsLostCell(t *testing.T) {
 func TestNothingIsHealedWhereNothingIsLost(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, 1)
-	s := r.server(func(c *Config) { c.HealEvery = 300 * time.Millisecond })
+	s := r.server(func(c *Config) { c.HealEvery = time.Hour })
 	values(t, s, "metric=orders&tz=UTC")
 	for n := 1; n <= 20; n++ {
 		r.add(0, "orders", time.Now(), 0, "pro")
-		r.publish(r.commit(time.Now()))
+		recs := r.commit(time.Now())
+		healed := make(chan error, 1)
+		if n%10 == 0 { // while the records are on their way
+			go func() { healed <- s.follower.healOnce(t.Context(), 3*time.Second) }()
+		} else {
+			healed <- nil
+		}
+		r.publish(recs)
 		testkit.Eventually(t, "the change is there", func() error {
 			if got := values(t, s, "metric=orders&tz=UTC"); got[0][0] != fmt.Sprint(n) {
 				return fmt.Errorf("got %v, want %d", got, n)
 			}
 			return nil
 		})
+		if err := <-healed; err != nil {
+			t.Fatal(err)
+		}
 	}
 	if n := metricValue(s.metrics.heals); n != 0 {
 		t.Errorf("%v cells were healed", n)

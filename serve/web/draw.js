@@ -138,7 +138,7 @@
     var small = Math.min(2.5 * u, H * .16), gap = .8 * u, goal = tile.goal && tile.goal.value;
     var bottom = (hasSpark ? Math.max(H * .24, 3 * u) : 0) + (goal ? 2 * u : 0);
     var room = H - bottom - (ch ? small * 1.35 + gap : 0);
-    var size = Math.min(room * .86, W / Math.max(width(text, 1, 690) * .965, .01), 26 * u);
+    var size = Math.min(room * .86, W / Math.max(width(text, 1, 690) - .02 * (text.length - 1), .01), 26 * u);
     var big = html('div', 'big', text);
     big.style.fontSize = size + 'px';
     big.style.top = '0';
@@ -204,7 +204,8 @@
     }
     list.forEach(function (t) {
       var px = x(t), text = daily ? fmt.day(t, zone) : fmt.time(t, zone), half = width(text, size) / 2;
-      if (t === to && !daily) text = '24:00';
+      if (t === to && daily) return;
+      if (t === to) text = '24:00';
       if (px - half < left - size * 2 || px > right + 1) return;
       root.appendChild(svg('text', { 'class': 'ax', x: Math.max(left + half - size * .2, Math.min(px, right - half)), y: base + size * 1.35, 'text-anchor': 'middle', 'font-size': size }, text));
     });
@@ -238,7 +239,7 @@
     if (end > from && end < to) root.appendChild(svg('line', { 'class': 'now', x1: x(end), x2: x(end), y1: top, y2: top + h }));
     var labels = [], told = [];
     order.slice().reverse().forEach(function (s) {
-      if (s.base.length) root.appendChild(svg('path', { 'class': 'base', d: curve(s.base.map(function (p) { return [x(p[0] + step / 2), axis.y(p[1])]; })) }));
+      if (s.base.some(function (p) { return p[1] !== 0; })) root.appendChild(svg('path', { 'class': 'base', d: curve(s.base.map(function (p) { return [x(p[0] + step / 2), axis.y(p[1])]; })) }));
       var pts = [], col = named ? colour(data.dims.join(), s.name) : 'var(--c0)';
       /* A bucket without events is zero as far as the watermark reaches; buckets follow each other by the server's times. */
       for (var t = from; t < end; t += step) {
@@ -291,10 +292,12 @@
       r.text = fmt.number(r.value, sub.meta, tile.format);
       r.label = r.name.map(ns.label).join(' · ');
       max = Math.max(max, Math.abs(num(r.value) || 0));
-      names = Math.max(names, width(r.label, size, 560));
-      vals = Math.max(vals, width(r.text, size, 680));
+      names = Math.max(names, width(r.label, 1, 560));
+      vals = Math.max(vals, width(r.text, 1, 680));
     });
-    names = Math.min(names, W * .34);
+    size = Math.min(size, W * .72 / (Math.min(names, 9) + vals + 2));
+    names = Math.min(names * size, W * .34);
+    vals *= size;
     var root = canvas(box, W, H), left = names + size, room = W - left - vals - size, off = (H - pitch * n) / 2;
     list.forEach(function (r, i) {
       var y = off + pitch * i + pitch / 2, w = Math.max(thick * .25, Math.abs(num(r.value) || 0) / (max || 1) * room), col = n > 4 ? (r.name[0] === '__other__' ? 'var(--rest)' : 'var(--c0)') : colour(data.dims.join(), r.name.join(' · '));
@@ -347,8 +350,8 @@
     list.sort(byValue);
     if (!list.length) return nothing(box);
     var t = html('table', 'rows'), head = html('tr');
-    t.style.fontSize = Math.max(12, Math.min(3 * u, H / (list.length + 1) * .5)) + 'px';
-    if (list.length < 4) t.style.height = 'auto', t.style.lineHeight = '2.1';
+    t.style.fontSize = Math.max(11, Math.min(3 * u, H / (list.length + 1) * .58, box.clientWidth / wideAs(list, dims, subs, tile, fmt))) + 'px';
+    if (list.length < 4) { t.style.height = 'auto'; t.style.lineHeight = H / (list.length + 1) > 6 * u ? '2.1' : '1.6'; }
     dims.forEach(function (d) { head.appendChild(html('th', '', d)); });
     subs.forEach(function (s, i) { head.appendChild(html('th', '', tile.views[i] ? tile.views[i].title : s.view.metric)); });
     t.appendChild(head);
@@ -373,6 +376,22 @@
     });
     box.appendChild(t);
     return list.slice(0, 3).map(function (r) { return r.name.map(ns.label).join(' '); }).join(', ') + ' lead';
+  }
+
+  /* wideAs is the width of a table in units of its font. */
+  function wideAs(list, dims, subs, tile, fmt) {
+    var sum = 0;
+    dims.forEach(function (d, i) {
+      var w = width(d, .78, 560);
+      list.forEach(function (r) { w = Math.max(w, width(ns.label(r.name[i]), 1, 560) + (i ? 0 : 1.2)); });
+      sum += Math.min(w, 12) + .9;
+    });
+    subs.forEach(function (s, i) {
+      var w = width(tile.views[i] ? tile.views[i].title : '', .78, 560);
+      list.forEach(function (r) { w = Math.max(w, width(fmt.number(r.cells[i] ? r.cells[i].value : null, s.meta, tile.format), 1, 640) + (s.view.compare === 'none' ? 0 : 4.5)); });
+      sum += w + .9;
+    });
+    return sum;
   }
 
   /* listing is what a chart says to somebody who does not see it. */
