@@ -154,7 +154,16 @@ func (s *session) shape(ctx context.Context, w *work, existing map[warehouse.Nam
 		}
 		columns = own
 	}
+	existed := false
 	if existing[w.name] == nil && w.everLoaded() {
+		// Marks alone move a position and make no table.
+		files, err := s.conn.LoadedFiles(ctx, w.target())
+		if err != nil {
+			return err
+		}
+		existed = files > 0
+	}
+	if existed {
 		return &targetError{work: w, reason: reasonDropped, err: fmt.Errorf("the table %s is gone, and the rows that it had are in the lake", w.name)}
 	}
 	sh, err := fit(w.name, columns, existing[w.name], info, layoutOf(info))

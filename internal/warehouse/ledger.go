@@ -122,6 +122,19 @@ type Load struct {
 	MinReceivedAt, MaxReceivedAt, StartedAt        time.Time
 }
 
+// LoadedFiles returns how many files the history has of a target.
+func (c *Conn) LoadedFiles(ctx context.Context, target string) (int64, error) {
+	res, err := c.Exec(ctx, "SELECT COUNT(*), COALESCE(SUM(files), 0) FROM millstream.loads WHERE target = "+Literal(target))
+	if err != nil {
+		return 0, err
+	}
+	n, err := numbers(res.Rows[0]...)
+	if err != nil {
+		return 0, fmt.Errorf("files of %s in the history: %w", target, err)
+	}
+	return n[1], nil
+}
+
 // Range is the part of a chain that a load covers.
 type Range struct {
 	Topic string `json:"topic"`
