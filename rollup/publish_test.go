@@ -38,7 +38,12 @@ func setupPublisher(t *testing.T, cfg Publish) (p *publisher, away *atomic.Bool,
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- p.Run(ctx) }() // the cleanup waits for it
-	t.Cleanup(func() { cancel(); <-done })
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
 	b := &bench{t: t, kafka: kcfg}
 	return p, away, func() (out []wire.Cell) {
 		log, err := kafka.DescribeLog(t.Context(), cl, kcfg.Names().Cells(), true)
