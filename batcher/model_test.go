@@ -23,12 +23,15 @@ import (
 func TestChainModel(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(5) {
-		t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) { model(t, seed) })
+		t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {
+			w := setup(t)
+			model(t, w, seed)
+		})
 	}
 }
 
-func model(t *testing.T, seed uint64) {
-	w := setup(t)
+func model(t *testing.T, w *world, seed uint64) {
+	t.Helper()
 	rnd := rand.New(rand.NewPCG(seed, 11))
 	var gates [3]*gate
 	for i := range gates {

@@ -305,7 +305,7 @@ func TestSlowStoreBoundsMemory(t *testing.T) {
 		}
 		return base64.StdEncoding.EncodeToString(b)
 	}
-	for i := range 10 {
+	for i := range 5 {
 		var recs []*kgo.Record
 		for j := range 1000 {
 			recs = append(recs, track("app", fmt.Sprintf("%d-%d", i, j), "Big", day, fmt.Sprintf(`{"s":"%s%d"}`, pad(), j)))
@@ -318,17 +318,17 @@ func TestSlowStoreBoundsMemory(t *testing.T) {
 		}
 		return nil
 	})
-	// A poll may bring one fetch more than the bound; the backlog is ten times that.
-	if held := r.counter(t, "millstream_batcher_memory_bytes", "kind", "fetch"); held > 12<<20 {
+	// A poll may bring one fetch more than the bound; the backlog is several times that.
+	if held := r.counter(t, "millstream_batcher_memory_bytes", "kind", "fetch"); held > 10<<20 {
 		t.Errorf("%.0f bytes of records are held", held)
 	}
-	if rows := r.counter(t, "millstream_batcher_memory_bytes", "kind", "chunks"); rows > 12<<20 {
+	if rows := r.counter(t, "millstream_batcher_memory_bytes", "kind", "chunks"); rows > 10<<20 {
 		t.Errorf("%.0f bytes of rows are held", rows)
 	}
 	away.Store(false)
-	commits := w.until(w.names.Events(), 0, 10_000)
+	commits := w.until(w.names.Events(), 0, 5000)
 	w.sound()
-	if got := sum(commits); got.rows != 10_000 {
+	if got := sum(commits); got.rows != 5000 {
 		t.Errorf("totals %+v", got)
 	}
 }
