@@ -206,8 +206,6 @@ func text(r metric.Result) *string {
 }
 
 //go:fix inline
-func ptr(s string) *string { return new(s) }
-
 func (p plan) cols() (keys int, cols []string) {
 	if p.q.Grain != grainTotal {
 		cols = append(cols, "time")
