@@ -21,7 +21,7 @@ func (p *program) batcher(ctx context.Context, args []string) error {
 
 func (s *services) startBatcher(ctx context.Context) error {
 	return s.stack.role(ctx, "batcher", func(ctx context.Context, reg *prometheus.Registry) (runner, error) {
-		l, err := s.lake(ctx, reg)
+		l, err := s.lake(ctx, "batcher", reg)
 		if err != nil {
 			return nil, err
 		}

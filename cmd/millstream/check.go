@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -94,15 +95,15 @@ func (p *program) probes(c Config) []probe {
 	if len(c.CDC.Sources) > 0 {
 		out = append(out, probe{"cdc", func(ctx context.Context) (string, error) {
 			var errs []error
-			saw := fmt.Sprintf("%d sources", len(c.CDC.Sources))
+			saw := []string{fmt.Sprintf("%d sources", len(c.CDC.Sources))}
 			for _, f := range cdc.Check(ctx, c.CDC) {
 				if f.Refused {
 					errs = append(errs, errors.New(f.String()))
 					continue
 				}
-				saw += "; warning: " + f.String()
+				saw = append(saw, "warning: "+f.String())
 			}
-			return saw, errors.Join(errs...)
+			return strings.Join(saw, "; "), errors.Join(errs...)
 		}})
 	}
 	return out

@@ -75,7 +75,7 @@ func (p *program) dev(ctx context.Context, args []string) error {
 			return nil
 		}
 		shop, err := demo.New(ctx, demo.Config{ // before the roles: cdc wants the shop's tables
-			Endpoint: "http://" + s.cfg.Ingest.Listen, WriteKey: devWriteKey, Database: shopFile, Every: 1500 * time.Millisecond,
+			Endpoint: "http://" + s.cfg.Ingest.Listen, WriteKey: devWriteKey, Database: shopFile, Every: 4 * time.Second,
 		}, s.log)
 		if err != nil {
 			return err
@@ -107,7 +107,8 @@ func devConfig() Config {
 	c.Warehouse.DSN, c.Warehouse.SSLMode = "postgres://millstream@127.0.0.1:5439/millstream", "disable" // the port follows local.redshift.listen
 	c.MetricStore.DSN = "sqlite:<data_dir>/metrics.db"
 	c.Ingest.Sources = ingest.DevSources()
-	c.Ingest.Timeouts.DrainDelay = 0 // no balancer has to be waited for
+	c.Ingest.Timeouts.DrainDelay, c.Serve.Timeouts.DrainDelay = 0, 0 // no balancer has to be waited for
+	c.Serve.Timeouts.DrainTimeout = 2 * time.Second
 	c.Batcher.Cut.Age = 4 * time.Second
 	c.Loader.Interval = 3 * time.Second
 	c.Loader.Lease.Holder = "dev" // so that a restart after kill -9 need not wait for its own lease to end

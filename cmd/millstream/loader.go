@@ -21,7 +21,7 @@ func (p *program) loader(ctx context.Context, args []string) error {
 
 func (s *services) startLoader(ctx context.Context) error {
 	return s.stack.role(ctx, "loader", func(ctx context.Context, reg *prometheus.Registry) (runner, error) {
-		l, err := s.lake(ctx, reg)
+		l, err := s.lake(ctx, "loader", reg)
 		if err != nil {
 			return nil, err
 		}

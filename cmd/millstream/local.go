@@ -18,7 +18,7 @@ func (p *program) local(ctx context.Context, args []string) error {
 }
 
 func (s *services) startRedshift(ctx context.Context) error {
-	lake, err := s.lake(ctx, s.reg)
+	lake, err := s.lake(ctx, "local", s.reg)
 	if err != nil {
 		return err
 	}

@@ -47,8 +47,9 @@ func (p *program) start(ctx context.Context, cfg Config) (*services, error) {
 func (s *services) run(ctx context.Context, start func(context.Context) error) error {
 	if err := start(ctx); err != nil {
 		s.stack.stop()
-		if ctx.Err() != nil {
-			return nil
+		if errors.Is(err, context.Canceled) && ctx.Err() != nil {
+			s.log.Info("stopped while starting")
+			err = nil
 		}
 		return err
 	}
@@ -56,9 +57,10 @@ func (s *services) run(ctx context.Context, start func(context.Context) error) e
 	return s.stack.wait(ctx)
 }
 
-// lake returns the lake on the configured store.
-func (s *services) lake(ctx context.Context, reg prometheus.Registerer) (*lake.Lake, error) {
-	c, err := objstore.New(ctx, s.cfg.S3, s.cfg.Lake.Bucket, reg)
+// lake returns the lake on the configured store. Several roles of a process
+// have a client of their own; the label tells their calls apart.
+func (s *services) lake(ctx context.Context, role string, reg prometheus.Registerer) (*lake.Lake, error) {
+	c, err := objstore.New(ctx, s.cfg.S3, s.cfg.Lake.Bucket, prometheus.WrapRegistererWith(prometheus.Labels{"role": role}, reg))
 	if err != nil {
 		return nil, err
 	}

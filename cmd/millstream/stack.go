@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -129,9 +130,9 @@ func (s *stack) wait(ctx context.Context) error {
 }
 
 func (s *stack) stop() {
-	for i := len(s.layers) - 1; i >= 0; i-- {
-		s.log.Debug("stopping", "layer", s.layers[i].name)
-		s.layers[i].stop()
+	for _, l := range slices.Backward(s.layers) {
+		s.log.Debug("stopping", "layer", l.name)
+		l.stop()
 	}
 	s.layers = nil
 }

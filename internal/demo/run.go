@@ -75,7 +75,7 @@ func (s *Shop) Run(ctx context.Context) error {
 		case <-timer.C:
 		}
 		now := time.Now()
-		calls, err := s.visit(ctx, now, true)
+		calls, err := s.visit(ctx, now)
 		if err == nil {
 			err = s.send(ctx, calls)
 		}
@@ -91,12 +91,13 @@ func (s *Shop) Run(ctx context.Context) error {
 	}
 }
 
-// pastDay makes the visits between midnight UTC and now.
+// pastDay makes the visits between midnight UTC and now, half as many as will
+// come while somebody watches.
 func (s *Shop) pastDay(ctx context.Context, now time.Time) error {
 	midnight := now.UTC().Truncate(24 * time.Hour)
 	var calls []call
 	for at := midnight; at.Before(now.Add(-time.Minute)); {
-		more, err := s.visit(ctx, at, s.rand.IntN(4) == 0)
+		more, err := s.visit(ctx, at)
 		if err != nil {
 			return err
 		}
@@ -107,14 +108,14 @@ func (s *Shop) pastDay(ctx context.Context, now time.Time) error {
 			}
 			calls = calls[:0]
 		}
-		at = at.Add(time.Duration(float64(80*time.Second) / busy(at) * (0.3 + 1.4*s.rand.Float64())))
+		at = at.Add(time.Duration(float64(2*s.cfg.Every) / busy(at) * (0.3 + 1.4*s.rand.Float64())))
 	}
 	return s.send(ctx, calls)
 }
 
-// visit lets a new or known customer look around, and order if they are willing.
-func (s *Shop) visit(ctx context.Context, at time.Time, willing bool) ([]call, error) {
-	isNew := len(s.customers) < 20 || s.rand.IntN(6) == 0
+// visit lets a new or known customer look around, and one in three order.
+func (s *Shop) visit(ctx context.Context, at time.Time) ([]call, error) {
+	isNew := len(s.customers) < 20 || s.rand.IntN(12) == 0
 	var who customer
 	if isNew {
 		who = newCustomer(s.rand, int64(len(s.customers)+1))
@@ -133,7 +134,7 @@ func (s *Shop) visit(ctx context.Context, at time.Time, willing bool) ([]call, e
 		v.track("Signed Up", map[string]any{"country": who.country})
 	}
 	v.browse()
-	if willing && s.rand.IntN(3) == 0 {
+	if s.rand.IntN(3) == 0 {
 		o := newOrder(s.rand, 0)
 		id, err := s.db.place(ctx, who, o, at)
 		if err != nil {

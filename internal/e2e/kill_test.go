@@ -98,7 +98,7 @@ func (s *system) sameMetric(query, want string) error {
 
 func (s *system) sameRows(app *application) error {
 	want := app.rows()
-	got, err := s.query("SELECT id, name, amount, updated_at FROM appdb_main.things ORDER BY id")
+	got, err := s.query("SELECT id, name, amount, updated_at FROM " + app.mirror + " ORDER BY id")
 	if err != nil {
 		return err
 	}
@@ -119,6 +119,7 @@ type application struct {
 	tb      testing.TB
 	db      *sql.DB
 	changes int
+	mirror  string                  // its table in the warehouse
 	bind    func(sql string) string // from ? to what the database takes
 }
 
@@ -130,7 +131,7 @@ func openApp(tb testing.TB, file string) *application {
 	}
 	db.SetMaxOpenConns(1)
 	tb.Cleanup(func() { db.Close() })
-	a := &application{tb: tb, db: db, bind: func(sql string) string { return sql }}
+	a := &application{tb: tb, db: db, mirror: "appdb_main.things", bind: func(sql string) string { return sql }}
 	a.exec(`CREATE TABLE things (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT, amount DECIMAL(10,2), updated_at DATETIME)`)
 	a.exec(`CREATE INDEX things_updated ON things (updated_at, id)`)
 	for i := range 500 { // what was there before Millstream came

@@ -78,6 +78,29 @@ func TestSixCallsAndOneBadEvent(t *testing.T) {
 	sys.stop()
 }
 
+func TestMetricsOfEveryRoleAreServed(t *testing.T) {
+	t.Parallel()
+	sys := newDev(t, "--demo")
+	sys.start()
+	sys.eventually("every role tells how it fares", within, func() error {
+		b, err := sys.get(sys.admin + "/metrics")
+		if err != nil {
+			return err
+		}
+		for _, want := range []string{
+			"millstream_build_info", "millstream_ingest_events_accepted_total", "millstream_cdc_polls_total", "millstream_batcher_records_total",
+			"millstream_loader_loads_total", "millstream_rollup_records_total", "millstream_serve_connections",
+			`millstream_objstore_requests_total{op="create",outcome="ok",role="batcher"}`,
+		} {
+			if !strings.Contains(string(b), want) {
+				return fmt.Errorf("/metrics lacks %s", want)
+			}
+		}
+		return nil
+	})
+	sys.stop()
+}
+
 func TestSecondProcessNamesTheFirst(t *testing.T) {
 	t.Parallel()
 	sys := newDev(t)

@@ -135,7 +135,7 @@ func openPostgresApp(tb testing.TB, dsn string) *application {
 	}
 	db.SetMaxOpenConns(1)
 	tb.Cleanup(func() { db.Close() })
-	a := &application{tb: tb, db: db, bind: func(sql string) string {
+	a := &application{tb: tb, db: db, mirror: "appdb_public.things", bind: func(sql string) string {
 		n := 0
 		return regexp.MustCompile(`\?`).ReplaceAllStringFunc(sql, func(string) string { n++; return "$" + strconv.Itoa(n) })
 	}}
@@ -173,7 +173,8 @@ func TestKillOnRealServices(t *testing.T) {
 }
 
 func TestCheckNamesWhatIsWrong(t *testing.T) {
-	sys, _ := newReal(t)
+	sys, origin := newReal(t)
+	openPostgresApp(t, origin)
 	check := func(more ...string) *system {
 		return &system{tb: t, args: append(append([]string{"check"}, sys.args[1:]...), more...)}
 	}

@@ -36,31 +36,25 @@ type system struct {
 	output bytes.Buffer // of the last process; guarded by mu
 }
 
-var building struct {
-	once sync.Once
-	path string
-	err  error
-}
+// binary is the program under test; TestMain builds it.
+var binary string
 
-// binary builds millstream once for all tests of the package.
-func binary(tb testing.TB) string {
-	tb.Helper()
-	building.once.Do(func() {
-		dir, err := os.MkdirTemp("", "millstream-e2e-")
-		if err != nil {
-			building.err = err
-			return
-		}
-		building.path = filepath.Join(dir, "millstream")
-		out, err := exec.CommandContext(context.Background(), "go", "build", "-o", building.path, "github.com/millstream-data/millstream/cmd/millstream").CombinedOutput()
-		if err != nil {
-			building.err = fmt.Errorf("build millstream: %w\n%s", err, out)
-		}
-	})
-	if building.err != nil {
-		tb.Fatal(building.err)
+func TestMain(m *testing.M) { os.Exit(buildAndRun(m)) }
+
+func buildAndRun(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "millstream-e2e-") //nolint:usetesting // all tests share it
+	if err != nil {
+		fmt.Println(err)
+		return 1
 	}
-	return building.path
+	defer os.RemoveAll(dir)
+	binary = filepath.Join(dir, "millstream")
+	out, err := exec.CommandContext(context.Background(), "go", "build", "-o", binary, "github.com/millstream-data/millstream/cmd/millstream").CombinedOutput()
+	if err != nil {
+		fmt.Printf("build millstream: %v\n%s", err, out)
+		return 1
+	}
+	return m.Run()
 }
 
 // freeAddr returns a loopback address that nobody listens on at the moment.
@@ -95,7 +89,7 @@ func (s *system) start() {
 	s.mu.Lock()
 	s.output.Reset()
 	s.mu.Unlock()
-	s.cmd = exec.Command(binary(s.tb), s.args...) //nolint:noctx // ended by kill or stop
+	s.cmd = exec.Command(binary, s.args...)
 	s.cmd.Stdout, s.cmd.Stderr = s, s
 	if err := s.cmd.Start(); err != nil {
 		s.tb.Fatal(err)
@@ -135,7 +129,7 @@ func (s *system) kill() {
 		return
 	}
 	_ = s.cmd.Process.Kill() // it may have ended by itself
-	<-s.exited
+	_ = <-s.exited           // killed: the error says so
 	s.cmd = nil
 }
 
@@ -222,7 +216,7 @@ func (s *system) query(sql string) ([][]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer conn.Close(ctx) //nolint:errcheck // only read
+	defer conn.Close(ctx)
 	results, err := conn.PgConn().Exec(ctx, sql).ReadAll()
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", sql, err)
@@ -267,7 +261,7 @@ func (s *system) succeeds() string {
 	s.tb.Helper()
 	ctx, cancel := context.WithTimeout(s.tb.Context(), time.Minute)
 	defer cancel()
-	out, err := exec.CommandContext(ctx, binary(s.tb), s.args...).CombinedOutput()
+	out, err := exec.CommandContext(ctx, binary, s.args...).CombinedOutput()
 	if err != nil {
 		s.tb.Fatalf("millstream %v: %v:\n%s", s.args, err, out)
 	}
@@ -280,7 +274,7 @@ func (s *system) fails() string {
 	s.tb.Helper()
 	ctx, cancel := context.WithTimeout(s.tb.Context(), time.Minute)
 	defer cancel()
-	out, err := exec.CommandContext(ctx, binary(s.tb), s.args...).CombinedOutput()
+	out, err := exec.CommandContext(ctx, binary, s.args...).CombinedOutput()
 	if err == nil || ctx.Err() != nil {
 		s.tb.Fatalf("millstream %v: want it to fail, got %v:\n%s", s.args, err, out)
 	}
