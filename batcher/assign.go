@@ -34,6 +34,11 @@ func (b *Batcher) offsetsFetched(_ context.Context, _ *kgo.Client, resp *kmsg.Of
 // assigned begins a chain for each new partition and tells the client where to
 // read. The group's own offsets are not looked at.
 func (b *Batcher) assigned(ctx context.Context, offsets map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
+	select { // the group may give partitions before its client has been returned to Run
+	case <-b.started:
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
 	out := make(map[string]map[int32]kgo.Offset, len(offsets))
 	var mu sync.Mutex // guards out
 	g, gctx := errgroup.WithContext(ctx)

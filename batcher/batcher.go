@@ -39,7 +39,8 @@ type Batcher struct {
 	writer string
 	health *telemetry.Health
 
-	wg sync.WaitGroup // goroutines of chains
+	wg      sync.WaitGroup // goroutines of chains
+	started chan struct{}  // closed when Run has its client
 
 	mu          sync.Mutex      // guards what follows
 	base        context.Context //nolint:containedctx // the client's callbacks get no context that lives as long as a chain
@@ -71,7 +72,7 @@ func New(cfg Config, d Deps) (*Batcher, error) {
 			registry: newRegistry(d.Lake, m), names: lake.NewNamer(), shapes: newShapes(),
 		},
 		kafka: d.Kafka, writer: writer, health: d.Health,
-		chains: map[lake.ChainID]*chain{}, stopped: map[lake.ChainID]error{}, hints: map[lake.ChainID]int64{},
+		started: make(chan struct{}), chains: map[lake.ChainID]*chain{}, stopped: map[lake.ChainID]error{}, hints: map[lake.ChainID]int64{},
 	}
 	if b.health != nil {
 		b.health.Register("batcher", b.check)
@@ -97,6 +98,7 @@ func (b *Batcher) Run(ctx context.Context) error {
 	b.mu.Lock()
 	b.base, b.running = work, true
 	b.mu.Unlock()
+	close(b.started)
 	b.ensureTopics(ctx)
 	for ctx.Err() == nil {
 		b.poll(ctx, client)

@@ -1,6 +1,8 @@
 package metric
 
 import (
+	"slices"
+
 	"github.com/millstream-data/millstream/internal/event"
 )
 
@@ -71,7 +73,11 @@ type Metric struct {
 
 // Hash is that of the definition's meaning: what is shown only is not in it. An
 // equal hash is the same version.
-func (m *Metric) Hash() string { return hashJSON(m) }
+func (m *Metric) Hash() string {
+	meaning := *m
+	meaning.Zones = slices.Sorted(slices.Values(m.Zones)) // their order says only which one is shown first
+	return hashJSON(&meaning)
+}
 
 // Dims returns the names of By.
 func (m *Metric) Dims() []string {

@@ -69,7 +69,7 @@ func TestDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	m := set.Metric("revenue")
-	if m.Scale != 2 || m.Title != "revenue" || !m.Fine || m.Time != "event" || !cmp.Equal(m.Zones, []string{"Europe/Berlin", "UTC"}) || !cmp.Equal(m.Sources, []string{"app"}) {
+	if m.Scale != 2 || m.Title != "revenue" || !m.Fine || m.Time != "event" || !cmp.Equal(m.Zones, []string{"UTC", "Europe/Berlin"}) || !cmp.Equal(m.Sources, []string{"app"}) {
 		t.Errorf("revenue is %+v", m)
 	}
 	if d := set.Metric("orders").By[0]; d.Absent != "nowhere" || d.Top != 200 || d.MaxLen != 128 || len(d.Paths) != 2 {
@@ -93,7 +93,7 @@ func TestHashIsOfTheMeaning(t *testing.T) {
 		return set.Metrics[0]
 	}
 	base := parse("sum: properties.x, of: y, by: [p]").Hash()
-	for _, same := range []string{"sum: properties.x, of: y, by: [p], title: T, description: D, unit: apples", "sum: properties.x, of: [y], by: p, scale: 6"} {
+	for _, same := range []string{"sum: properties.x, of: y, by: [p], title: T, description: D, unit: apples", "sum: properties.x, of: [y], by: p, scale: 6", "sum: properties.x, of: y, by: [p], zones: [UTC, UTC]"} {
 		if parse(same).Hash() != base {
 			t.Errorf("%s has another hash", same)
 		}

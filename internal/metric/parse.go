@@ -343,8 +343,13 @@ func (p *parser) zones(n *yaml.Node, path string, or []string) []string {
 			p.fail(at, where, "unknown zone %q%s", name, suggest(name, strings.Fields(zoneList)))
 		}
 	}
-	slices.Sort(names)
-	return slices.Compact(names)
+	var once []string // in their order: the first one is what a question without a zone is answered in
+	for _, name := range names {
+		if !slices.Contains(once, name) {
+			once = append(once, name)
+		}
+	}
+	return once
 }
 
 func (p *parser) grains(n *yaml.Node, path string, or bool) bool {

@@ -293,7 +293,7 @@ func (p *parser) ratios() {
 
 func (p *parser) shareZones(m *Metric, n *yaml.Node, at string, parts []*Metric) {
 	a, b := p.leafZones(parts[0], 0), p.leafZones(parts[1], 0)
-	if !slices.Equal(a, b) {
+	if !slices.Equal(slices.Sorted(slices.Values(a)), slices.Sorted(slices.Values(b))) {
 		p.fail(n, at, "%s has the zones %s and %s has %s; give both the same", parts[0].Name, strings.Join(a, ", "), parts[1].Name, strings.Join(b, ", "))
 	}
 	m.Zones = a
