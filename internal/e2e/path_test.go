@@ -2,9 +2,13 @@ package e2e
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
+	"os"
+	"os/exec"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -98,6 +102,32 @@ func TestMetricsOfEveryRoleAreServed(t *testing.T) {
 		}
 		return nil
 	})
+	sys.stop()
+}
+
+func TestSecondSignalAborts(t *testing.T) {
+	t.Parallel()
+	sys := newDev(t, "--set", "ingest.timeouts.drain_delay=1h")
+	sys.start()
+	if err := sys.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	sys.eventually("readiness says that it stops", within, func() error {
+		if _, err := sys.get(sys.admin + "/readyz"); err == nil || !strings.Contains(err.Error(), "503") {
+			return fmt.Errorf("want 503, got %w", err)
+		}
+		return nil
+	})
+	if err := sys.cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	err := <-sys.exited
+	sys.cmd = nil
+	if exit := new(exec.ExitError); !errors.As(err, &exit) || exit.ExitCode() != 130 {
+		t.Fatalf("want exit code 130, got %v", err)
+	}
+	sys.args = sys.args[:len(sys.args)-2]
+	sys.start() // an abort loses nothing and leaves nothing locked
 	sys.stop()
 }
 

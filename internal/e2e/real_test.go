@@ -5,6 +5,7 @@ package e2e
 import (
 	"database/sql"
 	"fmt"
+	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -169,6 +170,36 @@ func TestKillOnRealServices(t *testing.T) {
 	verify := &system{tb: t, args: append([]string{"verify", "--chain"}, sys.args[1:]...)}
 	if out := verify.succeeds(); strings.Count(out, ", 0 problems") < 2 {
 		t.Errorf("verify should tell of at least the chains of events and of changes, and find nothing:\n%s", out)
+	}
+}
+
+// TestEachRoleInAProcessOfItsOwn runs the six roles as an operator deploys
+// them: they meet in bytes only.
+func TestEachRoleInAProcessOfItsOwn(t *testing.T) {
+	sys, origin := newReal(t)
+	app := openPostgresApp(t, origin)
+	var roles []*system
+	for _, name := range []string{"ingest", "cdc", "batcher", "loader", "rollup", "serve"} {
+		admin := freeAddr(t)
+		role := &system{tb: t, admin: "http://" + admin, args: append([]string{name, "--set", "admin.listen=" + admin}, sys.args[1:]...)}
+		t.Cleanup(role.kill)
+		role.start()
+		roles = append(roles, role)
+	}
+	body, orders, cents := (&sender{sys: sys, name: "r"}).batch(0, 100)
+	if status, answer, err := sys.post("/v1/batch", body); err != nil || status != http.StatusOK {
+		t.Fatalf("batch: %d %s %v", status, answer, err)
+	}
+	sys.eventually("the warehouse has every event", time.Minute, func() error {
+		return sameCounts(sys, "SELECT COUNT(*), COUNT(DISTINCT id) FROM app.tracks", "100", "100")
+	})
+	sys.eventually("the wallboard has every order", time.Minute, func() error { return sys.sameMetric("metric=orders", strconv.Itoa(orders)) })
+	sys.eventually("and the revenue", time.Minute, func() error {
+		return sys.sameMetric("metric=revenue", fmt.Sprintf("%d.%02d", cents/100, cents%100))
+	})
+	sys.eventually("the mirror is the application's table", time.Minute, func() error { return sys.sameRows(app) })
+	for _, r := range roles {
+		r.stop()
 	}
 }
 
