@@ -76,6 +76,7 @@ func TestHealsLostCell(t *testing.T) {
 	}
 }
 
+// TestNothingIsHealedWhereNothingIsLost: a record that is on its way when healing sees the gap is waited for.
 func TestNothingIsHealedWhereNothingIsLost(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, 1)
@@ -84,11 +85,15 @@ func TestNothingIsHealedWhereNothingIsLost(t *testing.T) {
 	for n := 1; n <= 20; n++ {
 		r.add(0, "orders", time.Now(), 0, "pro")
 		recs := r.commit(time.Now())
+		gap, arrived := make(chan struct{}), make(chan time.Time)
 		healed := make(chan error, 1)
-		if n%10 == 0 { // while the records are on their way
-			go func() { healed <- s.follower.healOnce(t.Context(), 3*time.Second) }()
-		} else {
-			healed <- nil
+		go func() {
+			healed <- s.follower.healOnce(t.Context(), func() <-chan time.Time { close(gap); return arrived })
+		}()
+		select {
+		case <-gap:
+		case err := <-healed:
+			t.Fatalf("the gap was not seen: %v", err)
 		}
 		r.publish(recs)
 		testkit.Eventually(t, "the change is there", func() error {
@@ -97,6 +102,7 @@ func TestNothingIsHealedWhereNothingIsLost(t *testing.T) {
 			}
 			return nil
 		})
+		close(arrived)
 		if err := <-healed; err != nil {
 			t.Fatal(err)
 		}

@@ -21,13 +21,15 @@ func (f *follower) healing(ctx context.Context) {
 			return
 		case <-every.C:
 		}
-		if err := f.healOnce(ctx, min(10*time.Second, f.heal/6)); err != nil && ctx.Err() == nil {
+		grace := func() <-chan time.Time { return time.After(min(10*time.Second, f.heal/6)) }
+		if err := f.healOnce(ctx, grace); err != nil && ctx.Err() == nil {
 			f.log.Warn("memory not compared with the metric store", "err", err)
 		}
 	}
 }
 
-func (f *follower) healOnce(ctx context.Context, grace time.Duration) error {
+// healOnce begins grace when memory lacks something, and takes at its end what memory still lacks.
+func (f *follower) healOnce(ctx context.Context, grace func() <-chan time.Time) error {
 	flipped, err := f.engine.reload(ctx)
 	if err != nil {
 		return err
@@ -53,7 +55,7 @@ func (f *follower) healOnce(ctx context.Context, grace time.Duration) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-time.After(grace): // its record may be on the way
+		case <-grace(): // its record may be on the way
 		}
 	}
 	for _, r := range behind {
