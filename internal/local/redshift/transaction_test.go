@@ -138,3 +138,16 @@ func TestTemporaryTablesAreTheSessions(t *testing.T) {
 	a.do("DROP TABLE stg", "CREATE TABLE #hash (n INT)", "INSERT INTO #hash VALUES (1)")
 	b.do("INSERT INTO stg VALUES (1)")
 }
+
+func TestAggregateOverRowsOfTheTransaction(t *testing.T) {
+	t.Parallel()
+	c := setup(t).connect()
+	c.do("CREATE TABLE public.t (k VARCHAR(8), n BIGINT)", "BEGIN", "INSERT INTO t VALUES ('a', 1)")
+	if got := c.one("SELECT 'x', MIN(n), MAX(n), COUNT(*) FROM t WHERE k = 'b'"); got != "x|∅|∅|0" {
+		t.Errorf("over rows that the filter leaves out: got %q", got)
+	}
+	c.do("INSERT INTO t (k, n) SELECT 'b', MAX(n) FROM t WHERE k = 'b'", "COMMIT")
+	if got := strings.Join(c.rows("SELECT k, n FROM t ORDER BY k"), ","); got != "a|1,b|∅" {
+		t.Errorf("rows: got %q", got)
+	}
+}
