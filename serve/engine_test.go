@@ -82,7 +82,7 @@ func TestNothingIsHealedWhereNothingIsLost(t *testing.T) {
 	r := newRig(t, 1)
 	s := r.server(func(c *Config) { c.HealEvery = time.Hour })
 	values(t, s, "metric=orders&tz=UTC")
-	for n := 1; n <= 20; n++ {
+	for n := 1; n <= 5; n++ {
 		r.add(0, "orders", time.Now(), 0, "pro")
 		recs := r.commit(time.Now())
 		gap, arrived := make(chan struct{}), make(chan time.Time)

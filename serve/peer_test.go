@@ -48,7 +48,7 @@ func (p *peer) sub(id int64, q, extra map[string]any) {
 // read takes the next frame; a delta that does not fit fails the test.
 func (p *peer) read() (message, error) {
 	p.t.Helper()
-	_ = p.ws.SetReadDeadline(time.Now().Add(20 * time.Second))
+	_ = p.ws.SetReadDeadline(time.Now().Add(time.Minute))
 	_, data, err := p.ws.ReadMessage()
 	if err != nil {
 		return message{}, err
