@@ -16,7 +16,7 @@ func (s *session) drop(ctx context.Context, st statement, nodes []node) (*result
 		i += 2
 	}
 	end := find(nodes, i, "cascade", "restrict")
-	for _, part := range splitNodes(nodes[i:end], ",") {
+	for _, part := range splitNodes(nodes[i:end]) {
 		name, _, err := tableAt(part, 0)
 		if err != nil {
 			return nil, err

@@ -24,12 +24,14 @@ func TestCatalogueAnswersPsql(t *testing.T) {
 			FROM pg_catalog.pg_class c LEFT JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 			WHERE c.relkind IN ('r','p','v','m','S','f','') AND n.nspname <> 'pg_catalog' AND n.nspname !~ '^pg_toast' AND n.nspname <> 'information_schema'
 			AND pg_catalog.pg_table_is_visible(c.oid) ORDER BY 1,2;`, "public|seen|table|millstream,public|v|view|millstream"},
-		{`\d t`, `SELECT a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod),
+		{
+			`\d t`, `SELECT a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod),
 			(SELECT pg_catalog.pg_get_expr(d.adbin, d.adrelid, true) FROM pg_catalog.pg_attrdef d WHERE d.adrelid = a.attrelid AND d.adnum = a.attnum AND a.atthasdef),
 			a.attnotnull, (SELECT c.collname FROM pg_catalog.pg_collation c, pg_catalog.pg_type t WHERE c.oid = a.attcollation AND t.oid = a.atttypid AND a.attcollation <> t.typcollation) AS attcollation,
 			''::pg_catalog.char AS attidentity, ''::pg_catalog.char AS attgenerated
 			FROM pg_catalog.pg_attribute a WHERE a.attrelid = '` + oid + `' AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum;`,
-			"id|character varying(256)|∅|f|∅||,total|numeric(38,9)|∅|t|∅||,items|super|∅|f|∅||"},
+			"id|character varying(256)|∅|f|∅||,total|numeric(38,9)|∅|t|∅||,items|super|∅|f|∅||",
+		},
 		{`\d t, flags`, `SELECT c.relchecks, c.relkind, c.relhasindex, c.relhasrules, c.relhastriggers, false, false, c.relhasoids, false as relispartition, '', c.reltablespace,
 			CASE WHEN c.reloftype = 0 THEN '' ELSE c.reloftype::pg_catalog.regtype::pg_catalog.text END, c.relpersistence
 			FROM pg_catalog.pg_class c LEFT JOIN pg_catalog.pg_class tc ON (c.reltoastrelid = tc.oid) WHERE c.oid = '` + oid + `';`, "0|r|f|f|f|f|f|f|f||0||p"},
@@ -37,10 +39,14 @@ func TestCatalogueAnswersPsql(t *testing.T) {
 			WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' ORDER BY 1;`, "app|millstream,public|millstream"},
 		{`\l`, `SELECT d.datname as "Name", pg_catalog.pg_get_userbyid(d.datdba) as "Owner", pg_catalog.pg_encoding_to_char(d.encoding) as "Encoding", d.datcollate as "Collate"
 			FROM pg_catalog.pg_database d ORDER BY 1;`, "millstream|millstream|UNICODE|C"},
-		{"loader", "SELECT table_name, column_name, data_type, character_maximum_length, numeric_precision, numeric_scale FROM svv_columns WHERE table_schema = 'app' ORDER BY ordinal_position",
-			"t|id|character varying|256|∅|∅,t|total|numeric|∅|38|9,t|items|super|∅|∅|∅"},
-		{"pg_table_def", `SELECT "column", type, encoding, distkey, sortkey, "notnull" FROM pg_table_def WHERE tablename = 't'`,
-			"id|character varying(256)|zstd|t|1|f,total|numeric(38,9)|none|f|0|t,items|super|none|f|0|f"},
+		{
+			"loader", "SELECT table_name, column_name, data_type, character_maximum_length, numeric_precision, numeric_scale FROM svv_columns WHERE table_schema = 'app' ORDER BY ordinal_position",
+			"t|id|character varying|256|∅|∅,t|total|numeric|∅|38|9,t|items|super|∅|∅|∅",
+		},
+		{
+			"pg_table_def", `SELECT "column", type, encoding, distkey, sortkey, "notnull" FROM pg_table_def WHERE tablename = 't'`,
+			"id|character varying(256)|zstd|t|1|f,total|numeric(38,9)|none|f|0|t,items|super|none|f|0|f",
+		},
 		{"drivers", "SELECT t.typname FROM pg_type t WHERE t.oid = 4000", "super"},
 		{"information_schema", "SELECT table_name, table_type FROM information_schema.tables WHERE table_schema = 'public' ORDER BY 1", "seen|BASE TABLE,v|VIEW"},
 		{"isolation", "SELECT isolation_level FROM stv_db_isolation_level WHERE db_name = current_database()", "Snapshot Isolation"},

@@ -111,7 +111,7 @@ func svvColumns(database string) string {
 // empty is a query of no rows with these columns.
 func empty(columns string) string {
 	var items []string
-	for _, c := range strings.Split(columns, ", ") {
+	for c := range strings.SplitSeq(columns, ", ") {
 		name, typ, _ := strings.Cut(c, " ")
 		items = append(items, fmt.Sprintf("CAST(NULL AS %s) AS %s", typ, quoteIdent(name)))
 	}

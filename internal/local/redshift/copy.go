@@ -152,7 +152,7 @@ func validRole(v string) bool {
 	if v == "default" {
 		return true
 	}
-	for _, arn := range strings.Split(v, ",") {
+	for arn := range strings.SplitSeq(v, ",") {
 		if p := strings.Split(arn, ":"); len(p) != 6 || p[0] != "arn" || p[2] != "iam" || !strings.HasPrefix(p[5], "role/") {
 			return false
 		}

@@ -48,7 +48,7 @@ func (s *session) copyOne(ctx context.Context, t *tableMeta, cols []columnMeta, 
 	if err != nil {
 		return 0, err
 	}
-	if len(file) != len(cols) && !(o.fill && len(file) < len(cols)) {
+	if len(file) != len(cols) && (!o.fill || len(file) >= len(cols)) {
 		return 0, &copyError{url: f.url, err: internalError(15007,
 			fmt.Sprintf("Unmatched number of columns between table and file. Table columns: %d, Data columns: %d", len(cols), len(file)), f.url, "dory_util.cpp")}
 	}

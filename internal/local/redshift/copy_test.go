@@ -3,14 +3,13 @@
 package redshift
 
 import (
+	"database/sql"
 	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"database/sql"
 
 	_ "github.com/duckdb/duckdb-go/v2"
 	"github.com/google/go-cmp/cmp"
@@ -48,11 +47,16 @@ type entry struct {
 
 func (w *warehouse) manifest(entries ...entry) {
 	w.t.Helper()
+	w.manifestAt("s3://lake/m.manifest", entries...)
+}
+
+func (w *warehouse) manifestAt(url string, entries ...entry) {
+	w.t.Helper()
 	body, err := json.Marshal(map[string]any{"entries": entries})
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	w.objects.put("s3://lake/m.manifest", body)
+	w.objects.put(url, body)
 }
 
 const copyEvents = `COPY "events" FROM 's3://lake/m.manifest' IAM_ROLE 'arn:aws:iam::123456789012:role/millstream-load' FORMAT AS PARQUET MANIFEST STATUPDATE OFF`
@@ -124,10 +128,12 @@ func TestCopyManifestFailures(t *testing.T) {
 		{"torn", []entry{torn}, "Spectrum Scan Error", "15001", "s3://lake/torn.parquet||15001"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			c := w.connect()
+			t.Parallel()
+			c := w.in(t).connect()
 			c.do(eventsTable)
-			w.manifest(test.entries...)
-			err := c.fails("XX000", copyEvents)
+			manifest := "s3://lake/" + strings.ReplaceAll(test.name, " ", "-") + ".manifest"
+			w.manifestAt(manifest, test.entries...)
+			err := c.refusal("XX000", strings.Replace(copyEvents, "s3://lake/m.manifest", manifest, 1))
 			if !strings.Contains(err.Message, test.text) {
 				t.Errorf("message %q lacks %q", err.Message, test.text)
 			}
@@ -163,7 +169,7 @@ func TestCopyRefusesWhatRedshiftRefuses(t *testing.T) {
 	c := setup(t).connect()
 	c.do(eventsTable)
 	for _, option := range []string{"REGION 'eu-west-1'", "MAXERROR 5", "ACCEPTANYDATE", "IGNOREALLERRORS", "COMPUPDATE OFF", "COMPROWS 5"} {
-		err := c.fails("0A000", copyEvents+" "+option)
+		err := c.refusal("0A000", copyEvents+" "+option)
 		if want := fmt.Sprintf("%s argument is not supported for PARQUET based COPY", strings.Fields(option)[0]); err.Message != want {
 			t.Errorf("%s: got %q, want %q", option, err.Message, want)
 		}

@@ -115,7 +115,7 @@ func (s *session) claimName(ctx context.Context, t *tableMeta) (taken bool, err 
 
 // defineColumns reads the list in CREATE TABLE (…).
 func (s *session) defineColumns(ctx context.Context, t *tableMeta, body []node) error {
-	for _, part := range splitNodes(body, ",") {
+	for _, part := range splitNodes(body) {
 		if len(part) == 0 {
 			return syntaxError("syntax error in CREATE TABLE")
 		}
@@ -210,18 +210,16 @@ type attributes struct {
 func tableAttributes(nodes []node) (attributes, error) {
 	var a attributes
 	for i := 0; i < len(nodes); {
-		next := func(k int) node {
-			if i+k < len(nodes) {
-				return nodes[i+k]
-			}
-			return node{}
+		var next node
+		if i+1 < len(nodes) {
+			next = nodes[i+1]
 		}
 		switch {
 		case nodes[i].is("diststyle"):
-			a.diststyle = strings.ToUpper(next(1).val)
+			a.diststyle = strings.ToUpper(next.val)
 			i += 2
-		case nodes[i].is("distkey") && next(1).open == '(':
-			parts, _ := nameAt(next(1).kids, 0)
+		case nodes[i].is("distkey") && next.open == '(':
+			parts, _ := nameAt(next.kids, 0)
 			if len(parts) != 1 {
 				return a, syntaxError("syntax error in DISTKEY")
 			}
@@ -229,8 +227,8 @@ func tableAttributes(nodes []node) (attributes, error) {
 			i += 2
 		case nodes[i].is("compound", "interleaved"):
 			i++
-		case nodes[i].is("sortkey") && next(1).open == '(':
-			for _, part := range splitNodes(next(1).kids, ",") {
+		case nodes[i].is("sortkey") && next.open == '(':
+			for _, part := range splitNodes(next.kids) {
 				parts, _ := nameAt(part, 0)
 				if len(parts) != 1 {
 					return a, syntaxError("syntax error in SORTKEY")
@@ -292,7 +290,7 @@ func (s *session) createTableAs(ctx context.Context, t *tableMeta, attrs attribu
 		return nil, err
 	}
 	rename(from, query)
-	for i, part := range splitNodes(body, ",") {
+	for i, part := range splitNodes(body) {
 		if i < len(from) && len(part) == 1 && part[0].name() {
 			from[i].name = part[0].val
 		}

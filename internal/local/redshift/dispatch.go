@@ -49,8 +49,9 @@ func (s *session) dispatch(ctx context.Context, st statement, alone bool) (*resu
 		return &result{tag: st.tag}, nil
 	case kindExplain:
 		return s.explain(ctx, nodes)
+	default:
+		return s.control(ctx, st, nodes)
 	}
-	return s.control(ctx, st, nodes)
 }
 
 // control runs what concerns the session and not data.
@@ -79,8 +80,9 @@ func (s *session) control(ctx context.Context, st statement, nodes []node) (*res
 		return s.preparedStatement(ctx, st, nodes)
 	case kindDeclare, kindFetch, kindClose:
 		return s.cursorStatement(ctx, st, nodes)
+	default:
+		panic("BUG: a statement kind that no one runs")
 	}
-	panic("BUG: a statement kind that no one runs")
 }
 
 // selectRows runs a query; its rows stay open.
@@ -100,7 +102,7 @@ func (s *session) selectRows(ctx context.Context, st statement, nodes []node) (*
 	if err != nil {
 		return nil, qualified(err, rw.reads)
 	}
-	rows, err := s.duck.QueryContext(ctx, text)
+	rows, err := s.duck.QueryContext(ctx, text) //nolint:rowserrcheck // result.next does
 	if err != nil {
 		return nil, err
 	}
@@ -208,8 +210,9 @@ func (s *session) describe(ctx context.Context, st statement) ([]column, error) 
 			return nil, err
 		}
 		return c.res.cols, nil
+	default:
+		return nil, nil
 	}
-	return nil, nil
 }
 
 // run executes one finished statement and counts its rows.
@@ -247,7 +250,7 @@ func (s *session) explain(ctx context.Context, nodes []node) (*result, error) {
 		return nil, err
 	}
 	data := [][]any{{"(the plan of the local Redshift's own engine)"}}
-	for _, line := range strings.Split(strings.TrimRight(plan, "\n"), "\n") {
+	for line := range strings.SplitSeq(strings.TrimRight(plan, "\n"), "\n") {
 		data = append(data, []any{line})
 	}
 	return &result{cols: explainColumns(), data: data, tag: "EXPLAIN"}, nil
@@ -259,7 +262,7 @@ func (s *session) lockTables(ctx context.Context, st statement, nodes []node) (*
 	if i < len(nodes) && nodes[i].is("table") {
 		i++
 	}
-	for _, part := range splitNodes(nodes[i:find(nodes, i, "in")], ",") {
+	for _, part := range splitNodes(nodes[i:find(nodes, i, "in")]) {
 		name, _, err := tableAt(part, 0)
 		if err != nil {
 			return nil, err

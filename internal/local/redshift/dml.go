@@ -73,7 +73,7 @@ func readInsert(nodes []node) (in insertion, err error) {
 	if in.table, i, err = tableAt(nodes, 2); err != nil {
 		return in, err
 	}
-	if i < len(nodes) && nodes[i].open == '(' && !(len(nodes[i].kids) > 0 && nodes[i].kids[0].is("select", "with", "values")) {
+	if i < len(nodes) && nodes[i].open == '(' && (len(nodes[i].kids) == 0 || !nodes[i].kids[0].is("select", "with", "values")) {
 		if in.columns, err = columnNames(nodes[i].kids); err != nil {
 			return in, err
 		}
@@ -86,7 +86,7 @@ func readInsert(nodes []node) (in insertion, err error) {
 // columnNames reads a list of columns, of which a table's name may stand before each.
 func columnNames(nodes []node) ([]string, error) {
 	var out []string
-	for _, part := range splitNodes(nodes, ",") {
+	for _, part := range splitNodes(nodes) {
 		parts, next := nameAt(part, 0)
 		if len(parts) == 0 || next != len(part) {
 			return nil, syntaxError("syntax error in the column list")
@@ -171,7 +171,7 @@ func targetColumns(t *tableMeta, names []string) ([]columnMeta, error) {
 func valuesText(rw *rewriter, rows []node, cols []columnMeta) (string, error) {
 	var b strings.Builder
 	b.WriteString("VALUES ")
-	for r, row := range splitNodes(rows, ",") {
+	for r, row := range splitNodes(rows) {
 		if len(row) != 1 || row[0].open != '(' {
 			return "", syntaxError("syntax error in VALUES")
 		}
@@ -179,7 +179,7 @@ func valuesText(rw *rewriter, rows []node, cols []columnMeta) (string, error) {
 			b.WriteString(", ")
 		}
 		b.WriteByte('(')
-		for i, v := range splitNodes(row[0].kids, ",") {
+		for i, v := range splitNodes(row[0].kids) {
 			if i > 0 {
 				b.WriteString(", ")
 			}
@@ -222,7 +222,7 @@ func (s *session) update(ctx context.Context, st statement, nodes []node) (*resu
 		return nil, syntaxError("syntax error in UPDATE")
 	}
 	end := i + 1
-	for end < len(nodes) && !nodes[end].is("where") && !(nodes[end].is("from") && !nodes[end-1].is("distinct")) {
+	for end < len(nodes) && !nodes[end].is("where") && (!nodes[end].is("from") || nodes[end-1].is("distinct")) {
 		end++
 	}
 	rw := newRewriter(s.env())
@@ -231,7 +231,7 @@ func (s *session) update(ctx context.Context, st statement, nodes []node) (*resu
 		return nil, err
 	}
 	sets := make([]assignment, 0, 4)
-	for _, part := range splitNodes(nodes[i+1:end], ",") {
+	for _, part := range splitNodes(nodes[i+1 : end]) {
 		a, err := assign(rw, part)
 		if err != nil {
 			return nil, err

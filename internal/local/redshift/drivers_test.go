@@ -22,7 +22,7 @@ func TestDrivers(t *testing.T) {
 	} {
 		t.Run(mode.String(), func(t *testing.T) {
 			t.Parallel()
-			c := w.connect(mode)
+			c := w.in(t).connect(mode)
 			ctx := context.Background()
 			table := fmt.Sprintf("public.types_%d", mode)
 			c.do(`CREATE TABLE ` + table + ` (b BOOLEAN, s SMALLINT, i INTEGER, l BIGINT, r REAL, d DOUBLE PRECISION, n NUMERIC(18,2), v VARCHAR(64), day DATE, at TIMESTAMP, tz TIMESTAMPTZ, j SUPER)`)

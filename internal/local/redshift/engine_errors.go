@@ -27,8 +27,7 @@ func wireError(err error) error {
 
 // translate turns any error into Redshift's words.
 func translate(err error) *sqlError {
-	var e *sqlError
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*sqlError](err); ok {
 		return e
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
@@ -37,8 +36,7 @@ func translate(err error) *sqlError {
 	if errors.Is(err, context.Canceled) {
 		return errCancelled()
 	}
-	var duck *duckdb.Error
-	if errors.As(err, &duck) {
+	if duck, ok := errors.AsType[*duckdb.Error](err); ok {
 		return translateDuck(duck)
 	}
 	if code := psqlerr.GetCode(err); code != codes.Uncategorized {
@@ -110,8 +108,9 @@ func typeCode(t duckdb.ErrorType) string {
 		return "0A000"
 	case duckdb.ErrorTypeConstraint:
 		return "23514"
+	default:
+		return "XX000"
 	}
-	return "XX000"
 }
 
 func translateDuck(duck *duckdb.Error) *sqlError {

@@ -75,7 +75,7 @@ func TestLocalRedshiftErrors(t *testing.T) {
 		{"UNLOAD ('SELECT 1') TO 's3://x/y'", "0A000", "the local Redshift does not support the statement UNLOAD"},
 		{"EXPORT DATABASE '/tmp/x'", "0A000", "the local Redshift does not support the statement EXPORT"},
 	} {
-		err := c.fails(test.code, test.statement)
+		err := c.refusal(test.code, test.statement)
 		if !strings.Contains(err.Message, test.text) {
 			t.Errorf("%.80s: got %q, want %q in it", test.statement, err.Message, test.text)
 		}
@@ -98,6 +98,7 @@ func TestLoginRefusals(t *testing.T) {
 		{"parameter", "postgres://millstream:millstream@%s/millstream?standard_conforming_strings=on", "42704"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
 			_, err := pgx.Connect(t.Context(), fmt.Sprintf(test.dsn, w.Addr()))
 			var pg *pgconn.PgError
 			if !errors.As(err, &pg) || pg.Code != test.code || pg.Severity != "FATAL" {

@@ -52,7 +52,7 @@ func TestFaults(t *testing.T) {
 	w.Faults().Inject(Fault{Match: "insert", Action: FailWith, Code: "57014", Text: "system is in resize mode", Times: 2})
 	c = w.connect()
 	for range 2 {
-		if err := c.fails("57014", "INSERT INTO t VALUES (4)"); err.Message != "system is in resize mode" {
+		if err := c.refusal("57014", "INSERT INTO t VALUES (4)"); err.Message != "system is in resize mode" {
 			t.Errorf("got %q", err.Message)
 		}
 	}

@@ -30,7 +30,7 @@ func (rw *rewriter) call(out, in []node, at int, name string, approximate bool) 
 	if len(kids) > 0 && kids[0].is("select", "with") {
 		c.args = [][]node{kids}
 	} else {
-		c.args = splitNodes(kids, ",")
+		c.args = splitNodes(kids)
 	}
 	i := at + 2
 	if i+2 < len(in) && in[i].is("within") && in[i+1].is("group") && in[i+2].open == '(' {

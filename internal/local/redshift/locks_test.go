@@ -178,7 +178,7 @@ func TestSerializableRefusesWhatWasOvertaken(t *testing.T) {
 				}
 				return
 			}
-			if err := a.fails("XX000", "COMMIT"); err.Message != "1023" {
+			if err := a.refusal("XX000", "COMMIT"); err.Message != "1023" {
 				t.Errorf("got %q, want 1023", err.Message)
 			}
 			if got := a.one("SELECT count(*) FROM u"); got != "0" {

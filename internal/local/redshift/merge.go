@@ -40,11 +40,9 @@ func (s *session) merge(ctx context.Context, st statement, nodes []node) (*resul
 		return nil, err
 	}
 	target := t.sql() + alias
-	row := "rowid"
+	row := t.sql() + ".rowid"
 	if alias != "" {
 		row = strings.TrimPrefix(alias, " AS ") + ".rowid"
-	} else {
-		row = t.sql() + ".rowid"
 	}
 	var twice int
 	if err := s.duck.QueryRowContext(ctx, fmt.Sprintf("SELECT count(*) FROM (SELECT 1 FROM %s JOIN %s ON %s GROUP BY %s HAVING count(*) > 1 LIMIT 1)",
@@ -108,7 +106,7 @@ func mergeAction(rw *rewriter, t *tableMeta, body []node) (string, error) {
 		return "DELETE", nil
 	case body[0].is("update") && len(body) > 2:
 		var sets []assignment
-		for _, part := range splitNodes(body[2:], ",") {
+		for _, part := range splitNodes(body[2:]) {
 			a, err := assign(rw, part)
 			if err != nil {
 				return "", err
@@ -139,7 +137,7 @@ func mergeInsert(rw *rewriter, t *tableMeta, body []node) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	values := splitNodes(body[1].kids, ",")
+	values := splitNodes(body[1].kids)
 	if len(values) != len(cols) {
 		return "", syntaxError("INSERT has another number of expressions than target columns")
 	}

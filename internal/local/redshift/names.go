@@ -99,7 +99,7 @@ func rename(cols []column, query []node) {
 		start += 2
 	}
 	end := find(query, start, "from", "where", "group", "order", "limit", "union", "except", "intersect", "minus", "having", "qualify", "into")
-	items := splitNodes(query[start:end], ",")
+	items := splitNodes(query[start:end])
 	stars := 0
 	for _, item := range items {
 		if _, star := outputName(item); star {

@@ -25,7 +25,7 @@ type Server struct {
 
 // New binds the address; the database needs cgo.
 func New(cfg Config, _ Objects, log *slog.Logger) (*Server, error) {
-	l, err := net.Listen("tcp", cfg.Listen)
+	l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", cfg.Listen)
 	if err != nil {
 		return nil, fmt.Errorf("listen on %s: %w", cfg.Listen, err)
 	}

@@ -87,11 +87,11 @@ func (s *session) insertParameters(ctx context.Context, nodes []node, oids []uin
 	if err != nil {
 		return err
 	}
-	for _, row := range splitNodes(in.source[1:], ",") {
+	for _, row := range splitNodes(in.source[1:]) {
 		if len(row) != 1 || row[0].open != '(' {
 			return syntaxError("syntax error in VALUES")
 		}
-		for i, v := range splitNodes(row[0].kids, ",") {
+		for i, v := range splitNodes(row[0].kids) {
 			if len(v) != 1 || v[0].kind != tokParam || i >= len(cols) {
 				continue
 			}
@@ -121,7 +121,7 @@ func (s *session) inferParameters(ctx context.Context, st statement, oids []uint
 	return s.duck.Raw(func(conn any) error {
 		prepared, err := conn.(*duckdb.Conn).PrepareContext(ctx, text)
 		if err != nil {
-			return nil //nolint:nilerr // the statement itself will say what is wrong with it; text serves till then
+			return nil // the statement itself will say what is wrong with it; text serves till then
 		}
 		defer func() { _ = prepared.Close() }()
 		stmt, ok := prepared.(*duckdb.Stmt)

@@ -110,7 +110,10 @@ func (w *warehouse) dsn() string {
 	return fmt.Sprintf("postgres://millstream:millstream@%s/millstream?sslmode=disable", w.Addr())
 }
 
-// session is one client connection.
+// in is w for a subtest.
+func (w *warehouse) in(t *testing.T) *warehouse { return &warehouse{w.Server, t, w.objects} }
+
+// client is one client connection.
 type client struct {
 	*pgx.Conn
 	t *testing.T
@@ -144,8 +147,14 @@ func (c *client) do(statements ...string) {
 	}
 }
 
-// fails runs a statement that must fail with SQLSTATE code and returns its error.
-func (c *client) fails(code, statement string) *pgconn.PgError {
+// fails runs a statement that must fail with SQLSTATE code.
+func (c *client) fails(code, statement string) {
+	c.t.Helper()
+	_ = c.refusal(code, statement)
+}
+
+// refusal is fails for who looks at the error.
+func (c *client) refusal(code, statement string) *pgconn.PgError {
 	c.t.Helper()
 	_, err := c.Exec(c.t.Context(), statement)
 	var pg *pgconn.PgError

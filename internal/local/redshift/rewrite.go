@@ -48,7 +48,6 @@ type clauses struct {
 	on     bool // FROM and its like are clauses here
 	from   bool // between FROM and the next clause
 	expect bool // the next node is a table
-	first  bool // nothing of the FROM list has been read: a group is a join tree
 }
 
 func (c *clauses) step(n node, out []node) {
@@ -215,7 +214,7 @@ func (rw *rewriter) table(out, in []node, i int) ([]node, int, error) {
 		node := rawNode(sql)
 		node.pre = n.pre
 		out = append(out, node)
-		if strings.HasPrefix(sql, `"_rs".`) && !(next < len(in) && (in[next].is("as") || in[next].name() && !reserved(in[next].val))) {
+		if strings.HasPrefix(sql, `"_rs".`) && !aliased(in, next) {
 			out = append(out, rawNode(quoteIdent(name.table)))
 		}
 		i = next
@@ -224,6 +223,11 @@ func (rw *rewriter) table(out, in []node, i int) ([]node, int, error) {
 		}
 	}
 	return copyAlias(out, in, i)
+}
+
+// aliased reports whether an alias stands at i.
+func aliased(in []node, i int) bool {
+	return i < len(in) && (in[i].is("as") || in[i].name() && !reserved(in[i].val))
 }
 
 // copyAlias copies [AS] alias [(columns)], which would otherwise read as a function.

@@ -81,7 +81,7 @@ func New(cfg Config, objects Objects, log *slog.Logger) (_ *Server, err error) {
 	if err := s.open(); err != nil {
 		return nil, fmt.Errorf("open %s: %w", cfg.Dir, err)
 	}
-	l, err := net.Listen("tcp", cfg.Listen)
+	l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", cfg.Listen)
 	if err != nil {
 		return nil, fmt.Errorf("listen on %s: %w", cfg.Listen, err)
 	}
@@ -128,17 +128,21 @@ func (s *Server) Faults() *Faults { return &s.faults }
 // interrupted and their transactions rolled back.
 func (s *Server) Run(ctx context.Context) error {
 	s.log.Info("local redshift serving, for one laptop", "addr", s.Addr().String(), "dir", s.cfg.Dir)
-	served := make(chan error, 1)
-	go func() { served <- s.wire.Serve(s.listener) }()
+	var served error
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		served = s.wire.Serve(s.listener)
+	}()
 	var err error
 	select {
 	case <-ctx.Done():
-	case err = <-served:
-		served <- nil
+	case <-done:
+		err = served
 	}
 	s.closeConns()
 	_ = s.wire.Close()
-	<-served
+	<-done
 	s.wire.Wait()
 	s.cleanup.Wait()
 	if err != nil {
@@ -159,7 +163,7 @@ func (s *Server) Close() error {
 		s.closeConns()
 		s.cleanup.Wait()
 		if s.db != nil {
-			_, err := s.db.Exec("CHECKPOINT")
+			_, err := s.db.ExecContext(context.Background(), "CHECKPOINT")
 			errs = append(errs, err, s.db.Close())
 		}
 		if s.file != nil {
@@ -268,7 +272,7 @@ func (s *Server) newSession(conn *clientConn) (*session, error) {
 	_, _ = rand.Read(secret[:])
 	base, cancel := context.WithCancelCause(context.Background())
 	sess := &session{
-		srv: s, conn: conn, duck: duck, base: base, secret: int32(binary.BigEndian.Uint32(secret[:])), //nolint:containedctx // it is the session's life, not a call's
+		srv: s, conn: conn, duck: duck, base: base, secret: int32(binary.BigEndian.Uint32(secret[:])),
 		settings: map[string]string{}, temps: map[string]*tableMeta{}, prepared: map[string][]token{}, cursors: map[string]*cursor{}, path: []string{"public"},
 	}
 	s.mu.Lock()

@@ -6,6 +6,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"maps"
 	"strconv"
 	"strings"
 	"sync"
@@ -29,7 +30,7 @@ type session struct {
 	srv    *Server
 	conn   *clientConn
 	duck   *sql.Conn
-	base   context.Context // ends with the connection
+	base   context.Context //nolint:containedctx // the connection's life, not a call's
 	pid    int32
 	secret int32
 
@@ -126,8 +127,7 @@ func (s *session) execute(st statement, alone bool) (*result, error) {
 	})
 	if err != nil {
 		if cause := context.Cause(ctx); cause != nil {
-			var e *sqlError
-			if errors.As(cause, &e) {
+			if e, ok := errors.AsType[*sqlError](cause); ok {
 				err = e
 			}
 		}
@@ -165,6 +165,7 @@ func (s *session) faulty(ctx context.Context, st statement, alone bool) (*result
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
+	case CutAfter: // below
 	}
 	res, err := s.dispatch(ctx, st, alone)
 	if fault.Action == CutAfter {
@@ -179,9 +180,7 @@ func (s *session) open(state txState) {
 	s.started = time.Now().UTC()
 	s.wrote, s.read = map[string]bool{}, map[string]bool{}
 	s.tempsThen = make(map[string]*tableMeta, len(s.temps))
-	for name, t := range s.temps {
-		s.tempsThen[name] = t
-	}
+	maps.Copy(s.tempsThen, s.temps)
 }
 
 // touch opens DuckDB's transaction if it is not open yet: this takes the snapshot.
@@ -236,9 +235,7 @@ func (s *session) rollback() error {
 func (s *session) over() {
 	s.state = txIdle
 	s.tempsThen = nil
-	for name, value := range s.local {
-		s.settings[name] = value
-	}
+	maps.Copy(s.settings, s.local)
 	s.local = nil
 	clear(s.cursors)
 	s.srv.locks.releaseAll(s.pid)
@@ -309,8 +306,9 @@ func txStatus(ctx context.Context) types.ServerStatus {
 		return types.ServerTransactionBlock
 	case txFailed:
 		return types.ServerTransactionFailed
+	default:
+		return types.ServerIdle
 	}
-	return types.ServerIdle
 }
 
 // syncSession ends the implicit transaction of a series of extended-protocol messages.
@@ -367,7 +365,7 @@ func (c *commitLog) check(s *session) error {
 // searchPath reads the value of SET search_path.
 func searchPath(value string) []string {
 	var out []string
-	for _, part := range strings.Split(value, ",") {
+	for part := range strings.SplitSeq(value, ",") {
 		part = strings.ToLower(strings.Trim(strings.TrimSpace(part), `"'`))
 		if part != "" && part != "$user" && part != "pg_catalog" {
 			out = append(out, part)

@@ -38,7 +38,7 @@ func (s *session) defaultSetting(name string) (string, bool) {
 func (s *session) set(ctx context.Context, st statement, nodes []node) (*result, error) {
 	rest := nodes[1:]
 	local := len(rest) > 0 && rest[0].is("local")
-	if len(rest) > 0 && rest[0].is("local", "session") && !(len(rest) > 1 && rest[1].is("characteristics", "authorization")) {
+	if len(rest) > 0 && rest[0].is("local", "session") && (len(rest) <= 1 || !rest[1].is("characteristics", "authorization")) {
 		rest = rest[1:]
 	}
 	if len(rest) > 0 && (rest[0].is("transaction") || rest[0].is("session")) {
@@ -195,12 +195,13 @@ func (s *session) preparedStatement(ctx context.Context, st statement, nodes []n
 		}
 		delete(s.prepared, name)
 		return &result{tag: st.tag}, nil
+	default:
+		inner, err := s.executed(nodes)
+		if err != nil {
+			return nil, err
+		}
+		return s.dispatch(ctx, inner, false)
 	}
-	inner, err := s.executed(nodes)
-	if err != nil {
-		return nil, err
-	}
-	return s.dispatch(ctx, inner, false)
 }
 
 // executed is the statement that EXECUTE name(args) means.
@@ -210,7 +211,7 @@ func (s *session) executed(nodes []node) (statement, error) {
 	}
 	var args [][]node
 	if len(nodes) > 2 {
-		args = splitNodes(nodes[2].kids, ",")
+		args = splitNodes(nodes[2].kids)
 	}
 	toks, err := substitute(s.prepared[nodes[1].val], func(i int) (string, error) {
 		if i >= len(args) {
@@ -250,13 +251,14 @@ func (s *session) cursorStatement(ctx context.Context, st statement, nodes []nod
 			delete(s.cursors, nodes[1].val)
 		}
 		return &result{tag: st.tag}, nil
+	default:
+		c, n, err := s.fetched(nodes)
+		if err != nil {
+			return nil, err
+		}
+		rows, err := c.res.next(n)
+		return &result{cols: c.res.cols, data: rows, tag: "FETCH"}, err
 	}
-	c, n, err := s.fetched(nodes)
-	if err != nil {
-		return nil, err
-	}
-	rows, err := c.res.next(n)
-	return &result{cols: c.res.cols, data: rows, tag: "FETCH"}, err
 }
 
 // fetched reads FETCH [FORWARD] [ALL|NEXT|n] [FROM|IN] name.

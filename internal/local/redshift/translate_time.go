@@ -156,8 +156,27 @@ func convertTimezone(rw *rewriter, c call) (string, error) {
 
 // timePatterns maps TO_CHAR's patterns to strftime's, longest first where one begins another.
 var timePatterns = [...]struct{ from, to string }{
-	{"YYYY", "%Y"}, {"IYYY", "%G"}, {"HH24", "%H"}, {"HH12", "%I"}, {"Month", "%B"}, {"DDD", "%j"}, {"Day", "%A"}, {"Mon", "%b"},
-	{"YY", "%y"}, {"MM", "%m"}, {"MI", "%M"}, {"MS", "%g"}, {"DD", "%d"}, {"Dy", "%a"}, {"HH", "%I"}, {"SS", "%S"}, {"US", "%f"}, {"IW", "%V"}, {"AM", "%p"}, {"PM", "%p"}, {"TZ", "%Z"},
+	{"YYYY", "%Y"},
+	{"IYYY", "%G"},
+	{"HH24", "%H"},
+	{"HH12", "%I"},
+	{"Month", "%B"},
+	{"DDD", "%j"},
+	{"Day", "%A"},
+	{"Mon", "%b"},
+	{"YY", "%y"},
+	{"MM", "%m"},
+	{"MI", "%M"},
+	{"MS", "%g"},
+	{"DD", "%d"},
+	{"Dy", "%a"},
+	{"HH", "%I"},
+	{"SS", "%S"},
+	{"US", "%f"},
+	{"IW", "%V"},
+	{"AM", "%p"},
+	{"PM", "%p"},
+	{"TZ", "%Z"},
 }
 
 // strftime translates a pattern; a letter that no pattern covers is refused rather than copied.

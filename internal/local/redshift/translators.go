@@ -5,9 +5,46 @@ import (
 	"strings"
 )
 
-// translatorOf returns how a function is written for DuckDB if its name or meaning differs there, else nil. It is a
-// switch and not a table because the translators call back into the rewriter, which asks it.
+// translatorOf returns how a function is written for DuckDB if its name or meaning differs there, else nil. It asks
+// switches and not a table because the translators call back into the rewriter, which asks it.
 func translatorOf(name string) translator {
+	for _, of := range [...]func(string) translator{
+		generalTranslator, timeTranslator, textTranslator, jsonTranslator, sessionTranslator, catalogTranslator,
+	} {
+		if t := of(name); t != nil {
+			return t
+		}
+	}
+	return nil
+}
+
+// generalTranslator covers conversions, conditions and aggregates.
+func generalTranslator(name string) translator {
+	switch name {
+	case "cast":
+		return castCall
+	case "convert":
+		return convertCall
+	case "nvl", "isnull", "ifnull":
+		return renamed("coalesce")
+	case "nvl2":
+		return template(3, 3, "CASE WHEN $1 IS NOT NULL THEN $2 ELSE $3 END")
+	case "decode":
+		return decode
+	case "listagg":
+		return listAgg
+	case "count":
+		return count
+	case "ratio_to_report":
+		return ratioToReport
+	case "trunc":
+		return trunc
+	}
+	return nil
+}
+
+// timeTranslator covers dates and times.
+func timeTranslator(name string) translator {
 	switch name {
 	case "getdate":
 		return func(rw *rewriter, _ call) (string, error) {
@@ -17,10 +54,6 @@ func translatorOf(name string) translator {
 		return func(rw *rewriter, _ call) (string, error) {
 			return "CAST(" + rw.timestamp(rw.env.now) + " AS TIMESTAMPTZ)", nil
 		}
-	case "cast":
-		return castCall
-	case "convert":
-		return convertCall
 	case "extract":
 		return extractCall
 	case "dateadd", "date_add":
@@ -41,12 +74,13 @@ func translatorOf(name string) translator {
 		return parseDate
 	case "to_timestamp":
 		return parseTime
-	case "nvl", "isnull", "ifnull":
-		return renamed("coalesce")
-	case "nvl2":
-		return template(3, 3, "CASE WHEN $1 IS NOT NULL THEN $2 ELSE $3 END")
-	case "decode":
-		return decode
+	}
+	return nil
+}
+
+// textTranslator covers strings.
+func textTranslator(name string) translator {
+	switch name {
 	case "len", "length":
 		return template(1, 1, `length("_rs".text_of($1))`)
 	case "char_length", "character_length":
@@ -61,12 +95,6 @@ func translatorOf(name string) translator {
 		return renamed("trim")
 	case "strpos":
 		return template(2, 2, "instr($1, $2)")
-	case "listagg":
-		return listAgg
-	case "count":
-		return count
-	case "ratio_to_report":
-		return ratioToReport
 	case "regexp_substr":
 		return template(2, 2, "regexp_extract($1, $2)")
 	case "regexp_count":
@@ -77,8 +105,13 @@ func translatorOf(name string) translator {
 		return renamed("sha1")
 	case "strtol":
 		return strtol
-	case "trunc":
-		return trunc
+	}
+	return nil
+}
+
+// jsonTranslator covers SUPER and JSON.
+func jsonTranslator(name string) translator {
+	switch name {
 	case "json_parse":
 		return template(1, 1, "json($1)")
 	case "can_json_parse":
@@ -99,6 +132,13 @@ func translatorOf(name string) translator {
 		return template(1, 1, `"_rs".json_typeof($1)`)
 	case "json_size":
 		return template(1, 1, "strlen(CAST($1 AS VARCHAR))")
+	}
+	return nil
+}
+
+// sessionTranslator covers the session and its server.
+func sessionTranslator(name string) translator {
+	switch name {
 	case "pg_backend_pid":
 		return func(rw *rewriter, _ call) (string, error) { return fmt.Sprint(rw.env.pid), nil }
 	case "pg_last_copy_count":
@@ -125,6 +165,15 @@ func translatorOf(name string) translator {
 		return template(2, 3, "true")
 	case "current_setting":
 		return template(1, 1, `"_rs".setting($1)`)
+	case "pg_is_in_recovery":
+		return template(0, 0, "false")
+	}
+	return nil
+}
+
+// catalogTranslator covers what psql and drivers ask the catalogue with.
+func catalogTranslator(name string) translator {
+	switch name {
 	case "format_type":
 		return template(2, 2, `"_rs".format_type($1, $2)`)
 	case "pg_table_is_visible":
@@ -149,8 +198,6 @@ func translatorOf(name string) translator {
 		return template(2, 2, "CAST(NULL AS VARCHAR)")
 	case "pg_encoding_to_char":
 		return template(1, 1, "'UNICODE'")
-	case "pg_is_in_recovery":
-		return template(0, 0, "false")
 	case "array_to_string":
 		return template(2, 2, "CAST($1 AS VARCHAR)")
 	}
@@ -311,11 +358,12 @@ func jsonPath(rw *rewriter, c call) (string, error) {
 		quiet = last == "true"
 		args = args[:len(args)-1]
 	}
-	path := "'$'"
+	var path strings.Builder
+	path.WriteString("'$'")
 	for _, a := range args[1:] {
-		path += ` || '."' || ` + a + ` || '"'`
+		path.WriteString(` || '."' || ` + a + ` || '"'`)
 	}
-	found := fmt.Sprintf("coalesce(json_extract_string(%s, %s), '')", args[0], path)
+	found := fmt.Sprintf("coalesce(json_extract_string(%s, %s), '')", args[0], path.String())
 	if quiet {
 		return fmt.Sprintf("CASE WHEN json_valid(%s) THEN %s END", args[0], found), nil
 	}

@@ -1,6 +1,9 @@
 package redshift
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // node is a token or, if open is set, a bracketed group; raw nodes hold finished SQL in val.
 type node struct {
@@ -48,21 +51,11 @@ func rawNode(sql string) node { return node{raw: true, token: token{pre: " ", va
 // word builds a keyword with a blank before it.
 func word(s string) node { return node{token: token{kind: tokWord, pre: " ", val: s}} }
 
-// paren wraps nodes in round brackets.
-func paren(kids ...node) node {
-	return node{open: '(', token: token{kind: tokOp, val: "("}, kids: kids}
-}
-
 func (n node) is(words ...string) bool {
 	if n.raw || n.kind != tokWord || n.open != 0 {
 		return false
 	}
-	for _, w := range words {
-		if n.val == w {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(words, n.val)
 }
 
 func (n node) op(sym string) bool { return !n.raw && n.open == 0 && n.kind == tokOp && n.val == sym }
@@ -122,12 +115,12 @@ func plainWord(w string) bool {
 	return true
 }
 
-// splitNodes cuts at the top-level symbol or word sep.
-func splitNodes(nodes []node, sep string) [][]node {
+// splitNodes cuts at the top-level commas.
+func splitNodes(nodes []node) [][]node {
 	var out [][]node
 	start := 0
 	for i, n := range nodes {
-		if n.op(sep) || n.is(sep) {
+		if n.op(",") {
 			out = append(out, nodes[start:i])
 			start = i + 1
 		}

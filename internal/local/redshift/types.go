@@ -77,7 +77,7 @@ func typeAt(nodes []node, i int) (colType, int, error) {
 	}
 	var args []string
 	if i < len(nodes) && nodes[i].open == '(' {
-		for _, a := range splitNodes(nodes[i].kids, ",") {
+		for _, a := range splitNodes(nodes[i].kids) {
 			args = append(args, render(a))
 		}
 		i++
