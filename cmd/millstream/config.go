@@ -191,6 +191,6 @@ func (p *program) config(_ context.Context, args []string) error {
 // version prints what this binary was built from.
 func (p *program) version(context.Context, []string) error {
 	b := telemetry.ReadBuild()
-	_, err := fmt.Fprintf(p.stdout, "millstream %+v\n", b)
+	_, err := fmt.Fprintf(p.stdout, "millstream %s (revision %s, %s)\n", b.Version, b.Revision, b.GoVersion)
 	return err
 }

@@ -70,6 +70,18 @@ func TestConfigurationErrorsComeAllAtOnceWithPlaceAndHint(t *testing.T) {
 	}
 }
 
+func TestAFileThatIsNoYAMLIsTheOnlyThingSaid(t *testing.T) {
+	t.Parallel()
+	path := file(t, "kafka:\n\tbrokers: [a:1]\n")
+	out, _, err := run(t, nil, "check", "--config", path)
+	if !errors.Is(err, errFindings) {
+		t.Fatalf("want findings, got %v", err)
+	}
+	if !strings.Contains(out, path+":2") || !strings.Contains(out, "a tab?") || strings.Contains(out, "lake.bucket") {
+		t.Errorf("want the line and a hint, and nothing that follows from it, in\n%s", out)
+	}
+}
+
 func TestARoleValidatesOnlyWhatItUses(t *testing.T) {
 	t.Parallel()
 	p := &program{stdout: new(bytes.Buffer), stderr: new(bytes.Buffer)}

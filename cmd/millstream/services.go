@@ -7,6 +7,8 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"syscall"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -34,12 +36,28 @@ func (p *program) start(ctx context.Context, cfg Config) (*services, error) {
 	s.stack = newStack(s.log, s.health)
 	s.stack.gather.put("process", s.reg)
 	s.health.Register("start", func(context.Context) telemetry.Check { return telemetry.NotReady("the process is starting") })
-	admin, err := telemetry.NewAdmin(ctx, cfg.Admin, s.health, s.stack.gather, s.log)
+	admin, err := s.listen(ctx)
 	if err != nil {
 		return nil, err
 	}
 	s.stack.task(ctx, "admin", admin.Run)
 	return s, nil
+}
+
+// listen opens the admin server. The port may still be held by a process that
+// was killed a moment ago and whose memory is being given back.
+func (s *services) listen(ctx context.Context) (*telemetry.Admin, error) {
+	for patience := time.Now().Add(3 * time.Second); ; {
+		admin, err := telemetry.NewAdmin(ctx, s.cfg.Admin, s.health, s.stack.gather, s.log)
+		if err == nil || !errors.Is(err, syscall.EADDRINUSE) || time.Now().After(patience) {
+			return admin, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, err
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
 }
 
 // run starts what start does, waits for the stop and stops it. A stop while it

@@ -105,7 +105,7 @@ func (e *KeyError) Error() string {
 // finish validates dst and joins all problems. A key whose value was not understood still holds its default, so
 // what the validator says of it would mislead and is left out.
 func (r *reader) finish(dst any) error {
-	if val, ok := dst.(Validator); ok {
+	if val, ok := dst.(Validator); ok && !r.unread {
 		for _, err := range flatten(val.Validate()) {
 			var ke *KeyError
 			if !errors.As(err, &ke) {

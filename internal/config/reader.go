@@ -21,6 +21,7 @@ type reader struct {
 	origins  map[string]string // key path → the place that set it last
 	bad      map[string]bool   // key paths whose value was not understood
 	problems []error
+	unread   bool // a layer could not be read at all: what it would have set is not known
 
 	where    func(*yaml.Node) string // of the layer being read
 	overlaid map[*yaml.Node]bool     // mappings made up for one key: they change an entry of a map, not the map
@@ -64,7 +65,12 @@ func (r *reader) file(name string, data []byte) {
 	doc, err := parse(data)
 	if err != nil {
 		// the parser says "line 3: …"; the same form as for a key can be clicked
-		r.problems = append(r.problems, errors.New(name+":"+strings.TrimPrefix(" "+err.Error(), " line ")))
+		text := name + ":" + strings.TrimPrefix(" "+err.Error(), " line ")
+		if strings.Contains(text, "cannot start any token") && bytes.ContainsRune(data, '\t') {
+			text += " (a tab? YAML is indented with blanks)"
+		}
+		r.unread = true
+		r.problems = append(r.problems, errors.New(text))
 		return
 	}
 	if doc != nil && r.plain(doc, 0) {

@@ -16,7 +16,7 @@ type database struct{ db *sql.DB }
 
 const schema = `
 CREATE TABLE IF NOT EXISTS customers (
-  id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL, email TEXT NOT NULL, plan TEXT NOT NULL, country TEXT NOT NULL,
+  id INTEGER PRIMARY KEY AUTOINCREMENT, code TEXT NOT NULL, name TEXT NOT NULL, email TEXT NOT NULL, plan TEXT NOT NULL, country TEXT NOT NULL,
   created_at DATETIME NOT NULL, updated_at DATETIME NOT NULL);
 CREATE INDEX IF NOT EXISTS customers_updated ON customers (updated_at, id);
 CREATE TABLE IF NOT EXISTS orders (
@@ -63,8 +63,8 @@ func (d *database) customers(ctx context.Context) ([]customer, error) {
 }
 
 func (d *database) signUp(ctx context.Context, c customer, at time.Time) (id int64, err error) {
-	res, err := d.db.ExecContext(ctx, `INSERT INTO customers (name, email, plan, country, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?)`,
-		c.name, c.email, c.plan, c.country, stamp(at), now())
+	res, err := d.db.ExecContext(ctx, `INSERT INTO customers (code, name, email, plan, country, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?)`,
+		c.userID(), c.name, c.email, c.plan, c.country, stamp(at), now())
 	if err != nil {
 		return 0, fmt.Errorf("insert customer: %w", err)
 	}

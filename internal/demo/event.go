@@ -85,7 +85,7 @@ func (v *visit) order(o order) {
 		items[i] = map[string]any{"product_id": it.sku, "price": money(it.cents), "quantity": it.quantity}
 	}
 	v.track("Order Completed", map[string]any{
-		"order_id": o.orderID(), "total": money(o.cents), "currency": "EUR", "products": items, "items_count": len(o.items),
+		"order_id": o.id, "total": money(o.cents), "currency": "EUR", "products": items, "items_count": len(o.items),
 		"country": v.who.country,
 	})
 }

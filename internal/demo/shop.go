@@ -19,7 +19,7 @@ type customer struct {
 	country string
 }
 
-// userID is how web site and database name the same person.
+// userID is how the web site names a person; the database has it as customers.code.
 func (c customer) userID() string { return fmt.Sprintf("cus_%05d", c.id) }
 
 type product struct {
@@ -37,8 +37,6 @@ type order struct {
 	items []item
 	cents int64
 }
-
-func (o order) orderID() string { return fmt.Sprintf("ord_%06d", o.id) }
 
 var catalogue = []product{
 	{"SKU-101", "Rye sourdough", "bread", 590},

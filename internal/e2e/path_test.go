@@ -1,12 +1,14 @@
 package e2e
 
 import (
+	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -79,6 +81,46 @@ func TestSixCallsAndOneBadEvent(t *testing.T) {
 			return sameCounts(sys, "SELECT "+column+" FROM app."+table, want)
 		})
 	}
+	sys.stop()
+}
+
+// TestDemoIsOneStory compares the three places in which the made-up shop's
+// orders end up: its own database, the warehouse and the wallboard.
+func TestDemoIsOneStory(t *testing.T) {
+	t.Parallel()
+	sys := newDev(t, "--demo")
+	sys.start()
+	sys.eventually("orders of the web site join the mirrored table to the cent", time.Minute, func() error {
+		got, err := sys.query("SELECT COUNT(*), COUNT(o.id), SUM(e.total) = SUM(o.total) FROM app.order_completed e LEFT JOIN shop_main.orders o ON o.id = e.order_id")
+		if err == nil && (got[0][0] == "0" || got[0][0] != got[0][1] || got[0][2] != "t") {
+			err = fmt.Errorf("orders, of them mirrored, equal totals: %v", got)
+		}
+		return err
+	})
+	sys.eventually("the mirror has what the shop has", time.Minute, func() error {
+		db, err := sql.Open("sqlite", "file:"+filepath.Join(sys.dir, "shop.db")+"?mode=ro")
+		if err != nil {
+			return err
+		}
+		defer db.Close()
+		for _, table := range []string{"orders", "customers"} {
+			var n string
+			if err := db.QueryRowContext(t.Context(), "SELECT COUNT(*) FROM "+table).Scan(&n); err != nil {
+				return err
+			}
+			if err := sameCounts(sys, "SELECT COUNT(*) FROM shop_main."+table, n); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	sys.eventually("the wallboard has what the warehouse has", time.Minute, func() error {
+		got, err := sys.query("SELECT COUNT(*) FROM app.order_completed")
+		if err != nil {
+			return err
+		}
+		return sys.sameMetric("metric=orders&range=2d", got[0][0])
+	})
 	sys.stop()
 }
 

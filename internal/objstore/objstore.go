@@ -22,6 +22,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/aws/smithy-go"
+	"github.com/aws/smithy-go/logging"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -91,6 +92,7 @@ func New(ctx context.Context, c Config, bucket string, reg prometheus.Registerer
 				o.RateLimiter = noRateLimit{}
 			})
 		}),
+		awsconfig.WithLogger(logging.Nop{}), // what it has to say comes as an error
 		// Some stores refuse trailing checksums; integrity is checked end to end by the sizes and hashes in commits.
 		awsconfig.WithRequestChecksumCalculation(aws.RequestChecksumCalculationWhenRequired),
 		awsconfig.WithResponseChecksumValidation(aws.ResponseChecksumValidationWhenRequired),
@@ -347,9 +349,17 @@ func (c *Client) classify(op, key string, err error) error {
 		}
 	}
 	if kind != nil {
-		return fmt.Errorf("%s s3://%s/%s: %w (%s)", op, c.bucket, key, kind, short(err))
+		return fmt.Errorf("%s s3://%s: %w (%s)", op, c.at(key), kind, short(err))
 	}
-	return fmt.Errorf("%s s3://%s/%s: %w", op, c.bucket, key, err)
+	return fmt.Errorf("%s s3://%s: %w", op, c.at(key), err)
+}
+
+// at names what a call was about: an object, or the bucket itself.
+func (c *Client) at(key string) string {
+	if key == c.bucket {
+		return c.bucket
+	}
+	return c.bucket + "/" + key
 }
 
 func short(err error) string {
