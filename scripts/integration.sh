@@ -7,4 +7,4 @@ cd "$(dirname "$0")/.."
 
 export MILLSTREAM_TEST_KILLS=${MILLSTREAM_TEST_KILLS:-25}
 exec scripts/services.sh go test -count=1 -tags integration -timeout 20m "$@" \
-  ./internal/e2e ./internal/metric/... ./cdc ./rollup
+  ./internal/e2e ./internal/metric/... ./cdc ./rollup ./internal/local/redshift

@@ -39,6 +39,16 @@ func TestCatalogueAnswersPsql(t *testing.T) {
 			WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' ORDER BY 1;`, "app|millstream,public|millstream"},
 		{`\l`, `SELECT d.datname as "Name", pg_catalog.pg_get_userbyid(d.datdba) as "Owner", pg_catalog.pg_encoding_to_char(d.encoding) as "Encoding", d.datcollate as "Collate"
 			FROM pg_catalog.pg_database d ORDER BY 1;`, "millstream|millstream|UNICODE|C"},
+		{`\l+`, `SELECT d.datname as "Name", pg_catalog.array_to_string(d.datacl, E'\n') AS "Access privileges",
+			CASE WHEN pg_catalog.has_database_privilege(d.datname, 'CONNECT') THEN pg_catalog.pg_size_pretty(pg_catalog.pg_database_size(d.datname)) ELSE 'No Access' END as "Size",
+			t.spcname as "Tablespace", pg_catalog.shobj_description(d.oid, 'pg_database') as "Description"
+			FROM pg_catalog.pg_database d JOIN pg_catalog.pg_tablespace t on d.dattablespace = t.oid ORDER BY 1;`, "millstream|∅|0 bytes|pg_default|∅"},
+		{`\dC`, `SELECT pg_catalog.format_type(castsource, NULL) AS "Source type", CASE WHEN c.castmethod = 'b' THEN '(binary coercible)' ELSE p.proname END AS "Function"
+			FROM pg_catalog.pg_cast c LEFT JOIN pg_catalog.pg_proc p ON c.castfunc = p.oid LEFT JOIN pg_catalog.pg_type ts ON c.castsource = ts.oid
+			WHERE ( (true AND pg_catalog.pg_type_is_visible(ts.oid)) ) ORDER BY 1, 2;`, ""},
+		{`\dT+`, `SELECT pg_catalog.format_type(t.oid, NULL) AS "Name", pg_catalog.array_to_string(ARRAY(
+			SELECT e.enumlabel FROM pg_catalog.pg_enum e WHERE e.enumtypid = t.oid ORDER BY e.enumsortorder), E'\n') AS "Elements", pg_catalog.array_to_string(t.typacl, E'\n')
+			FROM pg_catalog.pg_type t WHERE t.typname = 'super' ORDER BY 1, 2;`, "super||∅"},
 		{
 			"loader", "SELECT table_name, column_name, data_type, character_maximum_length, numeric_precision, numeric_scale FROM svv_columns WHERE table_schema = 'app' ORDER BY ordinal_position",
 			"t|id|character varying|256|∅|∅,t|total|numeric|∅|38|9,t|items|super|∅|∅|∅",

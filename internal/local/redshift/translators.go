@@ -178,7 +178,7 @@ func catalogTranslator(name string) translator {
 		return template(2, 2, `"_rs".format_type($1, $2)`)
 	case "pg_table_is_visible":
 		return template(1, 1, `"_rs".table_is_visible($1)`)
-	case "pg_function_is_visible", "pg_type_is_visible":
+	case "pg_function_is_visible", "pg_type_is_visible", "pg_operator_is_visible", "pg_conversion_is_visible":
 		return template(1, 1, "true")
 	case "pg_get_expr":
 		return template(2, 3, "CAST($1 AS VARCHAR)")
@@ -196,10 +196,12 @@ func catalogTranslator(name string) translator {
 		return template(1, 2, "CAST(NULL AS VARCHAR)")
 	case "col_description", "shobj_description":
 		return template(2, 2, "CAST(NULL AS VARCHAR)")
+	case "pg_tablespace_location":
+		return template(1, 1, "''")
 	case "pg_encoding_to_char":
 		return template(1, 1, "'UNICODE'")
 	case "array_to_string":
-		return template(2, 2, "CAST($1 AS VARCHAR)")
+		return template(2, 2, "CASE CAST($1 AS VARCHAR) WHEN '[]' THEN '' ELSE CAST($1 AS VARCHAR) END")
 	}
 	return nil
 }
