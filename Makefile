@@ -49,6 +49,7 @@ check-arch:
 .PHONY: check-nocgo
 check-nocgo:
 	CGO_ENABLED=0 go build -o $(BIN)/millstream-nocgo ./cmd/millstream
+	CGO_ENABLED=0 go test -count=1 ./internal/local/redshift
 
 .PHONY: check-docs
 check-docs: check-nocgo

@@ -32,6 +32,7 @@
 //   - bad manifest or file: Redshift's code, nothing loaded, the file named in sys_load_error_detail; TestCopyManifestFailures
 //   - a second server on the folder: an error that names the holder; TestSecondServerNamesTheHolder
 //   - wrong login, too many sessions: FATAL; TestLoginRefusals
+//   - built without cgo: FATAL to everyone, with the way out; TestWithoutCgoEveryConnectionIsToldWhy
 //
 // # Non-obvious
 //

@@ -16,6 +16,9 @@ import (
 // noCgo is the answer to every connection.
 const noCgo = "the local Redshift needs a build with cgo; configure a real one under warehouse.dsn"
 
+// maxStartup is the longest start-up packet in bytes that PostgreSQL takes.
+const maxStartup = 10_000
+
 // Server stands where the local Redshift would be and says why it is not.
 type Server struct {
 	listener net.Listener
@@ -64,6 +67,8 @@ func answer(conn net.Conn) {
 			}
 			continue
 		}
+		// What is left unread at the end would reset the connection, and the client might never see the answer.
+		_, _ = io.CopyN(io.Discard, conn, min(int64(binary.BigEndian.Uint32(head[:4])), maxStartup)-int64(len(head)))
 		body := "SFATAL\x00C0A000\x00M" + noCgo + "\x00\x00"
 		msg := binary.BigEndian.AppendUint32([]byte{'E'}, uint32(4+len(body)))
 		_, _ = conn.Write(append(msg, body...))
