@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -36,7 +37,11 @@ func (e *edge) holdProduce(t *testing.T) (held <-chan struct{}, release func()) 
 		case came <- struct{}{}:
 		default:
 		}
-		e.broker.Cluster().SleepControl(func() { <-gate })
+		select {
+		case <-gate: // one request must not sleep twice, nor after another one: the broker's books on that are racy
+		default:
+			e.broker.Cluster().SleepControl(func() { <-gate })
+		}
 		return nil, nil, false
 	})
 	return came, release
@@ -235,9 +240,14 @@ func TestLostAckProducesOnce(t *testing.T) {
 func TestTimedOutRequestsKeepTheirMemory(t *testing.T) {
 	t.Parallel()
 	e := setup(t, func(c *Config) { c.Timeouts.AnswerTimeout = 3 * time.Millisecond })
+	var asked atomic.Int64
 	e.broker.Cluster().ControlKey(int16(kmsg.Produce), func(r kmsg.Request) (kmsg.Response, error, bool) {
 		e.broker.Cluster().KeepControl()
-		<-time.After(2 * time.Millisecond) // the broker is about as slow as requests are patient
+		slow := 2 * time.Millisecond // about as slow as requests are patient
+		if asked.Add(1)%8 == 0 {
+			slow = 20 * time.Millisecond // slower than any
+		}
+		<-time.After(slow)
 		return nil, nil, false
 	})
 	var g errgroup.Group
@@ -288,7 +298,7 @@ func TestTimedOutRequestsKeepTheirMemory(t *testing.T) {
 
 func TestH11Drain(t *testing.T) {
 	t.Parallel()
-	e := setup(t, func(c *Config) { c.Timeouts.DrainDelay = 2 * time.Second })
+	e := setup(t, func(c *Config) { c.Timeouts.DrainDelay = 5 * time.Second }) // a busy machine may need some of it to connect
 	held, release := e.holdProduce(t)
 	inFlight := e.later("/v1/page", page("in flight"))
 	<-held
@@ -338,7 +348,7 @@ func TestStopWithoutKafkaEndsInTime(t *testing.T) {
 	broker.Close()
 	equal(t, "status", e.post(t, "/v1/page", page("m")).status, 503)
 	e.stop()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	select {
 	case err := <-e.ended:

@@ -150,7 +150,7 @@ func (e *edge) consume(t *testing.T, topic string, n int) []*kgo.Record {
 	in := testkit.KafkaClient(t, e.kafka, kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
 	var out []*kgo.Record
 	for len(out) < n {
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		fetches := in.PollFetches(ctx)
 		cancel()
 		if err := fetches.Err(); err != nil {
