@@ -158,6 +158,8 @@ func TestRebalanceUnderLoad(t *testing.T) {
 			case <-stop:
 				sent <- n * 20
 				return
+			case <-t.Context().Done(): // the test has failed
+				return
 			case <-time.After(5 * time.Millisecond):
 			}
 		}
@@ -294,9 +296,6 @@ func TestSlowStoreBoundsMemory(t *testing.T) {
 		}
 		return false
 	})
-	cfg := quick(t)
-	cfg.Memory = batcher.MemoryConfig{Fetch: 2 << 20, Chunks: 2 << 20}
-	r := w.startWith(cfg, g.lake, dedup.DefaultConfig())
 	rnd := rand.New(rand.NewPCG(1, 1))
 	pad := func() string { // the broker's bounds are of compressed bytes
 		b := make([]byte, 1500)
@@ -312,6 +311,9 @@ func TestSlowStoreBoundsMemory(t *testing.T) {
 		}
 		w.send(0, recs...)
 	}
+	cfg := quick(t)
+	cfg.Memory = batcher.MemoryConfig{Fetch: 2 << 20, Chunks: 2 << 20}
+	r := w.startWith(cfg, g.lake, dedup.DefaultConfig()) // not earlier: retries come the less often the longer the store is away
 	testkit.Eventually(t, "fetching waits", func() error {
 		if r.gauge(t, "millstream_batcher_paused") != 1 {
 			return errNotYet

@@ -261,7 +261,7 @@ func (w *world) letters(n int) []wire.Rejected {
 	w.t.Helper()
 	cl := testkit.KafkaClient(w.t, w.kafka, kgo.ConsumeTopics(w.names.Rejected()), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
 	var out []wire.Rejected
-	ctx, cancel := context.WithTimeout(w.t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(w.t.Context(), time.Minute)
 	defer cancel()
 	for len(out) < n && ctx.Err() == nil {
 		cl.PollFetches(ctx).EachRecord(func(r *kgo.Record) { out = append(out, wire.ParseRejected(r.Headers, r.Value)) })
