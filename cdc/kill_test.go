@@ -106,7 +106,7 @@ func TestKillAtEveryStep(t *testing.T) {
 				stop := s.run(step)
 				select {
 				case <-crashed:
-				case <-time.After(20 * time.Second):
+				case <-time.After(time.Minute):
 					t.Fatalf("step %s did not come %d times", name, nth)
 				}
 				s.update(1003, "after the crash")
@@ -138,7 +138,7 @@ func TestSQLiteKillModel(t *testing.T) {
 				stop := s.run(step)
 				select {
 				case <-crashed:
-				case <-time.After(20 * time.Second):
+				case <-time.After(time.Minute):
 					t.Fatal("no crash")
 				}
 				stop()

@@ -76,7 +76,7 @@ func (s *shop) edit(f func(*SourceConfig)) {
 
 func (s *shop) open() *sql.DB {
 	s.Helper()
-	db, err := sql.Open("sqlite", "file:"+s.file+"?_pragma=busy_timeout(5000)&_txlock=immediate")
+	db, err := sql.Open("sqlite", "file:"+s.file+"?_pragma=busy_timeout(30000)&_txlock=immediate")
 	if err != nil {
 		s.Fatal(err)
 	}
@@ -168,7 +168,7 @@ func (s *shop) topicOf(schema, table string) seen {
 // records reads every committed record of a topic, partition by partition.
 func (s *shop) records(topic string) []*kgo.Record {
 	s.Helper()
-	ctx, cancel := context.WithTimeout(s.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(s.Context(), time.Minute)
 	defer cancel()
 	cl, err := kafka.NewClient(s.kafka, testkit.Log(s.T), kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords(), kgo.FetchMaxWait(100*time.Millisecond))
