@@ -51,8 +51,9 @@ type Rollup struct {
 
 	defs    atomic.Pointer[definitions]
 	offered []metric.File // files that the store has seen; of the watching goroutine
-	in, out *kgo.Client
+	out     *kgo.Client
 	pub     *publisher
+	in      *kgo.Client     // of the polling goroutine; workers, which may begin before it is set, resume what it has paused
 	work    context.Context //nolint:containedctx // of Run: callbacks of the Kafka client start workers in it
 
 	mu      sync.Mutex
