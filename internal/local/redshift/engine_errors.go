@@ -61,7 +61,7 @@ var duckRules = sync.OnceValue(func() []duckRule {
 		rule(`(?i)conflict`, "XX000", "1023"),
 		rule(`altered by a different transaction|has been altered|Could not commit`, "XX000", "1023"),
 		rule(`^(?:Table|View) with name "?([^"\s]+)"? already exists`, "42P07", `Relation "$1" already exists`),
-		rule(`^(?:Table|View)(?: or View)? with name ([^\s]+) does not exist`, "42P01", `relation "$1" does not exist`),
+		rule(`^(?:Table|View)(?: or View)? with name "?([^"]+?)"? does not exist`, "42P01", `relation "$1" does not exist`),
 		rule(`^Schema with name "?([^"\s]+)"? already exists`, "42P06", `schema "$1" already exists`),
 		rule(`^Schema with name "?([^"\s]+)"? does not exist`, "3F000", `schema "$1" does not exist`),
 		rule(`(?:Function|Macro) with name "?([^"\s]+)"? does not exist`, "42883", `the local Redshift does not support function $1`),

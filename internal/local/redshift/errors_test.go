@@ -52,6 +52,7 @@ func TestLocalRedshiftErrors(t *testing.T) {
 		{"INSERT INTO app.t (id) VALUES ('x', 2)", "42601", "more expressions than target columns"},
 		{"SELECT 'x'::INT", "22P02", "invalid input syntax for integer"},
 		{"SELECT JSON_PARSE('{')", "XX000", "JSON parsing error"},
+		{"SELECT * FROM nowhere.tracks", "42P01", `relation "nowhere.tracks" does not exist`},
 		{"SELEC 1", "0A000", "the local Redshift does not support the statement SELEC"},
 		{"SELECT FROM WHERE", "42601", "syntax error"},
 		{"SELECT 'open", "42601", "unterminated quoted string"},
@@ -134,5 +135,15 @@ func TestConfigNamesEveryProblem(t *testing.T) {
 		if !strings.Contains(err.Error(), "local.redshift."+key) {
 			t.Errorf("%q is not named in %v", key, err)
 		}
+	}
+}
+
+func TestTakenPortSaysHowToChooseAnother(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	cfg := testConfig(t)
+	cfg.Listen = w.Addr().String()
+	if _, err := New(cfg, nil, nil); err == nil || !strings.Contains(err.Error(), "--redshift-listen") {
+		t.Fatalf("want an error that names the flag, got %v", err)
 	}
 }

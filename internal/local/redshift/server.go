@@ -16,6 +16,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 
 	duckdb "github.com/duckdb/duckdb-go/v2"
 	wire "github.com/jeroenrinzema/psql-wire"
@@ -82,6 +83,9 @@ func New(cfg Config, objects Objects, log *slog.Logger) (_ *Server, err error) {
 		return nil, fmt.Errorf("open %s: %w", cfg.Dir, err)
 	}
 	l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", cfg.Listen)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		err = fmt.Errorf("is taken by another process; stop it, or choose another port with --redshift-listen or local.redshift.listen: %w", err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("listen on %s: %w", cfg.Listen, err)
 	}
