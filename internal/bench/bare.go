@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"sync"
+	"time"
 
 	"github.com/segmentio/encoding/json"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -18,7 +19,7 @@ import (
 // nothing else. No key is checked, nothing is validated, stamped or limited.
 func Bare(cfg kafka.Config, log *slog.Logger) (http.Handler, func(), error) {
 	cl, err := kafka.NewClient(cfg, log, kgo.RequiredAcks(kgo.AllISRAcks()), kgo.MaxBufferedRecords(1<<20),
-		kgo.ProducerBatchCompression(kgo.Lz4Compression()), kgo.DefaultProduceTopic(cfg.Names().Events()))
+		kgo.ProducerBatchCompression(kgo.Lz4Compression()), kgo.ProducerLinger(5*time.Millisecond), kgo.DefaultProduceTopic(cfg.Names().Events()))
 	if err != nil {
 		return nil, nil, err
 	}
