@@ -206,7 +206,7 @@ func (c *client) one(query string) string {
 // eventually polls until f holds.
 func eventually(t *testing.T, why string, f func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for !f() {
 		if time.Now().After(deadline) {
 			t.Fatalf("not in time: %s", why)

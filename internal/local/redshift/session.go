@@ -189,11 +189,12 @@ func (s *session) touch(ctx context.Context) error {
 		return nil
 	}
 	s.snapshot = s.srv.commits.now()
-	if _, err := s.duck.ExecContext(ctx, "BEGIN TRANSACTION"); err != nil {
+	// An interrupt could come when DuckDB has begun and we are told that it has not.
+	if _, err := s.duck.ExecContext(context.WithoutCancel(ctx), "BEGIN TRANSACTION"); err != nil {
 		return err
 	}
 	s.began = true
-	return nil
+	return ctx.Err()
 }
 
 // commit makes the transaction durable and ends it; after an error it is rolled back.
