@@ -109,10 +109,13 @@ func testConfig() Config {
 	cfg := DefaultConfig()
 	cfg.Interval, cfg.Connections = 20*time.Millisecond, 2
 	cfg.Lease.TTL, cfg.Lease.Renew = 2*time.Second, 200*time.Millisecond
-	cfg.Retry.HoldMin, cfg.Retry.HoldMax = 2*time.Second, 4*time.Second
-	cfg.DDLTimeout = time.Second
+	cfg.Retry.HoldMin, cfg.Retry.HoldMax = time.Hour, time.Hour // what is held stays so until a test says otherwise
+	cfg.DDLTimeout = 5 * time.Second
 	return cfg
 }
+
+// impatient tries again soon what is held.
+func impatient(cfg *Config) { cfg.Retry.HoldMin, cfg.Retry.HoldMax = 2*time.Second, 4*time.Second }
 
 // loader returns a loader that talks to the warehouse by client.
 func (k *kit) loader(client *warehouse.Client, change ...func(*Config)) *Loader {

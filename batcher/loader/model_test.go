@@ -89,7 +89,7 @@ func (m *model) run() {
 // startMortal runs a loader that ends like a killed one: it finishes nothing
 // and keeps its lease.
 func (m *model) startMortal() (kill func()) {
-	l := m.loader(m.client, func(c *Config) {
+	l := m.loader(m.client, impatient, func(c *Config) {
 		c.DrainTimeout, c.Lease.TTL, c.Lease.Renew = 0, time.Second, 100*time.Millisecond
 		c.Wave.Files, c.Group.Targets = 2+m.rng.IntN(6), 2+m.rng.IntN(4)
 	})

@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/millstream-data/millstream/internal/testkit/golden"
 	"github.com/millstream-data/millstream/internal/wire"
@@ -26,7 +27,7 @@ func record(t *testing.T) *transcript {
 	r := &transcript{kit: setup(t)}
 	client := r.open()
 	client.Trace = func(s string) { r.sent = append(r.sent, s) }
-	l := r.loader(client, func(c *Config) { c.Connections = 1 })
+	l := r.loader(client, func(c *Config) { c.Connections, c.DDLTimeout = 1, time.Second })
 	l.holder = "host/loader-1"
 	r.w = r.tenure(l)
 	return r

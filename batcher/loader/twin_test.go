@@ -21,7 +21,7 @@ func TestTwoLoaders(t *testing.T) {
 		t.Run(isolation, func(t *testing.T) {
 			t.Parallel()
 			k := setupWith(t, isolation)
-			stop := [2]func(){k.start(k.loader(k.client)), k.start(k.loader(k.client))}
+			stop := [2]func(){k.start(k.loader(k.client, impatient)), k.start(k.loader(k.client, impatient))}
 			rows := 0
 			for i := range 6 {
 				k.commit(int32(i%2), table{name: "app.tracks", columns: eventColumns(), rows: events(10)})
@@ -31,7 +31,7 @@ func TestTwoLoaders(t *testing.T) {
 					stop[0]() // whichever works, the other takes over
 				}
 				if i == 3 {
-					stop[0] = k.start(k.loader(k.client))
+					stop[0] = k.start(k.loader(k.client, impatient))
 					stop[1]()
 				}
 			}
