@@ -7,12 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -57,15 +59,30 @@ func buildAndRun(m *testing.M) int {
 	return m.Run()
 }
 
+// ports counts upwards below the range from which the system takes the ports of
+// outgoing connections: an address has to stay free from one start to the next.
+var ports = func() *atomic.Int32 {
+	var p atomic.Int32
+	p.Store(20_000 + rand.Int32N(10_000))
+	return &p
+}()
+
 // freeAddr returns a loopback address that nobody listens on at the moment.
 func freeAddr(tb testing.TB) string {
 	tb.Helper()
-	ln, err := new(net.ListenConfig).Listen(tb.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		tb.Fatal(err)
+	for range 1000 {
+		addr := fmt.Sprintf("127.0.0.1:%d", ports.Add(1))
+		ln, err := new(net.ListenConfig).Listen(tb.Context(), "tcp", addr)
+		if err != nil {
+			continue
+		}
+		if err := ln.Close(); err != nil {
+			tb.Fatal(err)
+		}
+		return addr
 	}
-	defer ln.Close()
-	return ln.Addr().String()
+	tb.Fatal("no port is free")
+	return ""
 }
 
 // newDev returns `millstream dev` over an empty folder; it is not started.

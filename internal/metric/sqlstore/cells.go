@@ -18,7 +18,7 @@ func (s *Store) Load(ctx context.Context, keys []metric.Key) (map[metric.Key]met
 		byTable[table(k.Zone)] = append(byTable[table(k.Zone)], k)
 	}
 	err := s.read(ctx, func(tx *sql.Tx) error {
-		if err := s.readZones(ctx, tx); err != nil {
+		if err := s.refreshZones(ctx, tx); err != nil {
 			return err
 		}
 		for name, keys := range byTable {
@@ -73,7 +73,7 @@ func (s *Store) scanRow(rows *sql.Rows) (metric.Row, error) {
 // Unpublished implements metric.Store.
 func (s *Store) Unpublished(ctx context.Context, c metric.Claim, yield func(metric.Row) bool) error {
 	err := s.read(ctx, func(tx *sql.Tx) error {
-		if err := s.readZones(ctx, tx); err != nil {
+		if err := s.refreshZones(ctx, tx); err != nil {
 			return err
 		}
 		for _, name := range []string{"rollup_cell", "rollup_fine"} {
@@ -126,7 +126,7 @@ func (s *Store) Scan(ctx context.Context, ranges []metric.Range, yield func(metr
 
 // snapshot reads all but the cells; its first statement fixes the instant.
 func (s *Store) snapshot(ctx context.Context, tx *sql.Tx, snap *metric.Snapshot) error {
-	if err := s.readZones(ctx, tx); err != nil {
+	if err := s.refreshZones(ctx, tx); err != nil {
 		return err
 	}
 	var now int64

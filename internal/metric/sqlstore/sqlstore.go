@@ -154,11 +154,14 @@ func table(zone string) string {
 	return "rollup_cell"
 }
 
-// zoneNo returns the number of a zone, giving it one if it has none.
+// zoneNo returns the number of a zone, giving it one if it has none. What the
+// transaction reads is believed when it has committed and not before: a number
+// that was rolled back is given to another zone.
 func (s *Store) zoneNo(ctx context.Context, name string) (int, error) {
 	if no, ok := s.knownZone(name); ok {
 		return no, nil
 	}
+	var read map[string]int
 	err := s.write(ctx, func(tx *sql.Tx) error {
 		if err := s.d.Lock(ctx, tx); err != nil {
 			return err
@@ -166,13 +169,15 @@ func (s *Store) zoneNo(ctx context.Context, name string) (int, error) {
 		if _, err := tx.ExecContext(ctx, `INSERT INTO rollup_zone SELECT COALESCE(MAX(zone), 0) + 1, CAST($1 AS TEXT) FROM rollup_zone WHERE true ON CONFLICT (name) DO NOTHING`, name); err != nil {
 			return err
 		}
-		return s.readZones(ctx, tx)
+		var err error
+		read, err = readZones(ctx, tx)
+		return err
 	})
 	if err != nil {
 		return 0, fmt.Errorf("number of zone %s: %w", name, err)
 	}
-	no, _ := s.knownZone(name)
-	return no, nil
+	s.learnZones(read)
+	return read[name], nil
 }
 
 func (s *Store) knownZone(name string) (int, bool) {
@@ -182,9 +187,27 @@ func (s *Store) knownZone(name string) (int, bool) {
 	return no, ok
 }
 
-// readZones reads every zone's number; they never change.
-func (s *Store) readZones(ctx context.Context, tx *sql.Tx) error {
-	return each(ctx, tx, func(rows *sql.Rows) (bool, error) {
+// learnZones keeps what a committed transaction saw; numbers never change.
+func (s *Store) learnZones(read map[string]int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for name, no := range read {
+		s.zones[name], s.names[no] = no, name
+	}
+}
+
+// refreshZones learns the numbers that a reading transaction sees.
+func (s *Store) refreshZones(ctx context.Context, tx *sql.Tx) error {
+	read, err := readZones(ctx, tx)
+	if err == nil {
+		s.learnZones(read)
+	}
+	return err
+}
+
+func readZones(ctx context.Context, tx *sql.Tx) (map[string]int, error) {
+	out := map[string]int{}
+	err := each(ctx, tx, func(rows *sql.Rows) (bool, error) {
 		var (
 			no   int
 			name string
@@ -192,11 +215,10 @@ func (s *Store) readZones(ctx context.Context, tx *sql.Tx) error {
 		if err := rows.Scan(&no, &name); err != nil {
 			return false, err
 		}
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.zones[name], s.names[no] = no, name
+		out[name] = no
 		return true, nil
 	}, `SELECT zone, name FROM rollup_zone`)
+	return out, err
 }
 
 func (s *Store) zoneName(no int) string {
