@@ -63,8 +63,9 @@ func (rq *request) refusedByKafka(r *kgo.Record) *kgo.Record {
 func (p *producer) single(r *kgo.Record, limit <-chan time.Time) error {
 	p.soloing.Lock()
 	defer p.soloing.Unlock()
-	ln := p.lanes.Load().of(r.Topic == p.cfg.Names().Rejected(), r.Key)
-	again := &kgo.Record{Topic: ln.topic, Partition: ln.partition, Key: bytes.Clone(r.Key), Value: bytes.Clone(r.Value), Timestamp: r.Timestamp}
+	hash := murmur2(r.Key)
+	ln := p.lanes.Load().of(r.Topic == p.cfg.Names().Rejected(), hash)
+	again := &kgo.Record{Topic: ln.topic, Partition: ln.place(hash), Key: bytes.Clone(r.Key), Value: bytes.Clone(r.Value), Timestamp: r.Timestamp}
 	for _, h := range r.Headers { // the request may be gone before the copy is
 		again.Headers = append(again.Headers, kgo.RecordHeader{Key: h.Key, Value: bytes.Clone(h.Value)})
 	}

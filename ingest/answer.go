@@ -35,6 +35,7 @@ const (
 	codeInternal       = "internal"
 	codeOverloaded     = "overloaded"
 	codeNotDurable     = "not_durable"
+	codeSpoolFull      = "spool_full"
 	codeDraining       = "draining"
 )
 
@@ -60,7 +61,7 @@ func (r *refusal) status() int {
 		return http.StatusRequestEntityTooLarge
 	case codeInternal:
 		return http.StatusInternalServerError
-	case codeOverloaded, codeNotDurable, codeDraining:
+	case codeOverloaded, codeNotDurable, codeSpoolFull, codeDraining:
 		return http.StatusServiceUnavailable
 	}
 	return http.StatusBadRequest // and all codes of events
@@ -73,6 +74,8 @@ func (r *refusal) retryAfter() time.Duration {
 		return time.Second
 	case codeNotDurable:
 		return 5 * time.Second
+	case codeSpoolFull:
+		return 30 * time.Second
 	}
 	return 0
 }

@@ -164,7 +164,7 @@ func (rq *request) one(i int) {
 	}
 }
 
-// settle produces rq.records and waits until Kafka has them all.
+// settle produces rq.records and waits until all are durable.
 func (rq *request) settle() *refusal {
 	notDurable := refuse(codeNotDurable, "Kafka has not acknowledged; repeat the request")
 	if len(rq.records) == 0 {
@@ -175,21 +175,29 @@ func (rq *request) settle() *refusal {
 	}
 	start, limit := time.Now(), time.NewTimer(rq.srv.cfg.Timeouts.AnswerTimeout)
 	defer limit.Stop()
-	l := rq.srv.producer.await(limit.C)
-	if l == nil {
+	if rq.srv.producer.spool == nil && rq.srv.producer.await(limit.C) == nil {
 		return notDurable
 	}
-	rq.srv.producer.send(rq, l)
+	if ref := rq.srv.producer.send(rq); ref != nil {
+		return ref
+	}
 	select {
 	case <-rq.done:
 	case <-limit.C:
 		rq.srv.producer.lastFail.Store(time.Now().UnixNano())
 		return notDurable
 	}
-	if rq.failed.Load() || !rq.alone(limit.C) {
+	if ref := rq.failed.Load(); ref != nil {
+		return ref
+	}
+	if !rq.alone(limit.C) {
 		return notDurable
 	}
-	rq.srv.metrics.ack.WithLabelValues("kafka").Observe(time.Since(start).Seconds())
+	path := "kafka"
+	if rq.spooled.Load() {
+		path = "spool"
+	}
+	rq.srv.metrics.ack.WithLabelValues(path).Observe(time.Since(start).Seconds())
 	rq.count()
 	return nil
 }

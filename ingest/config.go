@@ -20,10 +20,12 @@ type Config struct {
 	PathPrefix     string            `yaml:"path_prefix" doc:"path that a proxy in front leaves on requests, such as /collect"`
 	TrustedProxies []string          `yaml:"trusted_proxies" doc:"networks (CIDR) whose client_ip_header is believed"`
 	ClientIPHeader string            `yaml:"client_ip_header" doc:"header in which trusted proxies name the client"`
+	DataDir        string            `yaml:"data_dir" doc:"folder of the spool; one process uses it at a time"`
 	Sources        map[string]Source `yaml:"sources" doc:"who may send: a source is an app, and the warehouse's schema"`
 	Limits         Limits            `yaml:"limits" doc:"how large requests and events may be"`
 	Timeouts       Timeouts          `yaml:"timeouts" doc:"how long things may take"`
 	Produce        Produce           `yaml:"produce" doc:"how records are sent to Kafka"`
+	Spool          Spool             `yaml:"spool" doc:"events on disk while Kafka is away"`
 	Dedup          Dedup             `yaml:"dedup" doc:"repeated message ids that are not sent to Kafka again; it saves traffic, what counts is decided downstream"`
 }
 
@@ -45,7 +47,8 @@ type Timeouts struct {
 	Header        time.Duration `yaml:"header" doc:"until a request's headers are read"`
 	Body          time.Duration `yaml:"body" doc:"until a request's body is read"`
 	Idle          time.Duration `yaml:"idle" doc:"an unused connection"`
-	AnswerTimeout time.Duration `yaml:"answer_timeout" doc:"a request without Kafka's acknowledgement is answered 503 after it; SDKs give up at 10s"`
+	AckTimeout    time.Duration `yaml:"ack_timeout" doc:"what Kafka has not acknowledged after it goes to the spool"`
+	AnswerTimeout time.Duration `yaml:"answer_timeout" doc:"a request that is not durable is answered 503 after it; SDKs give up at 10s"`
 	DrainDelay    time.Duration `yaml:"drain_delay" doc:"a stopping process still serves for it, so that load balancers let go"`
 	DrainTimeout  time.Duration `yaml:"drain_timeout" doc:"then requests in flight may take so long"`
 }
@@ -54,6 +57,14 @@ type Timeouts struct {
 type Produce struct {
 	Linger      time.Duration `yaml:"linger" doc:"gathers the records of many requests into one write"`
 	Compression string        `yaml:"compression" doc:"none, snappy, lz4 or zstd"`
+}
+
+// Spool bounds what is kept on disk while Kafka is away.
+type Spool struct {
+	MaxBytes    config.Bytes `yaml:"max_bytes" doc:"bytes on disk; beyond them requests are answered 503; 0: no spool"`
+	MinFree     config.Bytes `yaml:"min_free" doc:"bytes of the file system that the spool leaves free"`
+	Segment     config.Bytes `yaml:"segment" doc:"size of a file, about"`
+	DrainWindow config.Bytes `yaml:"drain_window" doc:"bytes from the spool that wait for Kafka's acknowledgement at a time"`
 }
 
 // Dedup bounds the memory of message ids.
@@ -96,15 +107,17 @@ func DefaultConfig() Config {
 	return Config{
 		Listen:         "127.0.0.1:8080",
 		ClientIPHeader: "X-Forwarded-For",
+		DataDir:        "<data_dir>/ingest",
 		Limits: Limits{
 			Body: 4 * config.MiB, Inflated: 16 * config.MiB, BatchEvents: 10_000, Event: event.HardLimit, EventSoft: event.SoftLimit,
 			Depth: event.MaxDepth, Header: 16 * config.KiB, Connections: 10_000, Inflight: 64 * config.MiB,
 		},
 		Timeouts: Timeouts{
 			Header: 5 * time.Second, Body: 30 * time.Second, Idle: 75 * time.Second,
-			AnswerTimeout: 8 * time.Second, DrainDelay: 5 * time.Second, DrainTimeout: 25 * time.Second,
+			AckTimeout: 3 * time.Second, AnswerTimeout: 8 * time.Second, DrainDelay: 5 * time.Second, DrainTimeout: 25 * time.Second,
 		},
 		Produce: Produce{Linger: 5 * time.Millisecond, Compression: "lz4"},
+		Spool:   Spool{MaxBytes: 10 * config.GiB, MinFree: config.GiB, Segment: 64 * config.MiB, DrainWindow: 32 * config.MiB},
 		Dedup:   Dedup{Window: 10 * time.Minute, MaxIDs: 1_000_000},
 	}
 }
@@ -127,7 +140,8 @@ func (c Config) Validate() error {
 		config.NonNegative("ingest.produce.linger", c.Produce.Linger),
 		config.NonNegative("ingest.dedup.window", c.Dedup.Window),
 		config.Positive("ingest.dedup.max_ids", c.Dedup.MaxIDs),
-		c.Limits.validate(), c.Timeouts.validate(),
+		config.NotEmpty("ingest.data_dir", c.DataDir),
+		c.Limits.validate(), c.Timeouts.validate(), c.Spool.validate(),
 	}
 	if c.PathPrefix != "" && !strings.HasPrefix(c.PathPrefix, "/") {
 		errs = append(errs, config.Invalid("ingest.path_prefix", "must begin with / (got %q)", c.PathPrefix))
@@ -158,11 +172,21 @@ func (l Limits) validate() error {
 	)
 }
 
+func (s Spool) validate() error {
+	return errors.Join(
+		config.NonNegative("ingest.spool.max_bytes", s.MaxBytes),
+		config.NonNegative("ingest.spool.min_free", s.MinFree),
+		config.Positive("ingest.spool.segment", s.Segment),
+		config.Positive("ingest.spool.drain_window", s.DrainWindow),
+	)
+}
+
 func (t Timeouts) validate() error {
 	return errors.Join(
 		config.Positive("ingest.timeouts.header", t.Header),
 		config.Positive("ingest.timeouts.body", t.Body),
 		config.Positive("ingest.timeouts.idle", t.Idle),
+		config.Positive("ingest.timeouts.ack_timeout", t.AckTimeout),
 		config.Positive("ingest.timeouts.answer_timeout", t.AnswerTimeout),
 		config.NonNegative("ingest.timeouts.drain_delay", t.DrainDelay),
 		config.NonNegative("ingest.timeouts.drain_timeout", t.DrainTimeout),

@@ -88,7 +88,7 @@ func TestKafkaAwayAnswers503AndLosesNothing(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	broker, kcfg := testkit.KafkaAt(t, "127.0.0.1:0", dir)
-	e := setupAt(t, kcfg, func(c *Config) { c.Timeouts.AnswerTimeout = 200 * time.Millisecond })
+	e := setupAt(t, kcfg, func(c *Config) { c.Timeouts.AnswerTimeout = 200 * time.Millisecond; c.Spool.MaxBytes = 0 })
 	until200 := func(id string) {
 		t.Helper()
 		testkit.Eventually(t, "event "+id+" should be taken", func() error {
@@ -136,7 +136,7 @@ func TestKafkaAwayAnswers503AndLosesNothing(t *testing.T) {
 	equal(t, "ids", seen, map[string]bool{"message_id=before": true, "message_id=during-1": true, "message_id=during-2": true, "message_id=after": true})
 }
 
-func TestStartWithoutKafka(t *testing.T) {
+func TestStartWithoutKafkaAndSpool(t *testing.T) {
 	t.Parallel()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -146,7 +146,7 @@ func TestStartWithoutKafka(t *testing.T) {
 	ln.Close()
 	kcfg := kafka.DefaultConfig()
 	kcfg.Brokers, kcfg.Topics.Partitions, kcfg.Topics.Replication = []string{addr}, 4, 1
-	e := setupAt(t, kcfg, func(c *Config) { c.Timeouts.AnswerTimeout = 200 * time.Millisecond })
+	e := setupAt(t, kcfg, func(c *Config) { c.Timeouts.AnswerTimeout = 200 * time.Millisecond; c.Spool.MaxBytes = 0 })
 	if a := e.post(t, "/v1/page", page("m")); a.status != 503 || !strings.Contains(a.body, "not_durable") {
 		t.Errorf("%d %s", a.status, a.body)
 	}
@@ -173,7 +173,7 @@ func TestMissingTopicAnswers503UntilSomebodyCreatesIt(t *testing.T) {
 	t.Parallel()
 	broker, kcfg := testkit.Kafka(t)
 	kcfg.Topics.Create = false
-	e := setupAt(t, kcfg, func(c *Config) { c.Timeouts.AnswerTimeout = 200 * time.Millisecond })
+	e := setupAt(t, kcfg, func(c *Config) { c.Timeouts.AnswerTimeout = 200 * time.Millisecond; c.Spool.MaxBytes = 0 })
 	testkit.Eventually(t, "readiness should name the topic", func() error {
 		if r := e.health.Report(t.Context()); !strings.Contains(r.String(), "topic millstream.events: is missing") {
 			return errors.New(r.String())
@@ -239,7 +239,7 @@ func TestLostAckProducesOnce(t *testing.T) {
 // Requests that time out leave records behind, which still point into pooled memory while other requests are built.
 func TestTimedOutRequestsKeepTheirMemory(t *testing.T) {
 	t.Parallel()
-	e := setup(t, func(c *Config) { c.Timeouts.AnswerTimeout = 3 * time.Millisecond })
+	e := setup(t, func(c *Config) { c.Timeouts.AnswerTimeout = 3 * time.Millisecond; c.Spool.MaxBytes = 0 })
 	var asked atomic.Int64
 	e.broker.Cluster().ControlKey(int16(kmsg.Produce), func(r kmsg.Request) (kmsg.Response, error, bool) {
 		e.broker.Cluster().KeepControl()
@@ -338,6 +338,7 @@ func TestStopWithoutKafkaEndsInTime(t *testing.T) {
 	broker, kcfg := testkit.Kafka(t)
 	e := setupAt(t, kcfg, func(c *Config) {
 		c.Timeouts.AnswerTimeout, c.Timeouts.DrainTimeout = 50*time.Millisecond, 200*time.Millisecond
+		c.Spool.MaxBytes = 0
 	})
 	testkit.Eventually(t, "topics", func() error {
 		if e.producer.lanes.Load() == nil {

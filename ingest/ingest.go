@@ -77,14 +77,20 @@ func New(cfg Config, deps Deps) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	if s.producer, err = newProducer(deps.Kafka, cfg.Produce, deps.Log); err != nil {
+	if s.producer, err = newProducer(deps.Kafka, cfg, deps.Log); err != nil {
 		_ = ln.Close() // nobody has connected yet
 		return nil, err
 	}
 	s.metrics = newMetrics(deps.Registry,
 		func() float64 { return float64(s.gate.held.Load()) }, s.producer.unacked, s.recent.size,
 		func() float64 { return float64(s.producer.lastAck.Load()) / 1e9 })
-	s.producer.metrics = s.metrics
+	s.producer.metrics, s.producer.ids = s.metrics, &s.ids
+	s.producer.busy = func() bool { return s.gate.held.Load() > s.gate.limit/2 }
+	registerSpool(deps.Registry, s.producer, int64(cfg.Spool.MaxBytes))
+	if sp := s.producer.spool; sp != nil {
+		sp.metrics = s.metrics
+		s.metrics.spoolErrors.WithLabelValues("torn").Add(float64(sp.torn))
+	}
 	for name := range cfg.Sources {
 		s.metrics.zero(name)
 	}
@@ -109,6 +115,11 @@ func (s *Server) Run(ctx context.Context) error {
 		s.producer.watch(gctx)
 		return nil
 	})
+	drains, stopDrains := context.WithCancel(gctx)
+	defer stopDrains()
+	if s.producer.spool != nil {
+		s.producer.goSpool(gctx, drains, g)
+	}
 	g.Go(func() error {
 		if err := srv.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
 			return fmt.Errorf("serve %s: %w", s.Addr(), err)
@@ -119,7 +130,7 @@ func (s *Server) Run(ctx context.Context) error {
 		defer cancel()
 		select {
 		case <-ctx.Done():
-			s.drain(work, srv)
+			s.drain(work, srv, stopDrains)
 		case <-gctx.Done():
 		}
 		return nil
@@ -143,7 +154,7 @@ func (s *Server) httpServer() *http.Server {
 }
 
 // drain is the graceful stop.
-func (s *Server) drain(ctx context.Context, srv *http.Server) {
+func (s *Server) drain(ctx context.Context, srv *http.Server, stopDrains func()) {
 	s.draining.Store(true)
 	s.log.Info("ingest drains", "delay", s.cfg.Timeouts.DrainDelay.String())
 	delay := time.NewTimer(s.cfg.Timeouts.DrainDelay)
@@ -158,7 +169,13 @@ func (s *Server) drain(ctx context.Context, srv *http.Server) {
 		s.log.Warn("requests were cut off", "err", err)
 		_ = srv.Close() // they were not acknowledged, and their senders repeat them
 	}
-	if err := s.producer.client.Flush(limit); err != nil {
+	stopDrains()
+	if s.producer.spool != nil {
+		var less context.CancelFunc // who waits for an answer no more has one, and the rest is on disk
+		limit, less = context.WithTimeout(limit, s.cfg.Timeouts.AckTimeout)
+		defer less()
+	}
+	if err := s.producer.client.Flush(limit); err != nil && s.producer.spool == nil {
 		s.log.Warn("records were not acknowledged", "records", s.producer.unacked(), "err", err)
 	}
 }
@@ -167,6 +184,15 @@ func (s *Server) drain(ctx context.Context, srv *http.Server) {
 func (s *Server) Check(context.Context) telemetry.Check {
 	if s.draining.Load() {
 		return telemetry.NotReady("The process is stopping.")
+	}
+	if s.producer.spool != nil {
+		switch why, durable := s.producer.spoolState(); {
+		case !durable:
+			return telemetry.NotReady("%s", why)
+		case why != "":
+			return telemetry.Degraded("%s", why)
+		}
+		return telemetry.Ready("Kafka acknowledges.")
 	}
 	if why := s.producer.away(time.Now()); why != "" {
 		return telemetry.NotReady("%s Requests are answered 503 and repeated by their senders.", why)

@@ -53,7 +53,7 @@ func setup(t *testing.T, change ...func(*Config)) *edge {
 	e := setupAt(t, kcfg, change...)
 	e.broker = broker
 	testkit.Eventually(t, "the server should find its topics", func() error {
-		if e.producer.lanes.Load() == nil {
+		if l := e.producer.lanes.Load(); l == nil || l.spooled() > 0 {
 			return errors.New(e.producer.away(time.Now()))
 		}
 		return nil
@@ -64,6 +64,7 @@ func setup(t *testing.T, change ...func(*Config)) *edge {
 func setupAt(t *testing.T, kcfg kafka.Config, change ...func(*Config)) *edge {
 	t.Helper()
 	cfg := testConfig()
+	cfg.DataDir = t.TempDir()
 	for _, f := range change {
 		f(&cfg)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
@@ -33,6 +34,10 @@ type metrics struct {
 	active        prometheus.Gauge
 	connections   prometheus.Gauge
 	lastAck       prometheus.GaugeFunc
+	spoolFrames   prometheus.Counter
+	spoolDrained  prometheus.Counter
+	spoolErrors   *prometheus.CounterVec // kind
+	spoolFsync    prometheus.Histogram
 }
 
 // newMetrics registers the series. Those with labels from a fixed list begin at zero: a zero can be alerted on.
@@ -81,7 +86,52 @@ func newMetrics(reg prometheus.Registerer, held, unacked, remembered, lastAck fu
 		m.unauthorized.WithLabelValues(code)
 	}
 	m.ack.WithLabelValues("kafka")
+	m.ack.WithLabelValues("spool")
+	m.spoolErrors = counter("spool_errors_total", "Trouble with the spool.", "kind")
+	for _, kind := range []string{"write", "fsync", "torn", "corrupt", "full"} {
+		m.spoolErrors.WithLabelValues(kind)
+	}
+	m.spoolFrames = with.NewCounter(prometheus.CounterOpts{
+		Name: "millstream_ingest_spool_frames_total", Help: "Records that became durable on disk.",
+	})
+	m.spoolDrained = with.NewCounter(prometheus.CounterOpts{
+		Name: "millstream_ingest_spool_drained_total", Help: "Records from disk that Kafka has acknowledged.",
+	})
+	m.spoolFsync = with.NewHistogram(prometheus.HistogramOpts{
+		Name: "millstream_ingest_spool_fsync_duration_seconds", Help: "What it takes to make a group of records durable on disk.", Buckets: buckets,
+	})
 	return m
+}
+
+// registerSpool registers what is known of the spool at any time; all are zero where there is none.
+func registerSpool(reg prometheus.Registerer, p *producer, limit int64) {
+	with := promauto.With(reg)
+	gauge := func(name, help string, f func() float64) {
+		with.NewGaugeFunc(prometheus.GaugeOpts{Name: "millstream_ingest_" + name, Help: help}, f)
+	}
+	of := func(f func(used int64, segments int, oldest time.Time) float64) func() float64 {
+		return func() float64 {
+			if p.spool == nil {
+				return 0
+			}
+			return f(p.spool.sizes())
+		}
+	}
+	gauge("spool_bytes", "Bytes of the spool on disk.", of(func(used int64, _ int, _ time.Time) float64 { return float64(used) }))
+	gauge("spool_segments", "Files of the spool.", of(func(_ int64, n int, _ time.Time) float64 { return float64(n) }))
+	gauge("spool_oldest_age_seconds", "Age of the oldest file of the spool that holds records.", of(func(_ int64, _ int, oldest time.Time) float64 {
+		if oldest.IsZero() {
+			return 0
+		}
+		return time.Since(oldest).Seconds()
+	}))
+	gauge("spool_limit_bytes", "Bytes that the spool may take.", func() float64 { return float64(limit) })
+	gauge("lanes_spooled", "Lanes whose records go to the spool.", func() float64 {
+		if l := p.lanes.Load(); l != nil {
+			return float64(l.spooled())
+		}
+		return 0
+	})
 }
 
 // zero begins the series of a source.

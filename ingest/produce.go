@@ -11,63 +11,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/millstream-data/millstream/internal/event"
 	"github.com/millstream-data/millstream/internal/kafka"
 )
-
-// lane is the unit of order and of trouble: one partition of a topic. Within a lane records reach the producer in the
-// order of their acceptance, and no lane waits for another.
-type lane struct {
-	topic     string
-	partition int32
-	unacked   atomic.Int64 // records that the producer holds
-}
-
-// lanes are the lanes of the two topics as they are now.
-type lanes struct{ events, rejected []*lane }
-
-// of returns the lane of a record: by the topic that the record is marked for, and by its key.
-func (l *lanes) of(dead bool, key []byte) *lane {
-	list := l.events
-	if dead {
-		list = l.rejected
-	}
-	return list[partition(key, len(list))]
-}
-
-// holder returns the lane that r was sent by, or nil if there is no such partition any more.
-func (l *lanes) holder(r *kgo.Record) *lane {
-	list := l.events
-	if r.Topic == l.rejected[0].topic {
-		list = l.rejected
-	}
-	if int(r.Partition) >= len(list) {
-		return nil
-	}
-	return list[r.Partition]
-}
-
-// partition is where Kafka's own clients put key.
-func partition(key []byte, n int) int32 {
-	return int32(murmur2(key)&0x7fffffff) % int32(n) //nolint:gosec // Kafka has fewer partitions than 2^31
-}
-
-// murmur2 is the hash of Kafka's default partitioner (org.apache.kafka.common.utils.Utils).
-func murmur2(b []byte) uint32 {
-	const m = 0x5bd1e995
-	h := 0x9747b28c ^ uint32(len(b)) //nolint:gosec // keys are short
-	for ; len(b) >= 4; b = b[4:] {
-		k := (uint32(b[0]) | uint32(b[1])<<8 | uint32(b[2])<<16 | uint32(b[3])<<24) * m
-		h = h*m ^ (k^k>>24)*m
-	}
-	if len(b) > 0 {
-		for i, c := range b {
-			h ^= uint32(c) << (8 * i)
-		}
-		h *= m
-	}
-	h = (h ^ h>>13) * m
-	return h ^ h>>15
-}
 
 // producer hands records to Kafka and knows whether Kafka takes them.
 type producer struct {
@@ -77,6 +23,17 @@ type producer struct {
 	solo     *kgo.Client // for records that were refused: a batch of its is one record
 	log      *slog.Logger
 	metrics  *metrics
+	spool    *spool // nil: there is none
+	limbo    *lane  // of all records while the topics are not known
+	drain    drain
+	start    positions     // as they were found
+	changed  chan struct{} // one element: the lanes are others
+	timeouts Timeouts
+	busy     func() bool // more than half of the in-flight bytes are held
+	closing  atomic.Bool
+	ids      *event.IDs
+	saved    string                // the positions as they were last written
+	held     atomic.Int64          // bytes of the lanes that are spooled, with the producer
 	lanes    atomic.Pointer[lanes] // nil until the topics were seen
 	found    chan struct{}         // closed when lanes is set
 	lastAck  atomic.Int64          // unix ns
@@ -86,7 +43,8 @@ type producer struct {
 }
 
 // newProducer makes the clients, which connect later. The caller sets metrics.
-func newProducer(cfg kafka.Config, p Produce, log *slog.Logger) (*producer, error) {
+func newProducer(cfg kafka.Config, c Config, log *slog.Logger) (*producer, error) {
+	p := c.Produce
 	codec := map[string]kgo.CompressionCodec{
 		"none": kgo.NoCompression(), "snappy": kgo.SnappyCompression(), "lz4": kgo.Lz4Compression(), "zstd": kgo.ZstdCompression(),
 	}[p.Compression]
@@ -105,38 +63,26 @@ func newProducer(cfg kafka.Config, p Produce, log *slog.Logger) (*producer, erro
 		client.Close()
 		return nil, err
 	}
-	return &producer{cfg: cfg, client: client, solo: solo, log: log, found: make(chan struct{})}, nil
+	out := &producer{
+		cfg: cfg, client: client, solo: solo, log: log, found: make(chan struct{}), timeouts: c.Timeouts,
+		changed: make(chan struct{}, 1),
+	}
+	out.limbo = newLane("limbo", "", false, -1, &out.held)
+	if err := out.prepare(c); err != nil {
+		client.Close()
+		solo.Close()
+		return nil, err
+	}
+	return out, nil
 }
 
 func (p *producer) close() {
+	p.closing.Store(true) // records that fail now fail for that
 	p.client.Close()
 	p.solo.Close()
-}
-
-// send produces the records of rq in their order and returns at once; rq hears of each. A record with a topic is a dead
-// letter. The context is not the request's: whoever hangs up after the last byte has sent the events.
-func (p *producer) send(rq *request, l *lanes) {
-	rq.expect(len(rq.records))
-	for i := range rq.records {
-		r := &rq.records[i]
-		ln := l.of(r.Topic != "", r.Key)
-		r.Topic, r.Partition = ln.topic, ln.partition
-		ln.unacked.Add(1)
-		p.client.Produce(context.Background(), r, rq.promise)
+	if p.spool != nil {
+		p.spool.close()
 	}
-}
-
-// acked is told of each record that Kafka has taken or refused.
-func (p *producer) acked(r *kgo.Record, err error) {
-	if ln := p.lanes.Load().holder(r); ln != nil {
-		ln.unacked.Add(-1)
-	}
-	if err == nil {
-		p.lastAck.Store(time.Now().UnixNano())
-		return
-	}
-	p.lastFail.Store(time.Now().UnixNano())
-	p.metrics.produceErrors.WithLabelValues(errorLabel(err)).Inc()
 }
 
 // away says in a sentence why nothing can be made durable, or returns "".
@@ -226,41 +172,11 @@ func (p *producer) look(ctx context.Context) error {
 	return nil
 }
 
-// adopt replaces the lanes if a number of partitions has changed. A lane that stays is the same one.
-func (p *producer) adopt(events string, n int, rejected string, m int) {
-	old := p.lanes.Load()
-	if old != nil && len(old.events) == n && len(old.rejected) == m {
-		return
-	}
-	next := &lanes{}
-	if old == nil {
-		old = next
-	}
-	next.events, next.rejected = extend(old.events, events, n), extend(old.rejected, rejected, m)
-	first := p.lanes.Swap(next) == nil
-	if first {
-		close(p.found)
-	}
-	p.log.Info("topics found", "events", events, "partitions", n)
-}
-
-// extend returns n lanes that begin with those of old. Only a topic that was created anew has fewer than before.
-func extend(old []*lane, topic string, n int) []*lane {
-	out := append([]*lane(nil), old[:min(n, len(old))]...)
-	for i := len(out); i < n; i++ {
-		out = append(out, &lane{topic: topic, partition: int32(i)}) //nolint:gosec // few partitions
-	}
-	return out
-}
-
 // unacked is the number of records that the producer holds.
 func (p *producer) unacked() float64 {
 	n := int64(0)
 	if l := p.lanes.Load(); l != nil {
-		for _, ln := range l.events {
-			n += ln.unacked.Load()
-		}
-		for _, ln := range l.rejected {
+		for _, ln := range l.all {
 			n += ln.unacked.Load()
 		}
 	}

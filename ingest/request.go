@@ -45,13 +45,14 @@ type request struct {
 	envelope []byte   // of the batch, for dead letters; built once
 	stampHdr []byte   // received_at as a header's value
 
-	promise func(*kgo.Record, error) // acked, made once
-	users   atomic.Int32             // handler and records
-	waiting atomic.Int32             // records without an answer of Kafka's
-	failed  atomic.Bool              // a record was not taken, and may be later
-	mu      sync.Mutex               // guards lost
-	lost    []*kgo.Record            // refused for what they or their neighbours hold
-	done    chan struct{}            // one element when waiting falls to zero
+	entries []entry                 // of the records
+	users   atomic.Int32            // handler, producer and spool
+	waiting atomic.Int32            // records that are not durable yet
+	failed  atomic.Pointer[refusal] // a record was not taken, and may be later
+	spooled atomic.Bool             // a record is durable on disk
+	mu      sync.Mutex              // guards lost
+	lost    []*kgo.Record           // refused for what they or their neighbours hold
+	done    chan struct{}           // one element when waiting falls to zero
 }
 
 type tally struct{ events, bytes int }
@@ -63,7 +64,6 @@ func (s *Server) newRequest(id string, rt route) *request {
 	rq, ok := s.requests.Get().(*request)
 	if !ok {
 		rq = &request{srv: s, done: make(chan struct{}, 1)}
-		rq.promise = rq.acked
 		rq.stamper.hash = sha256.New()
 	}
 	rq.id, rq.kind, rq.typ = id, rt.kind, rt.typ
@@ -92,25 +92,25 @@ func (rq *request) expect(n int) {
 	rq.waiting.Store(int32(n)) //nolint:gosec // a batch is bounded
 }
 
-// acked is Kafka's answer to one record. The last one wakes the handler, if that still waits.
-func (rq *request) acked(r *kgo.Record, err error) {
-	rq.srv.producer.acked(r, err)
-	switch {
-	case err == nil:
-	case isContent(err):
-		rq.mu.Lock()
-		rq.lost = append(rq.lost, r)
-		rq.mu.Unlock()
-	default:
-		rq.failed.Store(true)
+// told hears once of each record that it is durable, or why not. The last one wakes the handler, if that still waits.
+func (rq *request) told(ref *refusal) {
+	if ref != nil {
+		rq.failed.Store(ref)
 	}
 	if rq.waiting.Add(-1) == 0 {
-		if !rq.failed.Load() && rq.unrefused() {
+		if rq.failed.Load() == nil && rq.unrefused() {
 			rq.srv.recent.add(rq.ids) // also long after a 503, so that the repeated request is known
 		}
 		rq.done <- struct{}{}
 	}
-	rq.leave()
+}
+
+// lose hears of a record that Kafka refused for what it or its neighbours hold.
+func (rq *request) lose(r *kgo.Record) {
+	rq.mu.Lock()
+	rq.lost = append(rq.lost, r)
+	rq.mu.Unlock()
+	rq.told(nil)
 }
 
 // unrefused says whether Kafka took every record at once.
@@ -167,19 +167,20 @@ func (rq *request) leave() {
 	rq.idx.reset()
 	rq.arena.reset()
 	if cap(rq.records) > keepRecords {
-		rq.records, rq.headers, rq.event, rq.ids, rq.seen = nil, nil, nil, nil, nil
+		rq.records, rq.entries, rq.headers, rq.event, rq.ids, rq.seen = nil, nil, nil, nil, nil, nil
 	}
 	if cap(rq.refused) > keepRecords {
 		rq.refused = nil
 	}
 	clear(rq.records)
+	clear(rq.entries)
 	clear(rq.headers)
 	clear(rq.refused)
 	clear(rq.seen)
 	hash := rq.stamper.hash
 	*rq = request{
 		srv: rq.srv, idx: rq.idx, arena: rq.arena, records: rq.records[:0], headers: rq.headers[:0], refused: rq.refused[:0],
-		event: rq.event[:0], ids: rq.ids[:0], seen: rq.seen, scratch: rq.scratch, promise: rq.promise, done: rq.done,
+		event: rq.event[:0], ids: rq.ids[:0], seen: rq.seen, scratch: rq.scratch, entries: rq.entries[:0], done: rq.done,
 	}
 	rq.stamper.hash = hash
 	rq.srv.requests.Put(rq)

@@ -133,7 +133,15 @@ func (s *Server) answerHealth(w http.ResponseWriter, id string) int {
 	if s.draining.Load() {
 		return s.answerRefusal(w, refuse(codeDraining, "this process is stopping"), id)
 	}
-	if why := s.producer.away(time.Now()); why != "" {
+	if s.producer.spool != nil {
+		switch why, durable := s.producer.spoolState(); {
+		case !durable:
+			return s.answerRefusal(w, refuse(codeNotDurable, why), id)
+		case why != "":
+			writeJSON(w, http.StatusOK, []byte(`{"status":"degraded"}`))
+			return http.StatusOK
+		}
+	} else if why := s.producer.away(time.Now()); why != "" {
 		return s.answerRefusal(w, refuse(codeNotDurable, why), id)
 	}
 	writeJSON(w, http.StatusOK, []byte(`{"status":"ready"}`))
