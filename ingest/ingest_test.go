@@ -63,6 +63,12 @@ func setup(t *testing.T, change ...func(*Config)) *edge {
 
 func setupAt(t *testing.T, kcfg kafka.Config, change ...func(*Config)) *edge {
 	t.Helper()
+	return setupFaulty(t, kcfg, func(*Server) {}, change...)
+}
+
+// setupFaulty is setupAt with a server that is changed before it runs.
+func setupFaulty(t *testing.T, kcfg kafka.Config, fault func(*Server), change ...func(*Config)) *edge {
+	t.Helper()
 	cfg := testConfig()
 	cfg.DataDir = t.TempDir()
 	for _, f := range change {
@@ -73,6 +79,7 @@ func setupAt(t *testing.T, kcfg kafka.Config, change ...func(*Config)) *edge {
 	if err != nil {
 		t.Fatal(err)
 	}
+	fault(s)
 	e.Server, e.url = s, "http://"+s.Addr().String()
 	ctx, cancel := context.WithCancel(context.Background())
 	e.stop = cancel
