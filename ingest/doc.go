@@ -1,40 +1,60 @@
 // Package ingest is the HTTP edge: it takes events from any Segment SDK and from raw HTTP, authenticates, limits, splits,
-// validates and stamps them, and answers when Kafka has them.
+// validates and stamps them, and answers when they are durable.
 //
 // # Promise
 //
-// Whoever gets a 200 never loses an accepted event: it is in Kafka with acks=all. What was refused is on the topic of
-// dead letters, with a reason and its original bytes, before its sender is told so. One bad event never costs a good
-// one. What the server does not set itself is copied byte for byte.
+// Whoever gets a 200 never loses an accepted event: it is in Kafka with acks=all, or in an fsynced spool on disk that
+// drains by itself, in order. What was refused is on the topic of dead letters, with a reason and its original bytes,
+// before its sender is told so. One bad event never costs a good one. What the server does not set itself is copied
+// byte for byte.
 //
 // # Invariants
 //
-//  1. A request is answered 200, or 400, 408 or 413 after its key is known, when each of its records is acknowledged.
+//  1. A request is answered 200, or 400, 408 or 413 after its key is known, when each of its records is acknowledged by
+//     Kafka or fsynced in the spool.
 //     Otherwise it is answered 503 and its sender repeats it whole.
-//  2. A lane is a partition. Within a lane, records reach the producer in the order in which their requests were built,
-//     those of one request in the order of its events.
+//  2. A lane is a partition of the events, or the topic of dead letters. Within a lane, records reach the producer in
+//     the order in which their requests were built, those of one request in the order of its events.
 //  3. A record is never cancelled once the producer has it: a repeated request makes a second record with the same
 //     message id, and the first one wins downstream.
-//  4. A message id is remembered when its record is acknowledged and never before: a duplicate is answered 200.
+//  4. A message id is remembered when its record is durable and never before: a duplicate is answered 200.
 //  5. The values of scanner, decider and stamper are functions of body, key, snapshot and clock. They do no I/O.
-//  6. Memory that a request takes is held at the gate before it is taken, and until Kafka's client has let go of it.
+//  6. A frame that the producer still holds is not handed over again, so an outage alone makes no duplicates.
+//  7. The drain uses the producer of the direct traffic, whose order within a partition gives that of the lane.
+//  8. A dead partition spools its own lane and holds up no other.
+//  9. No position passes a frame that Kafka has not acknowledged; what is not fsynced is not there for the drain.
+//  10. Memory that a request takes is held at the gate before it is taken, and until Kafka's client has let go of it.
 //
 // # Goroutines
 //
 // New starts those of two Kafka clients. Run starts the HTTP server, which has one a connection; one that follows the
-// topics; and one that waits for the end of ctx and drains. Run returns when all have ended and closes the clients.
-// Kafka's client calls request.acked from goroutines of its own. A request belongs to its handler until send, then to
-// handler and producer together, and returns to its pool when both have left it. Locks: request.mu guards what a batch's
-// refusal leaves, producer.soloing is held for one record at a time, warning.mu for a comparison; none is taken while
-// another is held. The same is true of the sixteen locks of recent.
+// topics; and one that waits for the end of ctx and drains. With a spool there are the writer, which alone touches the
+// open segment; the patrol, which spools lanes that wait; one that writes positions; the pass that drains for all
+// lanes; and one for each lane, which works while the lane is parked. Run returns when all have ended and closes the
+// clients. Kafka's client calls producer.acked from goroutines of its own. A request belongs to its handler until send,
+// then to handler, producer and writer together, and returns to its pool when all have left it. Lock order: drain.mu,
+// lane.mu, then spool.mu or the client's own; no lane is locked with another, but limbo when the topics are found.
+// Besides, request.mu guards what a batch's refusal leaves, producer.soloing is held for one record at a time,
+// warning.mu for a comparison; none is taken while another is held. The same is true of the sixteen locks of recent.
 //
 // # Failures
 //
 //	event                                    what happens                                                      test
-//	Kafka away, under load                   503 not_durable after answer_timeout; all arrives when repeated   TestKafkaAwayAnswers503AndLosesNothing
-//	Kafka away at the start                  it listens, answers 503, and takes events once Kafka is there     TestStartWithoutKafka
-//	a request before the topics are known    it waits for them within answer_timeout                           TestFirstRequestWaitsForTheTopics
-//	a topic is missing, creation is off      503; readiness names the topic; mended without a restart          TestMissingTopicAnswers503UntilSomebodyCreatesIt
+//	Kafka away, under load                   lanes spool, 200 at fsync speed, drain by itself, order per key   TestKafkaAwayUnderLoad
+//	the same without a spool                 503 not_durable after answer_timeout; all arrives when repeated   TestKafkaAwayAnswers503AndLosesNothing
+//	Kafka away at the start                  it listens, spools, and drains once Kafka is there                TestStartWithoutKafka
+//	the same without a spool                 it answers 503, and takes events once Kafka is there              TestStartWithoutKafkaAndSpool
+//	one partition without a leader           its lane spools, the others stay direct                           TestDeadPartitionHoldsUpNoOther
+//	Kafka fails records (rights, topic)      they are handed over again, in order, with a backoff              TestFailedRecordsAreHandedOverAgain
+//	Kafka refuses a spooled record           alone, too: it becomes kafka_refused; its neighbours arrive       TestSpooledRecordThatKafkaRefusesBecomesADeadLetter
+//	kill -9 at any step                      every acknowledged event arrives                                  TestKillAtEveryStep
+//	torn end, flipped bit, half positions    good frames are sent, the rest is kept; readiness is degraded     TestSpoolRecovery
+//	the spool's folder is in use             the start names the holder                                        TestSpoolIsLocked
+//	write or fsync fails                     503; another segment; after three in a row readiness fails        TestFsyncFailureIsNotAcknowledged
+//	the disk is full                         503 spool_full; goes on when there is room                        TestSpoolDiskFull
+//	the spool is full                        503 spool_full; goes on when it has drained                       TestSpoolFullAnswers503
+//	a request before the topics are known    it is spooled; without a spool it waits for them                  TestFirstRequestWaitsForTheTopics
+//	a topic is missing, no spool             503; readiness names the topic; mended without a restart          TestMissingTopicAnswers503UntilSomebodyCreatesIt
 //	Kafka is slow                            the answer waits for it                                           TestAnswersOnlyAfterKafkaHasAcknowledged
 //	an acknowledgement is lost               the producer repeats idempotently: one record                     TestLostAckProducesOnce
 //	Kafka refuses a batch for its content    its records go one by one; the bad one becomes kafka_refused      TestRefusedRecordIsRejectedAlone
@@ -70,11 +90,23 @@
 //	panics_total{where}                              bugs survived, over a request or an event
 //	inflight_bytes, inflight_requests, connections   what is held now
 //	dedup_ids                                        message ids remembered
+//	spool_frames_total                               records that became durable on disk
+//	spool_drained_total                              records from disk that Kafka has acknowledged
+//	spool_errors_total{kind}                         trouble with the spool: write, fsync, torn, corrupt, full
+//	spool_fsync_duration_seconds                     what a group commit's sync takes
+//	lanes_spooled                                    lanes whose records go to the spool
+//	spool_bytes, spool_limit_bytes, spool_segments   what it takes on disk, and may
+//	spool_oldest_age_seconds                         age of its oldest file that holds records
 //	unacked_records                                  records that Kafka has not acknowledged
 //	last_ack_timestamp_seconds                       when it last did
 //
 // # Non-obvious
 //
+//   - Never sync a file again after a failed sync: the kernel may have dropped its pages, and the second one lies.
+//   - A lane's frames are queued under its lock, for their order on disk is that of their acceptance. What the producer
+//     held when the lane spooled has its frames first, and the drain steps over them.
+//   - A failed record sends its lane back only when the producer holds nothing of it: the rest could overtake it.
+//   - An entry is the context of its record: the promise finds it by that, and it must be set before Produce.
 //   - Never answer 3xx but 304 on settings: to the SDKs for Node, browsers and Ruby a redirect means delivered.
 //   - A 4xx destroys every event of a batch. Answer one only for what no repetition can mend.
 //   - Do not let Produce have the request's context: its end would fail records of other requests in the same batch.

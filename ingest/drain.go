@@ -60,7 +60,7 @@ func (p *producer) hand(ln *lane, f *frame, pos, end position, turn int) fate {
 		f.headers[i].Value = bytes.Clone(f.headers[i].Value)
 	}
 	r := f.record()
-	e := &entry{Context: context.Background(), ln: ln, r: r, size: size, pos: pos, end: end, framed: true, told: true, solo: solo, counted: true}
+	e := &entry{ln: ln, r: r, at: time.Now(), size: size, pos: pos, end: end, framed: true, told: true, solo: solo, counted: true}
 	r.Topic, r.Partition, r.Context = ln.topic, ln.place(f.hash), e
 	ln.link(e)
 	ln.next, ln.handed, ln.soloing = end, true, solo
@@ -68,7 +68,7 @@ func (p *producer) hand(ln *lane, f *frame, pos, end position, turn int) fate {
 	if solo {
 		client = p.solo
 	}
-	client.Produce(e, r, p.acked)
+	client.Produce(context.Background(), r, p.acked)
 	ln.settle() // it may be direct from here on: new records queue behind this one
 	return taken
 }
@@ -170,7 +170,7 @@ func (p *producer) passOf(ctx context.Context, ln *lane) {
 		v := blocked
 		if ok {
 			v = foreign
-			if (f.topic == frameRejected) == ln.dead && (ln.dead || ln.place(f.hash) == partition(f.hash, int(ln.count.Load()))) {
+			if (f.topic == frameRejected) == ln.dead && (ln.dead || ln.partition == partition(f.hash, int(ln.count.Load()))) {
 				v = p.hand(ln, &f, c.at, end, turn)
 			}
 		}
@@ -222,7 +222,7 @@ func (p *producer) condemn(ln *lane, e *entry) {
 	}
 	dead.Partition = p.lanes.Load().rejected.place(murmur2(dead.Key))
 	e.r = dead
-	p.solo.Produce(e, dead, p.acked)
+	p.solo.Produce(context.Background(), dead, p.acked)
 }
 
 func pause(ctx context.Context, early <-chan struct{}, d time.Duration) {

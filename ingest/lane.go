@@ -1,7 +1,6 @@
 package ingest
 
 import (
-	"context"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -50,7 +49,6 @@ func newLane(name, topic string, dead bool, partition int32, window *atomic.Int6
 
 // entry is a record that the producer holds. It is the record's context, by which the promise finds it.
 type entry struct {
-	context.Context
 	ln         *lane
 	r          *kgo.Record
 	rq         *request // nil for one that came from the spool
@@ -67,6 +65,13 @@ type entry struct {
 	solo       bool
 	counted    bool // in the window
 }
+
+// An entry is a context that never ends. It must not look at itself: the client may ask it after its promise.
+
+func (*entry) Deadline() (deadline time.Time, ok bool) { return time.Time{}, false }
+func (*entry) Done() <-chan struct{}                   { return nil }
+func (*entry) Err() error                              { return nil }
+func (*entry) Value(any) any                           { return nil }
 
 func (ln *lane) link(e *entry) {
 	if e.prev = ln.tail; e.prev != nil {

@@ -203,7 +203,7 @@ func (c *cursor) next() (f frame, end position, ok bool, err error) {
 	for {
 		seg, found := c.s.segmentFrom(c.at.seq)
 		if !found {
-			c.at = later(c.at, c.s.end())
+			c.at = later(c.at, position{seg.seq, segmentHeader})
 			return f, c.at, false, nil
 		}
 		if seg.seq != c.at.seq || c.at.at < segmentHeader {

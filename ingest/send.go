@@ -56,9 +56,9 @@ func (p *producer) give(rq *request, i int, now time.Time, credit int64) int64 {
 	defer ln.mu.Unlock()
 	if !ln.spooled.Load() {
 		r.Topic, r.Partition, r.Context = ln.topic, ln.place(hash), e
-		*e = entry{Context: context.Background(), ln: ln, r: r, rq: rq, at: now, size: int64(len(r.Key) + len(r.Value))}
+		*e = entry{ln: ln, r: r, rq: rq, at: now, size: int64(len(r.Key) + len(r.Value))}
 		ln.link(e)
-		p.client.Produce(e, r, p.acked)
+		p.client.Produce(context.Background(), r, p.acked)
 		return credit
 	}
 	size := frameSize(r)
@@ -145,6 +145,7 @@ func (p *producer) spill(ln *lane) {
 	}
 	ln.spooled.Store(true)
 	ln.handed, ln.acked = true, false
+	ln.next = later(ln.next, p.spool.end()) // nothing of it lies before, and a position should not go back
 	total := int64(0)
 	for e := ln.head; e != nil; e = e.next {
 		if !e.framed { // one from the spool may still be with the producer

@@ -147,7 +147,8 @@ func (s *spool) mend() error {
 	return syncFolder(s.dir)
 }
 
-// segmentFrom returns a copy of the first segment at or behind seq.
+// segmentFrom returns a copy of the first segment at or behind seq. If there is none, it has the number of the next one:
+// asked for later, that could hold frames already.
 func (s *spool) segmentFrom(seq uint64) (segment, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -156,7 +157,7 @@ func (s *spool) segmentFrom(seq uint64) (segment, bool) {
 			return *seg, true
 		}
 	}
-	return segment{}, false
+	return segment{seq: s.nextSeq}, false
 }
 
 // spoil ends a segment where damage begins. Its file will be kept.
@@ -354,7 +355,11 @@ func (s *spool) group(items []item, buf []byte) {
 		s.room -= int64(len(buf))
 		s.failures = 0
 		s.mu.Unlock()
-		s.metrics.spoolFrames.Add(float64(len(items)))
+		for i := range items {
+			if items[i].rq != nil {
+				s.metrics.spoolFrames.Inc()
+			}
+		}
 	}
 	for i := range items {
 		if items[i].rq != nil {

@@ -207,7 +207,7 @@ func TestStartWithoutKafka(t *testing.T) {
 
 func TestDeadPartitionHoldsUpNoOther(t *testing.T) {
 	t.Parallel()
-	e := setup(t, impatient)
+	e := setup(t, impatient, func(c *Config) { c.Timeouts.AckTimeout = 2 * time.Second }) // the living ones may be slow
 	var dead atomic.Bool
 	dead.Store(true)
 	e.broker.Cluster().ControlKey(int16(kmsg.Produce), func(r kmsg.Request) (kmsg.Response, error, bool) {

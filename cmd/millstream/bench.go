@@ -164,6 +164,12 @@ func (p *program) benchChild(ctx context.Context, args []string) error {
 	if args[0] == "ingest" {
 		cfg := ingest.DefaultConfig()
 		cfg.Listen, cfg.Sources, cfg.Timeouts.DrainDelay = "127.0.0.1:0", ingest.DevSources(), 0
+		dir, err := os.MkdirTemp("", "millstream-bench-")
+		if err != nil {
+			return err
+		}
+		defer func() { _ = os.RemoveAll(dir) }() // a folder of nobody's
+		cfg.DataDir = dir
 		s, err := ingest.New(cfg, ingest.Deps{Kafka: kc, Log: log, Registry: prometheus.NewRegistry(), Health: telemetry.NewHealth()})
 		if err != nil {
 			return err

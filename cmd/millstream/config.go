@@ -99,7 +99,7 @@ func (c *Config) Validate() error {
 func (c *Config) resolve() {
 	for _, path := range []*string{
 		&c.Local.Kafka.Dir, &c.Local.S3.Dir, &c.Local.Redshift.Dir, &c.MetricStore.DSN,
-		&c.Batcher.Disk.Dir, &c.Rollup.Definitions, &c.Serve.Boards,
+		&c.Batcher.Disk.Dir, &c.Ingest.DataDir, &c.Rollup.Definitions, &c.Serve.Boards,
 	} {
 		*path = strings.ReplaceAll(*path, "<data_dir>", c.DataDir)
 	}
