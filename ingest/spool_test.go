@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"net"
 	"net/http"
@@ -13,16 +12,13 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"github.com/millstream-data/millstream/internal/event"
 	"github.com/millstream-data/millstream/internal/kafka"
 	"github.com/millstream-data/millstream/internal/telemetry"
 	"github.com/millstream-data/millstream/internal/testkit"
@@ -202,12 +198,12 @@ func TestStartWithoutKafka(t *testing.T) {
 	e.rejected(t, 1)
 	equal(t, "an event", e.post(t, "/v1/page", numbered("a", 20)).status, 200)
 	inOrder(t, e.arrived(t, 41), map[string]int{"a": 21})
+	e.events(t, 41)
 	equal(t, "readiness", e.health.Report(t.Context()).State, telemetry.StateReady)
 }
 
-func TestDeadPartitionHoldsUpNoOther(t *testing.T) {
-	t.Parallel()
-	e := setup(t, impatient, func(c *Config) { c.Timeouts.AckTimeout = 2 * time.Second }) // the living ones may be slow
+// killPartition0 takes partition 0 of all topics from the producers until revive is called.
+func (e *edge) killPartition0() (revive func()) {
 	var dead atomic.Bool
 	dead.Store(true)
 	e.broker.Cluster().ControlKey(int16(kmsg.Produce), func(r kmsg.Request) (kmsg.Response, error, bool) {
@@ -224,6 +220,13 @@ func TestDeadPartitionHoldsUpNoOther(t *testing.T) {
 		}
 		return nil, nil, false
 	})
+	return func() { dead.Store(false) }
+}
+
+func TestDeadPartitionHoldsUpNoOther(t *testing.T) {
+	t.Parallel()
+	e := setup(t, impatient, func(c *Config) { c.Timeouts.AckTimeout = 2 * time.Second }) // the living ones may be slow
+	revive := e.killPartition0()
 	stop := make(chan struct{})
 	wait, sent := e.load(12, stop) // some of them live on partition 0
 	testkit.Eventually(t, "one lane should spool", func() error {
@@ -235,11 +238,12 @@ func TestDeadPartitionHoldsUpNoOther(t *testing.T) {
 	until(t, sent, 400)
 	equal(t, "spooled lanes", e.metric(t, "lanes_spooled"), 1.0)
 	equal(t, "lane 0", e.producer.lanes.Load().events[0].spooled.Load(), true)
-	dead.Store(false)
+	revive()
 	e.untilDirect(t)
 	close(stop)
 	want := wait()
 	inOrder(t, e.arrived(t, int(sent.Load())), want)
+	e.events(t, int(sent.Load())) // an outage alone makes no duplicates
 }
 
 func TestSpoolRecovery(t *testing.T) {
@@ -318,203 +322,4 @@ func TestSpoolIsLocked(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("in use by process %d", os.Getpid())) || !strings.Contains(err.Error(), "ingest.data_dir") {
 		t.Errorf("%v", err)
 	}
-}
-
-// faulty is a file of a disk with a fault.
-type faulty struct {
-	*os.File
-	write, sync *atomic.Pointer[error]
-	failed      bool
-}
-
-func (f *faulty) Write(b []byte) (int, error) {
-	if err := f.write.Load(); err != nil && len(b) > segmentHeader {
-		n, _ := f.File.Write(b[:len(b)/2])
-		return n, *err
-	}
-	return f.File.Write(b)
-}
-
-func (f *faulty) Sync() error {
-	if f.failed {
-		panic("BUG: a file whose sync has failed is synced again")
-	}
-	if err := f.sync.Load(); err != nil {
-		f.failed = true
-		return *err
-	}
-	return f.File.Sync()
-}
-
-func (f *faulty) fit(s *Server) {
-	s.producer.spool.create = func(path string) (spoolFile, error) {
-		file, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-		return &faulty{File: file, write: f.write, sync: f.sync}, err
-	}
-}
-
-func TestFsyncFailureIsNotAcknowledged(t *testing.T) {
-	t.Parallel()
-	kcfg, addr := nobody(t)
-	disk := faulty{write: &atomic.Pointer[error]{}, sync: &atomic.Pointer[error]{}}
-	e := setupFaulty(t, kcfg, disk.fit, impatient)
-	equal(t, "before", e.post(t, "/v1/page", numbered("u", 0)).status, 200)
-	disk.sync.Store(&[]error{io.ErrUnexpectedEOF}[0])
-	for range 2 {
-		if a := e.post(t, "/v1/page", numbered("u", 1)); a.status != 503 || !strings.Contains(a.body, "not_durable") {
-			t.Fatalf("%d %s", a.status, a.body)
-		}
-	}
-	equal(t, "failures", e.metric(t, "spool_errors_total", "fsync"), 2.0)
-	disk.sync.Store(nil)
-	equal(t, "after", e.post(t, "/v1/page", numbered("u", 1)).status, 200)
-	disk.sync.Store(&[]error{io.ErrUnexpectedEOF}[0])
-	for range 4 {
-		equal(t, "broken", e.post(t, "/v1/page", numbered("u", 2)).status, 503)
-	}
-	equal(t, "failures", e.metric(t, "spool_errors_total", "fsync"), 5.0) // the fourth was not tried
-	equal(t, "readiness", e.health.Report(t.Context()).State, telemetry.StateNotReady)
-	equal(t, "health", e.do(t, http.MethodGet, "/health", "").status, 503)
-	testkit.KafkaAt(t, addr, "")
-	disk.sync.Store(nil)
-	e.untilDirect(t)
-	equal(t, "direct", e.post(t, "/v1/page", numbered("u", 2)).status, 200)
-	inOrder(t, e.arrived(t, 3), map[string]int{"u": 3})
-	_, corrupt, err := listSegments(spoolDir(e.cfg))
-	if corrupt > 0 || err != nil {
-		t.Errorf("%d corrupt segments: %v", corrupt, err)
-	}
-}
-
-func TestSpoolDiskFull(t *testing.T) {
-	t.Parallel()
-	kcfg, addr := nobody(t)
-	disk := faulty{write: &atomic.Pointer[error]{}, sync: &atomic.Pointer[error]{}}
-	var free atomic.Int64
-	free.Store(1 << 40)
-	e := setupFaulty(t, kcfg, func(s *Server) {
-		disk.fit(s)
-		s.producer.spool.free = func() (int64, error) { return free.Load(), nil }
-	}, impatient, func(c *Config) { c.Spool.MinFree = 1 << 20 })
-	equal(t, "before", e.post(t, "/v1/page", numbered("u", 0)).status, 200)
-	disk.write.Store(&[]error{syscall.ENOSPC}[0])
-	if a := e.post(t, "/v1/page", numbered("u", 1)); a.status != 503 || !strings.Contains(a.body, `"spool_full"`) {
-		t.Errorf("%d %s", a.status, a.body)
-	}
-	disk.write.Store(nil)
-	equal(t, "room again", e.post(t, "/v1/page", numbered("u", 1)).status, 200)
-	free.Store(1<<20 - 1)
-	taken := 0
-	testkit.Eventually(t, "the bound of the file system should hold", func() error {
-		if a := e.post(t, "/v1/page", numbered("v", taken)); a.status != 503 || a.header.Get("Retry-After") != "30" {
-			taken++
-			return fmt.Errorf("%d %s", a.status, a.body)
-		}
-		return nil
-	})
-	equal(t, "readiness", e.health.Report(t.Context()).State, telemetry.StateNotReady)
-	free.Store(1 << 40)
-	testkit.Eventually(t, "room again", func() error {
-		if a := e.post(t, "/v1/page", numbered("u", 2)); a.status != 200 {
-			return errors.New(a.body)
-		}
-		return nil
-	})
-	testkit.KafkaAt(t, addr, "")
-	e.untilDirect(t)
-	inOrder(t, e.arrived(t, 3+taken), map[string]int{"u": 3, "v": taken})
-}
-
-func TestSpoolFullAnswers503(t *testing.T) {
-	t.Parallel()
-	kcfg, addr := nobody(t)
-	e := setupAt(t, kcfg, impatient, func(c *Config) { c.Spool.MaxBytes = 2 << 10 })
-	n := 0
-	for ; ; n++ {
-		a := e.post(t, "/v1/page", numbered("u", n))
-		if a.status == 200 && n < 100 {
-			continue
-		}
-		if a.status != 503 || !strings.Contains(a.body, `"spool_full"`) || a.header.Get("Retry-After") != "30" {
-			t.Fatalf("%d %s %v", a.status, a.body, a.header)
-		}
-		break
-	}
-	if used := e.metric(t, "spool_bytes"); n == 0 || used > 2<<10 {
-		t.Errorf("%d events, %v bytes", n, used)
-	}
-	equal(t, "readiness", e.health.Report(t.Context()).State, telemetry.StateNotReady)
-	testkit.KafkaAt(t, addr, "")
-	e.untilDirect(t)
-	equal(t, "room", e.post(t, "/v1/page", numbered("u", n)).status, 200)
-	inOrder(t, e.arrived(t, n+1), map[string]int{"u": n + 1})
-}
-
-// Records that fail are handed over again, in their order, also those behind them that did not fail.
-func TestFailedRecordsAreHandedOverAgain(t *testing.T) {
-	t.Parallel()
-	e := setup(t, impatient)
-	var denied atomic.Int64
-	denied.Store(3)
-	e.broker.Cluster().ControlKey(int16(kmsg.Produce), func(r kmsg.Request) (kmsg.Response, error, bool) {
-		e.broker.Cluster().KeepControl()
-		if denied.Add(-1) < 0 {
-			return nil, nil, false
-		}
-		return refuseAll(r, kerr.TopicAuthorizationFailed.Code), nil, true
-	})
-	for n := range 30 {
-		equal(t, "status", e.post(t, "/v1/page", numbered("u", n)).status, 200)
-	}
-	e.untilDirect(t)
-	inOrder(t, e.arrived(t, 30), map[string]int{"u": 30})
-	if e.metric(t, "produce_errors_total", "TOPIC_AUTHORIZATION_FAILED") == 0 {
-		t.Error("nothing failed")
-	}
-}
-
-// refuseAll answers a request to produce with one code for all its partitions.
-func refuseAll(r kmsg.Request, code int16) kmsg.Response {
-	req, _ := r.(*kmsg.ProduceRequest)
-	resp, _ := req.ResponseKind().(*kmsg.ProduceResponse)
-	resp.Version = req.Version
-	for _, topic := range req.Topics {
-		out := kmsg.NewProduceResponseTopic()
-		out.Topic, out.TopicID = topic.Topic, topic.TopicID
-		for _, p := range topic.Partitions {
-			part := kmsg.NewProduceResponseTopicPartition()
-			part.Partition, part.ErrorCode = p.Partition, code
-			out.Partitions = append(out.Partitions, part)
-		}
-		resp.Topics = append(resp.Topics, out)
-	}
-	return resp
-}
-
-// A record that Kafka refuses for its content, after its sender has had a 200 for it, becomes a dead letter.
-func TestSpooledRecordThatKafkaRefusesBecomesADeadLetter(t *testing.T) {
-	t.Parallel()
-	kcfg, addr := nobody(t)
-	kcfg.Topics.Create = false
-	e := setupAt(t, kcfg, impatient, func(c *Config) { c.Produce.Compression = "none" })
-	large := `{"type":"page","userId":"u","messageId":"large","x":"` + strings.Repeat("x", 5000) + `"}`
-	for n := range 5 {
-		equal(t, "status", e.post(t, "/v1/page", numbered("u", n)).status, 200)
-	}
-	equal(t, "status", e.post(t, "/v1/page", large).status, 200)
-	for n := 5; n < 10; n++ {
-		equal(t, "status", e.post(t, "/v1/page", numbered("u", n)).status, 200)
-	}
-	broker, _ := testkit.KafkaAt(t, addr, "")
-	small := "4000"
-	for topic, conf := range map[string]map[string]string{"millstream.events": {"max.message.bytes": small}, "millstream.rejected": nil} {
-		if err := broker.Cluster().CreateTopic(topic, 1, conf); err != nil {
-			t.Fatal(err)
-		}
-	}
-	e.untilDirect(t)
-	inOrder(t, e.arrived(t, 10), map[string]int{"u": 10})
-	dead := e.rejected(t, 1)[0]
-	equal(t, "code", dead.Code, event.CodeKafkaRefused)
-	equal(t, "message id", dead.MessageID, "large")
 }
