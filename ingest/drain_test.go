@@ -87,11 +87,7 @@ func TestLaneThatTakesNothingIsParked(t *testing.T) {
 	t.Parallel()
 	kcfg, addr := nobody(t)
 	e := setupAt(t, kcfg, impatient)
-	users := map[bool]string{} // on partition 0, and not
-	for i := 0; len(users) < 2; i++ {
-		user := fmt.Sprintf("user%d", i)
-		users[partition(murmur2([]byte("app/"+user)), 4) == 0] = user
-	}
+	users := oneOnPartition0()
 	const heavy, light = 60, 20
 	filler := strings.Repeat("x", 30<<10)
 	for n := range heavy {
@@ -112,4 +108,14 @@ func TestLaneThatTakesNothingIsParked(t *testing.T) {
 	revive()
 	e.untilDirect(t)
 	inOrder(t, e.arrived(t, heavy+1+light), map[string]int{users[true]: heavy + 1, users[false]: light})
+}
+
+// oneOnPartition0 returns a user whose events go to partition 0 of 4, and one whose events do not.
+func oneOnPartition0() map[bool]string {
+	users := map[bool]string{}
+	for i := 0; len(users) < 2; i++ {
+		user := fmt.Sprintf("user%d", i)
+		users[partition(murmur2([]byte("app/"+user)), 4) == 0] = user
+	}
+	return users
 }
