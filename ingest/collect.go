@@ -129,7 +129,7 @@ func (rq *request) one(i int) {
 			rq.bury(ev.span.of(rq.body.b), event.CodeInternal, "this server could not handle the event", nil, "", i)
 		}
 	}()
-	f, v := decide(rq.body.b, &rq.idx, ev, rq.typ, rq.srv.limits, &rq.arena)
+	f, v := decide(rq.body.b, &rq.idx, ev, rq.typ, rq.access.source.limits, &rq.arena)
 	if v.code != "" {
 		message := v.message
 		if ev.problem != problemNone && ev.problem != problemNotObject && ev.problem != problemTooLarge {

@@ -19,13 +19,19 @@ type Config struct {
 	PublicURL      string            `yaml:"public_url" doc:"URL by which browsers reach it, told to Segment SDKs in their settings; empty: they keep their own host"`
 	PathPrefix     string            `yaml:"path_prefix" doc:"path that a proxy in front leaves on requests, such as /collect"`
 	TrustedProxies []string          `yaml:"trusted_proxies" doc:"networks (CIDR) whose client_ip_header is believed"`
+	TLS            TLS               `yaml:"tls" doc:"HTTPS with HTTP/2; empty: plain HTTP"`
 	ClientIPHeader string            `yaml:"client_ip_header" doc:"header in which trusted proxies name the client"`
 	DataDir        string            `yaml:"data_dir" doc:"folder of the spool; one process uses it at a time"`
+	SourcesFile    string            `yaml:"sources_file" doc:"file with the map sources, instead of the one here; it and the files that it names are read again when they change"`
+	PrivacyHashKey config.Secret     `yaml:"privacy_hash_key" doc:"key of the HMAC by which privacy rules hash; needed if any of them does"`
 	Sources        map[string]Source `yaml:"sources" doc:"who may send: a source is an app, and the warehouse's schema"`
 	Limits         Limits            `yaml:"limits" doc:"how large requests and events may be"`
 	Timeouts       Timeouts          `yaml:"timeouts" doc:"how long things may take"`
 	Produce        Produce           `yaml:"produce" doc:"how records are sent to Kafka"`
 	Spool          Spool             `yaml:"spool" doc:"events on disk while Kafka is away"`
+	RejectedMax    config.Bytes      `yaml:"rejected_max_bytes" doc:"bytes that a dead letter keeps of what was refused"`
+	Rejections     Rejections        `yaml:"rejections" doc:"what can be asked about dead letters"`
+	Tail           Tail              `yaml:"tail" doc:"who can watch events come in"`
 	Dedup          Dedup             `yaml:"dedup" doc:"repeated message ids that are not sent to Kafka again; it saves traffic, what counts is decided downstream"`
 }
 
@@ -73,17 +79,98 @@ type Dedup struct {
 	MaxIDs int           `yaml:"max_ids" doc:"ids that are remembered, about 80 bytes each; the oldest are forgotten first"`
 }
 
+// TLS names the certificate of the HTTP edge.
+type TLS struct {
+	CertFile string `yaml:"cert_file" doc:"certificate with its chain, PEM; read again when it changes"`
+	KeyFile  string `yaml:"key_file" doc:"its private key, PEM"`
+}
+
+// Rejections bounds the memory of dead letters.
+type Rejections struct {
+	History time.Duration `yaml:"history" doc:"how far back dead letters are read at the start"`
+	Entries int           `yaml:"entries" doc:"dead letters that are remembered; the oldest are forgotten first"`
+	Bytes   config.Bytes  `yaml:"bytes" doc:"memory that they may take"`
+}
+
+// Tail bounds those who watch events come in.
+type Tail struct {
+	Readers int `yaml:"readers" doc:"readers at a time; further ones are answered 503"`
+	Buffer  int `yaml:"buffer" doc:"lines that a slow reader may be behind before some are dropped"`
+}
+
 // Source is an app that sends events.
 type Source struct {
-	Enabled        bool     `yaml:"enabled" doc:"false answers 403 to its keys"`
-	Keys           []Key    `yaml:"keys" doc:"its write keys; several overlap while they are changed"`
-	Origins        []string `yaml:"origins" doc:"sites whose pages may use its browser keys, such as https://*.example.com; empty: all"`
-	RequireOrigin  bool     `yaml:"require_origin" doc:"with origins: refuse requests of browser keys that name no origin"`
-	SkewCorrection bool     `yaml:"skew_correction" doc:"correct timestamps by the difference between sentAt and this server's clock"`
+	Enabled        bool          `yaml:"enabled" doc:"false answers 403 to its keys"`
+	Keys           []Key         `yaml:"keys" doc:"its write keys; several overlap while they are changed"`
+	Origins        []string      `yaml:"origins" doc:"sites whose pages may use its browser keys, such as https://*.example.com; empty: all"`
+	RequireOrigin  bool          `yaml:"require_origin" doc:"with origins: refuse requests of browser keys that name no origin"`
+	SkewCorrection bool          `yaml:"skew_correction" doc:"correct timestamps by the difference between sentAt and this server's clock"`
+	Rate           Rate          `yaml:"rate" doc:"what each of its keys may send to this process"`
+	Limits         SourceLimits  `yaml:"limits" doc:"instead of those of ingest.limits"`
+	IP             IPPolicy      `yaml:"ip" doc:"what becomes of context.ip: keep, truncate (to /24 or /48), hash or drop"`
+	Bots           BotPolicy     `yaml:"bots" doc:"events of programs that say so: flag, reject or ignore"`
+	Privacy        []PrivacyRule `yaml:"privacy" doc:"what is removed from events before anything keeps them"`
+	SuppressFile   string        `yaml:"suppress_file" doc:"file of userIds and anonymousIds whose events are not kept, one a line, plain or sha256:HEX"`
+	Plan           string        `yaml:"plan" doc:"file of the tracking plan"`
 }
 
 // SetDefaults is for the configuration loader.
-func (s *Source) SetDefaults() { s.Enabled, s.SkewCorrection = true, true }
+func (s *Source) SetDefaults() {
+	s.Enabled, s.SkewCorrection = true, true
+	s.Rate.Burst, s.IP, s.Bots = 2*time.Second, IPKeep, BotsFlag
+}
+
+// Rate bounds what a write key may send to one process.
+type Rate struct {
+	Events float64       `yaml:"events_per_second" doc:"0: unlimited"`
+	Bytes  config.Bytes  `yaml:"bytes_per_second" doc:"inflated; 0: unlimited"`
+	Burst  time.Duration `yaml:"burst" doc:"how much of it may come at once after a pause"`
+}
+
+// SourceLimits bounds the events of one source; 0 means the limit of ingest.limits.
+type SourceLimits struct {
+	Event     config.Bytes `yaml:"event" doc:"an event; larger ones are rejected"`
+	EventSoft config.Bytes `yaml:"event_soft" doc:"an event; larger ones are accepted and flagged"`
+}
+
+// IPPolicy says what becomes of context.ip, whoever set it.
+type IPPolicy string
+
+// The policies for addresses; none means IPKeep.
+const (
+	IPKeep     IPPolicy = "keep"
+	IPTruncate IPPolicy = "truncate" // to its /24 or /48
+	IPHash     IPPolicy = "hash"
+	IPDrop     IPPolicy = "drop"
+)
+
+// BotPolicy says what becomes of events that come from bots.
+type BotPolicy string
+
+// The policies for bots; none means BotsFlag.
+const (
+	BotsFlag   BotPolicy = "flag"
+	BotsReject BotPolicy = "reject"
+	BotsIgnore BotPolicy = "ignore"
+)
+
+// PrivacyRule removes something from events.
+type PrivacyRule struct {
+	Action PrivacyAction `yaml:"action" doc:"drop, mask or hash"`
+	Path   string        `yaml:"path" doc:"member, such as properties.email; * is one level, [] every element of an array"`
+	Types  []event.Type  `yaml:"types" doc:"only these types of calls; empty: all"`
+	Events []string      `yaml:"events" doc:"only track calls of these names; empty: all"`
+}
+
+// PrivacyAction is what a privacy rule does to a member.
+type PrivacyAction string
+
+// The actions of privacy rules.
+const (
+	PrivacyDrop PrivacyAction = "drop" // removes it
+	PrivacyMask PrivacyAction = "mask" // replaces a scalar by "***"
+	PrivacyHash PrivacyAction = "hash" // HMAC-SHA256 in hex, so that equal inputs stay joinable
+)
 
 // Key is a write key of a source, in plain text or as its hash.
 type Key struct {
@@ -116,9 +203,12 @@ func DefaultConfig() Config {
 			Header: 5 * time.Second, Body: 30 * time.Second, Idle: 75 * time.Second,
 			AckTimeout: 3 * time.Second, AnswerTimeout: 8 * time.Second, DrainDelay: 5 * time.Second, DrainTimeout: 25 * time.Second,
 		},
-		Produce: Produce{Linger: 5 * time.Millisecond, Compression: "lz4"},
-		Spool:   Spool{MaxBytes: 10 * config.GiB, MinFree: config.GiB, Segment: 64 * config.MiB, DrainWindow: 32 * config.MiB},
-		Dedup:   Dedup{Window: 10 * time.Minute, MaxIDs: 1_000_000},
+		RejectedMax: 900 * config.KiB,
+		Rejections:  Rejections{History: 24 * time.Hour, Entries: 10_000, Bytes: 16 * config.MiB},
+		Tail:        Tail{Readers: 32, Buffer: 256},
+		Produce:     Produce{Linger: 5 * time.Millisecond, Compression: "lz4"},
+		Spool:       Spool{MaxBytes: 10 * config.GiB, MinFree: config.GiB, Segment: 64 * config.MiB, DrainWindow: 32 * config.MiB},
+		Dedup:       Dedup{Window: 10 * time.Minute, MaxIDs: 1_000_000},
 	}
 }
 
@@ -141,6 +231,12 @@ func (c Config) Validate() error {
 		config.NonNegative("ingest.dedup.window", c.Dedup.Window),
 		config.Positive("ingest.dedup.max_ids", c.Dedup.MaxIDs),
 		config.NotEmpty("ingest.data_dir", c.DataDir),
+		config.Positive("ingest.rejected_max_bytes", c.RejectedMax),
+		config.NonNegative("ingest.rejections.history", c.Rejections.History),
+		config.Positive("ingest.rejections.entries", c.Rejections.Entries),
+		config.Positive("ingest.rejections.bytes", c.Rejections.Bytes),
+		config.NonNegative("ingest.tail.readers", c.Tail.Readers),
+		config.Positive("ingest.tail.buffer", c.Tail.Buffer),
 		c.Limits.validate(), c.Timeouts.validate(), c.Spool.validate(),
 	}
 	if c.PathPrefix != "" && !strings.HasPrefix(c.PathPrefix, "/") {

@@ -38,7 +38,6 @@ type Server struct {
 	ids      event.IDs
 	router   *router
 	proxies  []netip.Prefix
-	limits   limits
 	sources  atomic.Pointer[snapshot]
 	producer *producer
 	listener net.Listener
@@ -57,12 +56,12 @@ func New(cfg Config, deps Deps) (*Server, error) {
 	if err := errors.Join(cfg.Validate(), deps.Kafka.Validate()); err != nil {
 		return nil, err
 	}
-	snap, err := newSnapshot(cfg.Sources)
+	snap, err := newSnapshot(cfg, cfg.Sources, newFiles(""))
 	if err != nil {
 		return nil, err
 	}
 	s := &Server{
-		cfg: cfg, log: deps.Log, now: deps.Now, router: newRouter(cfg.PathPrefix), limits: limitsOf(cfg.Limits),
+		cfg: cfg, log: deps.Log, now: deps.Now, router: newRouter(cfg.PathPrefix),
 		gate: gate{limit: int64(cfg.Limits.Inflight)}, recent: newRecent(cfg.Dedup),
 	}
 	if s.now == nil {

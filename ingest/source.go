@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -30,12 +31,14 @@ type source struct {
 	name   string
 	header []byte // name, as a header's value
 	skew   bool
+	limits limits
 }
 
-func newSnapshot(sources map[string]Source) (*snapshot, error) {
+// newSnapshot compiles sources, and the files that they name, into what requests use.
+func newSnapshot(cfg Config, sources map[string]Source, read *files) (*snapshot, error) {
 	out := &snapshot{keys: map[[32]byte]*access{}}
 	for name, s := range sources {
-		src := &source{name: name, header: []byte(name), skew: s.SkewCorrection}
+		src := &source{name: name, header: []byte(name), skew: s.SkewCorrection, limits: limitsOf(cfg.Limits, s.Limits)}
 		for _, k := range s.Keys {
 			sum, err := k.digest()
 			if err != nil {
@@ -120,8 +123,8 @@ type limits struct {
 	hard int // of an event together with what its batch adds
 }
 
-func limitsOf(l Limits) limits {
-	return limits{soft: int(l.EventSoft), hard: int(l.Event) + batchRoom}
+func limitsOf(l Limits, own SourceLimits) limits {
+	return limits{soft: int(cmp.Or(own.EventSoft, l.EventSoft)), hard: int(cmp.Or(own.Event, l.Event)) + batchRoom}
 }
 
 // batchRoom is what a batch's context may add to the largest event.
