@@ -79,10 +79,11 @@ func (s *Server) admit(r *http.Request, snap *snapshot, key string) (*access, *r
 	if a == nil {
 		return nil, refuse(codeUnknownKey, "no source has this write key")
 	}
-	origin := r.Header.Get("Origin")
-	if ref := a.admit(origin, s.now()); ref != nil {
+	origin, now := r.Header.Get("Origin"), s.now()
+	if ref := a.admit(origin, now); ref != nil {
 		return nil, ref
 	}
+	a.state.use(now)
 	if origin != "" && a.kind == KindServer {
 		s.metrics.keyInBrowser.WithLabelValues(a.source.name).Inc()
 	}

@@ -27,6 +27,10 @@ type Deps struct {
 	Registry prometheus.Registerer
 	Health   *telemetry.Health // gains the check "ingest"
 	Now      func() time.Time  // of receivedAt; nil: time.Now
+
+	// Admin shows operators what the role knows, under a pattern of http.ServeMux and instead of what a Server before
+	// this one showed there; nil: nowhere.
+	Admin func(pattern string, h http.Handler)
 }
 
 // Server is the HTTP edge. It listens from New on and answers from Run on.
@@ -95,6 +99,9 @@ func New(cfg Config, deps Deps) (*Server, error) {
 	}
 	s.listener = limitListener(ln, cfg.Limits.Connections, s.metrics.connections)
 	deps.Health.Register("ingest", s.Check)
+	if deps.Admin != nil {
+		s.mount(deps.Admin)
+	}
 	return s, nil
 }
 

@@ -18,6 +18,7 @@ type snapshot struct {
 // access is what a write key opens.
 type access struct {
 	source        *source
+	state         *keyState
 	fingerprint   string // first 8 hex digits of the key's SHA-256: the only form of a key in logs and records
 	kind          Kind
 	notAfter      time.Time // zero: never
@@ -45,7 +46,7 @@ func newSnapshot(cfg Config, sources map[string]Source, read *files) (*snapshot,
 				return nil, err
 			}
 			out.keys[sum] = &access{
-				source: src, fingerprint: hex.EncodeToString(sum[:4]), kind: k.Kind, notAfter: k.NotAfter,
+				source: src, state: &keyState{}, fingerprint: hex.EncodeToString(sum[:4]), kind: k.Kind, notAfter: k.NotAfter,
 				enabled: s.Enabled, requireOrigin: s.RequireOrigin, origins: s.Origins,
 			}
 		}

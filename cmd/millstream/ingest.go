@@ -22,6 +22,8 @@ func (p *program) ingest(ctx context.Context, args []string) error {
 
 func (s *services) startIngest(ctx context.Context) error {
 	return s.stack.role(ctx, "ingest", func(_ context.Context, reg *prometheus.Registry) (runner, error) {
-		return ingest.New(s.cfg.Ingest, ingest.Deps{Kafka: s.cfg.Kafka, Log: s.log.With("role", "ingest"), Registry: reg, Health: s.health})
+		return ingest.New(s.cfg.Ingest, ingest.Deps{
+			Kafka: s.cfg.Kafka, Log: s.log.With("role", "ingest"), Registry: reg, Health: s.health, Admin: s.pages.handle,
+		})
 	})
 }

@@ -26,6 +26,7 @@ type services struct {
 	log    *slog.Logger
 	health *telemetry.Health
 	stack  *stack
+	pages  *pages               // of the admin server
 	reg    *prometheus.Registry // of the process; roles have their own
 }
 
@@ -40,6 +41,7 @@ func (p *program) start(ctx context.Context, cfg Config) (*services, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.pages = &pages{admin: admin}
 	s.stack.task(ctx, "admin", admin.Run)
 	return s, nil
 }
