@@ -211,7 +211,7 @@ func (p *producer) condemn(ln *lane, e *entry) {
 		letter := wire.Rejected{
 			Stage: event.StageIngest, Code: event.CodeKafkaRefused, Message: "Kafka does not take this event, probably for its size",
 			Source: h.Source, ID: p.ids.UUIDv7(time.Now()), MessageID: h.MessageID, ReceivedAt: old.Timestamp, Type: string(h.Type),
-			Original: old.Value, Size: len(old.Value),
+			Original: old.Value, Size: len(old.Value), Max: p.rejectedMax, Route: letterSpooled, Index: -1,
 		}
 		dead.Key, dead.Headers = []byte(h.Source), wire.AppendRejectedHeaders[kgo.RecordHeader](nil, letter)
 		dead.Value, _ = letter.Value()

@@ -17,29 +17,30 @@ import (
 
 // producer hands records to Kafka and knows whether Kafka takes them.
 type producer struct {
-	cfg      kafka.Config
-	client   *kgo.Client
-	soloing  sync.Mutex  // held while solo has a record
-	solo     *kgo.Client // for records that were refused: a batch of its is one record
-	log      *slog.Logger
-	metrics  *metrics
-	spool    *spool // nil: there is none
-	limbo    *lane  // of all records while the topics are not known
-	drain    drain
-	start    positions     // as they were found
-	changed  chan struct{} // one element: the lanes are others
-	timeouts Timeouts
-	busy     func() bool // more than half of the in-flight bytes are held
-	closing  atomic.Bool
-	ids      *event.IDs
-	saved    string                // the positions as they were last written
-	held     atomic.Int64          // bytes of the lanes that are spooled, with the producer
-	lanes    atomic.Pointer[lanes] // nil until the topics were seen
-	found    chan struct{}         // closed when lanes is set
-	lastAck  atomic.Int64          // unix ns
-	lastFail atomic.Int64          // unix ns of the last record that was not acknowledged in time, or refused
-	lastLook atomic.Int64          // unix ns of the last good look at the topics
-	watchErr atomic.Pointer[error] // of the last look
+	cfg         kafka.Config
+	client      *kgo.Client
+	soloing     sync.Mutex  // held while solo has a record
+	solo        *kgo.Client // for records that were refused: a batch of its is one record
+	log         *slog.Logger
+	metrics     *metrics
+	spool       *spool // nil: there is none
+	limbo       *lane  // of all records while the topics are not known
+	drain       drain
+	start       positions     // as they were found
+	changed     chan struct{} // one element: the lanes are others
+	timeouts    Timeouts
+	rejectedMax int         // bytes
+	busy        func() bool // more than half of the in-flight bytes are held
+	closing     atomic.Bool
+	ids         *event.IDs
+	saved       string                // the positions as they were last written
+	held        atomic.Int64          // bytes of the lanes that are spooled, with the producer
+	lanes       atomic.Pointer[lanes] // nil until the topics were seen
+	found       chan struct{}         // closed when lanes is set
+	lastAck     atomic.Int64          // unix ns
+	lastFail    atomic.Int64          // unix ns of the last record that was not acknowledged in time, or refused
+	lastLook    atomic.Int64          // unix ns of the last good look at the topics
+	watchErr    atomic.Pointer[error] // of the last look
 }
 
 // newProducer makes the clients, which connect later. The caller sets metrics.
@@ -65,7 +66,7 @@ func newProducer(cfg kafka.Config, c Config, log *slog.Logger) (*producer, error
 	}
 	out := &producer{
 		cfg: cfg, client: client, solo: solo, log: log, found: make(chan struct{}), timeouts: c.Timeouts,
-		changed: make(chan struct{}, 1),
+		changed: make(chan struct{}, 1), rejectedMax: int(c.RejectedMax),
 	}
 	out.limbo = newLane("limbo", "", false, -1, &out.held)
 	if err := out.prepare(c); err != nil {

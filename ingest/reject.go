@@ -13,13 +13,17 @@ const maxEnvelope = 8 << 10
 // bury adds the dead letter of an event, or, at index −1, of the request.
 func (rq *request) bury(original []byte, code event.Code, message string, messageID []byte, typ string, at int) {
 	rq.refused = append(rq.refused, refused{at: at, code: code, message: message, messageID: messageID})
+	if rq.typ != "" {
+		typ = string(rq.typ)
+	}
 	r := wire.Rejected{
 		Stage: event.StageIngest, Code: code, Message: message, Source: rq.access.source.name, ID: rq.srv.ids.UUIDv7(rq.received),
 		MessageID: string(messageID), ReceivedAt: rq.received, Type: string(cutText([]byte(typ), event.MaxName)), Key: rq.access.fingerprint,
-		RequestID: rq.id, Index: at, Original: original, Size: len(original),
+		RequestID: rq.id, Route: rq.route(), Index: at, Original: original, Size: len(original), Max: int(rq.srv.cfg.RejectedMax),
 	}
 	if at < 0 {
 		r.Size = max(rq.size, len(original))
+		r.Truncated = rq.body == nil && r.Size > 0
 	} else {
 		r.Envelope = rq.batchEnvelope()
 	}
@@ -29,6 +33,19 @@ func (rq *request) bury(original []byte, code event.Code, message string, messag
 		Topic: rq.srv.producer.cfg.Names().Rejected(), // marks it as a dead letter
 		Key:   rq.access.source.header, Value: value, Headers: wire.AppendRejectedHeaders[kgo.RecordHeader](nil, r), Timestamp: rq.received,
 	})
+}
+
+// route is the path of the request as a replay must know it.
+func (rq *request) route() string {
+	switch {
+	case rq.kind == routePixel:
+		return "/v1/pixel/" + string(rq.typ)
+	case rq.kind == routeEvent:
+		return "/v1/" + string(rq.typ)
+	case rq.kind == routeImport && rq.access.kind == KindServer:
+		return "/v1/import"
+	}
+	return "/v1/batch"
 }
 
 // whole is what there is of the body.
@@ -61,3 +78,7 @@ func (rq *request) batchEnvelope() []byte {
 	rq.envelope = out
 	return out
 }
+
+// letterSpooled marks a dead letter whose value is the event as it should have been stored: the client's bytes were
+// gone when Kafka refused it.
+const letterSpooled = "spool"

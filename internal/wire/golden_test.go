@@ -39,6 +39,11 @@ func formats() map[string]format {
 			Index: 2, Envelope: []byte(`{"sentAt":"2026-03-01T10:00:01Z"}`), Size: 49,
 			Original: []byte(`{"type":"track","event":"Paid","messageId":"m-4"}`),
 		}),
+		"rejected_v1_route.json": rejectedFormat(wire.Rejected{
+			Stage: event.StageIngest, Code: event.CodeMissingEvent, Message: "track needs event, a string", Source: "app",
+			ID: "019caa3f-8b50-7c31-9d7e-2b1f60c4a9e9", ReceivedAt: received, Type: "track", Key: "dev…5e1c", RequestID: "r-19", Route: "/v1/track",
+			Size: 15, Original: []byte(`{"userId":"u1"}`),
+		}),
 		"rejected_v1_redacted.json": rejectedFormat(wire.Rejected{
 			Stage: event.StageIngest, Code: event.CodeInvalidJSON, Message: "The event is not JSON.", Source: "app",
 			ID: "019caa3f-8b50-7c31-9d7e-2b1f60c4a9e8", ReceivedAt: received, Key: "dev…5e1c", RequestID: "r-18", Index: 0, Size: 412, Redacted: true,

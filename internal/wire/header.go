@@ -41,6 +41,7 @@ const (
 	HeaderTruncated = "truncated"
 	HeaderRedacted  = "redacted"
 	HeaderRequestID = "request_id"
+	HeaderRoute     = "route"
 	HeaderIndex     = "index"
 	HeaderEnvelope  = "envelope"
 	HeaderColumn    = "column"

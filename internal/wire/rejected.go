@@ -7,7 +7,8 @@ import (
 	"github.com/millstream-data/millstream/internal/event"
 )
 
-// MaxRejected bounds the original bytes that a dead letter carries.
+// MaxRejected bounds the original bytes that a dead letter carries, where
+// Rejected.Max says nothing else.
 const MaxRejected = 900 << 10
 
 // Rejected is a dead letter. Its record's key is Source, its value Original.
@@ -24,12 +25,14 @@ type Rejected struct {
 	Type       string    // as sent; may be no type at all
 	Key        string    // fingerprint of the write key
 	RequestID  string
+	Route      string // by which it came in, as ingest knows it
 	Index      int    // place in the batch, or -1
 	Envelope   []byte // the batch's sentAt, context and integrations as JSON
 	Redacted   bool   // the bytes were withheld for privacy
 	Size       int    // bytes of the original before it was cut
 	Truncated  bool   // set by ParseRejected: Original was cut
 	Original   []byte
+	Max        int // bytes of Original that are kept; 0: MaxRejected
 
 	// Of a row of a mirrored table.
 	Table     string // schema.table
@@ -39,11 +42,15 @@ type Rejected struct {
 
 // Value returns the bytes to store and whether they were cut.
 func (r Rejected) Value() (value []byte, truncated bool) {
+	most := r.Max
+	if most == 0 {
+		most = MaxRejected
+	}
 	switch {
 	case r.Redacted:
 		return nil, false
-	case len(r.Original) > MaxRejected:
-		return r.Original[:MaxRejected], true
+	case len(r.Original) > most:
+		return r.Original[:most], true
 	}
 	return r.Original, false
 }
@@ -82,6 +89,7 @@ func AppendRejectedHeaders[H headerShape](dst []H, r Rejected) []H {
 		put(HeaderRedacted, "1")
 	}
 	put(HeaderRequestID, r.RequestID)
+	put(HeaderRoute, r.Route)
 	if r.Index >= 0 {
 		put(HeaderIndex, strconv.Itoa(r.Index))
 	}
@@ -131,6 +139,8 @@ func ParseRejected[H headerShape](hs []H, value []byte) Rejected {
 			r.Redacted = v == "1"
 		case HeaderRequestID:
 			r.RequestID = v
+		case HeaderRoute:
+			r.Route = v
 		case HeaderIndex:
 			if n, err := strconv.Atoi(v); err == nil && n >= 0 {
 				r.Index = n
