@@ -68,6 +68,11 @@ integration: build ## tests against real servers, which are installed first (scr
 golden: ## write the golden files anew; review them like code
 	MILLSTREAM_TEST_UPDATE=1 go test -count=1 -run 'Golden' $(PKG)
 
+.PHONY: record
+record: ## write what Segment's SDKs send into ingest/testdata/wire anew, for the tests that replay it
+	rm -rf ingest/testdata/wire
+	MILLSTREAM_TEST_RECORD=$(CURDIR)/ingest/testdata/wire scripts/services.sh go test -count=1 -tags integration -run TestH01SegmentSDKs ./internal/e2e
+
 .PHONY: docs
 docs: check-nocgo ## write the generated parts of docs/ anew
 	scripts/reference.sh $(BIN)/millstream-nocgo > docs/configuration.md

@@ -72,6 +72,7 @@ var rules = []rule{
 	{"bench", append(slices.Clone(plumbing), "internal/local", "internal/testkit"), nil, outsideHints},
 	{"deploy", nil, nil, "deploy holds files for others, embedded and no more"},
 	{"sdk", nil, nil, standsAlone},
+	{"scripts", nil, []string{"github.com/segmentio/analytics-go"}, "the drivers of Segment's SDKs know Millstream by its HTTP edge only"},
 }
 
 // onlyIn lists packages of others that one folder wraps. Tests may use them to look from outside.

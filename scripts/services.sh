@@ -132,10 +132,32 @@ find_browser() {
   fi
 }
 
+# Segment's SDKs (scripts/sdks): their versions are pinned there, with checksums.
+install_sdks() {
+  local js=$root/scripts/sdks/js python=$root/scripts/sdks/python
+  if ! cmp -s "$js/package-lock.json" "$js/node_modules/.installed"; then
+    say "installing Segment's SDKs for JavaScript"
+    (cd "$js" && npm ci --no-audit --no-fund && cp package-lock.json node_modules/.installed) >"$run/npm-sdks.log" 2>&1 \
+      || die "could not install Segment's SDKs for JavaScript"
+  fi
+  (cd "$js" && npm run --silent build) >"$run/esbuild.log" 2>&1 || die "could not bundle Segment's SDK for browsers"
+  local venv
+  venv=$home/python-$(sha256sum "$python/requirements.txt" | cut -c1-12)
+  if ! [ -f "$venv/.installed" ]; then
+    say "installing Segment's SDK for Python"
+    python3 -c 'import ensurepip, venv' 2>/dev/null || apt_install python3-venv
+    { rm -rf "$venv" && python3 -m venv "$venv" && "$venv/bin/pip" install --quiet --require-hashes -r "$python/requirements.txt" && touch "$venv/.installed"; } \
+      >"$run/pip.log" 2>&1 || die "could not install Segment's SDK for Python"
+  fi
+  (cd "$root/scripts/sdks/go" && GOFLAGS= go build -o "$home/bin/segment-go" .) >"$run/go-sdk.log" 2>&1 || die "could not build the driver of analytics-go"
+  export MILLSTREAM_TEST_PYTHON=$venv/bin/python MILLSTREAM_TEST_SEGMENT_GO=$home/bin/segment-go
+}
+
 command -v psql >/dev/null || apt_install postgresql-client
 start_postgres
 start_kafka
 start_s3
 find_browser
-say "PostgreSQL, Apache Kafka, S3 and Chromium are there"
+install_sdks
+say "PostgreSQL, Apache Kafka, S3, Chromium and Segment's SDKs are there"
 "$@"
