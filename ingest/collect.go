@@ -92,6 +92,7 @@ func (rq *request) split() *refusal {
 // begin prepares the stamper for this request.
 func (rq *request) begin(r *http.Request) {
 	s, a := &rq.stamper, rq.access
+	rq.tick = rq.srv.recent.now()
 	*s = stamper{
 		body: rq.body.b, idx: &rq.idx, arena: &rq.arena, hash: s.hash, ids: &rq.srv.ids, source: a.source.name, received: rq.received,
 		skew: a.source.skew, importing: rq.kind == routeImport && a.kind == KindServer,

@@ -76,7 +76,7 @@ type Spool struct {
 // Dedup bounds the memory of message ids.
 type Dedup struct {
 	Window time.Duration `yaml:"window" doc:"how long an id is remembered; 0: not at all"`
-	MaxIDs int           `yaml:"max_ids" doc:"ids that are remembered, about 80 bytes each; the oldest are forgotten first"`
+	MaxIDs int           `yaml:"max_ids" doc:"ids that are remembered, 16 bytes each; older ones are forgotten first, and some early where many fall into one place"`
 }
 
 // TLS names the certificate of the HTTP edge.

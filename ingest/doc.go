@@ -35,7 +35,7 @@
 // then to handler, producer and writer together, and returns to its pool when all have left it. Lock order: drain.mu,
 // lane.mu, then spool.mu or the client's own; no lane is locked with another, but limbo when the topics are found.
 // Besides, request.mu guards what a batch's refusal leaves, producer.soloing is held for one record at a time,
-// warning.mu for a comparison; none is taken while another is held. The same is true of the sixteen locks of recent.
+// warning.mu for a comparison; none is taken while another is held.
 //
 // # Failures
 //

@@ -2,44 +2,45 @@ package ingest
 
 import (
 	"hash/maphash"
-	"sync"
+	"sync/atomic"
 	"time"
 )
 
 // recent remembers the message ids that became durable lately, so that a repeated request costs Kafka nothing. It only
 // saves traffic: which of two records counts is decided downstream, and everybody there decides alike. It is empty
 // after a start.
+//
+// It is a table of sets of eight, of which an id can be in one: a look is a miss of the processor's cache or two, and
+// nothing is moved or allocated. Nothing is locked either: two writers of one slot may leave half of each, which is
+// neither of the ids.
 type recent struct {
 	window time.Duration
-	most   int // ids in a shard
 	seeds  [2]maphash.Seed
-	shards [16]recentShard
+	sets   []recentSet
 	start  time.Time // of a clock that never steps
 }
 
-// mark is the keyed hash of a source and a message id. 128 bits make two ids with one mark a matter of belief, and the
-// key keeps senders from making such a pair.
+// mark is the keyed hash of a source and a message id. Those 128 bits, of which the table keeps 96 and the place, make
+// two ids with one mark a matter of belief, and the key keeps senders from making such a pair.
 type mark [2]uint64
 
-type recentShard struct {
-	mu  sync.Mutex // guards what follows; never held together with another
-	ids map[mark]struct{}
-	// The ids in the order of their arrival: a ring that grows up to most.
-	ring []aged
-	head int
-	len  int
+// recentSet has the ids of one place; the oldest gives way to a new one.
+type recentSet [8]recentSlot
+
+type recentSlot struct {
+	hash atomic.Uint64 // the first half of the mark
+	rest atomic.Uint64 // above, 32 bits of its second half; below, when it was added, in ticks; 0: nothing
 }
 
-type aged struct {
-	id mark
-	at time.Duration // since start
-}
+const (
+	recentTick = 100 * time.Millisecond
+	tickBits   = 32 // four centuries
+)
 
 func newRecent(d Dedup) *recent {
 	r := &recent{window: d.Window, seeds: [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}, start: time.Now()}
-	r.most = max(1, d.MaxIDs/len(r.shards))
-	for i := range r.shards {
-		r.shards[i].ids = map[mark]struct{}{}
+	if d.Window > 0 {
+		r.sets = make([]recentSet, max(1, d.MaxIDs/len(recentSet{})))
 	}
 	return r
 }
@@ -50,19 +51,33 @@ func (r *recent) markOf(scratch []byte, source string, id []byte) (mark, []byte)
 	return mark{maphash.Bytes(r.seeds[0], scratch), maphash.Bytes(r.seeds[1], scratch)}, scratch
 }
 
-func (r *recent) shard(id mark) *recentShard { return &r.shards[id[0]%uint64(len(r.shards))] }
+// now is the tick of this moment; the first one is 1.
+func (r *recent) now() uint64 { return uint64(time.Since(r.start)/recentTick) + 1 } //nolint:gosec // the clock never steps
 
-// has says whether id became durable within the window.
-func (r *recent) has(id mark) bool {
+func (r *recent) set(id mark) *recentSet {
+	return &r.sets[id[1]&(1<<tickBits-1)*uint64(len(r.sets))>>tickBits]
+}
+
+// live says whether what was added at a slot's tick is within the window.
+func (r *recent) live(rest, now uint64) bool {
+	at := rest & (1<<tickBits - 1)
+	return at > 0 && time.Duration(now-at)*recentTick <= r.window //nolint:gosec // not below
+}
+
+// has says whether id became durable within the window before now.
+func (r *recent) has(id mark, now uint64) bool {
 	if r.window == 0 {
 		return false
 	}
-	s, now := r.shard(id), time.Since(r.start)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.expire(now - r.window)
-	_, ok := s.ids[id]
-	return ok
+	set := r.set(id)
+	for i := range set {
+		if set[i].hash.Load() == id[0] {
+			if rest := set[i].rest.Load(); rest>>tickBits == id[1]>>tickBits && r.live(rest, now) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // add remembers ids whose records are durable now.
@@ -70,54 +85,33 @@ func (r *recent) add(ids []mark) {
 	if r.window == 0 {
 		return
 	}
-	now := time.Since(r.start)
+	now := r.now()
 	for _, id := range ids {
-		s := r.shard(id)
-		s.mu.Lock()
-		s.add(id, now, r.most)
-		s.mu.Unlock()
+		if r.has(id, now) {
+			continue
+		}
+		set := r.set(id)
+		oldest, age := &set[0], uint64(0)
+		for i := range set {
+			// An empty slot has tick 0, and so is the oldest.
+			if a := now - set[i].rest.Load()&(1<<tickBits-1); a > age {
+				oldest, age = &set[i], a
+			}
+		}
+		oldest.hash.Store(id[0])
+		oldest.rest.Store(id[1]&^(1<<tickBits-1) | now)
 	}
-}
-
-func (s *recentShard) add(id mark, now time.Duration, most int) {
-	if _, ok := s.ids[id]; ok {
-		return
-	}
-	if s.len == most {
-		s.pop()
-	}
-	if s.len == len(s.ring) {
-		bigger := make([]aged, min(most, max(64, 2*len(s.ring))))
-		n := copy(bigger, s.ring[s.head:])
-		copy(bigger[n:], s.ring[:s.head])
-		s.ring, s.head = bigger, 0
-	}
-	s.ring[(s.head+s.len)%len(s.ring)] = aged{id, now}
-	s.len++
-	s.ids[id] = struct{}{}
-}
-
-// expire forgets what is older than before.
-func (s *recentShard) expire(before time.Duration) {
-	for s.len > 0 && s.ring[s.head].at < before {
-		s.pop()
-	}
-}
-
-func (s *recentShard) pop() {
-	delete(s.ids, s.ring[s.head].id)
-	s.head = (s.head + 1) % len(s.ring)
-	s.len--
 }
 
 // size is the number of ids that are remembered.
 func (r *recent) size() float64 {
-	n := 0
-	for i := range r.shards {
-		s := &r.shards[i]
-		s.mu.Lock()
-		n += s.len
-		s.mu.Unlock()
+	n, now := 0, r.now()
+	for i := range r.sets {
+		for j := range r.sets[i] {
+			if r.live(r.sets[i][j].rest.Load(), now) {
+				n++
+			}
+		}
 	}
 	return float64(n)
 }

@@ -22,6 +22,7 @@ type request struct {
 	typ      event.Type // of single routes
 	id       string
 	received time.Time
+	tick     uint64 // of srv.recent, when the body was read
 
 	body    *buffer
 	partial []byte // of a body that was refused while it was read
@@ -127,7 +128,7 @@ func (rq *request) repeated(f *facts) bool {
 	}
 	var id mark
 	id, rq.scratch = rq.srv.recent.markOf(rq.scratch, rq.access.source.name, f.messageID)
-	if rq.inBatch(id) || rq.srv.recent.has(id) {
+	if rq.inBatch(id) || rq.srv.recent.has(id, rq.tick) {
 		rq.repeats++
 		return true
 	}

@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"runtime/pprof"
 	"strings"
 	"syscall"
 	"time"
@@ -62,6 +63,7 @@ func (p *program) benchIngest(ctx context.Context, args []string) error {
 	f := p.newFlags("bench ingest", "[--duration 20s] [--connections 32] [--json FILE]")
 	duration := f.set.Duration("duration", 20*time.Second, "of each run")
 	connections := f.set.Int("connections", 32, "requests at a time")
+	profiles := f.set.String("profile", "", "write CPU profiles of the servers to this `folder`")
 	out := f.set.String("json", "", "write the figures to this `file` too")
 	if _, err := p.load(f, args, defaultConfig()); err != nil {
 		return err
@@ -71,7 +73,7 @@ func (p *program) benchIngest(ctx context.Context, args []string) error {
 	for _, batch := range []int{100, 1} {
 		runs := ingestRuns{Batch: batch}
 		for _, server := range []string{"bare", "ingest"} {
-			r, err := p.benchServer(ctx, server, bench.Load{WriteKey: "dev-server", Batch: batch, Connections: *connections, Duration: *duration, WarmUp: 3 * time.Second})
+			r, err := p.benchServer(ctx, server, *profiles, bench.Load{WriteKey: "dev-server", Batch: batch, Connections: *connections, Duration: *duration, WarmUp: 3 * time.Second})
 			if err != nil {
 				return fmt.Errorf("%s: %w", server, err)
 			}
@@ -91,13 +93,17 @@ func (p *program) benchIngest(ctx context.Context, args []string) error {
 }
 
 // benchServer measures one server on a broker of its own, each a child.
-func (p *program) benchServer(ctx context.Context, server string, load bench.Load) (bench.Result, error) {
+func (p *program) benchServer(ctx context.Context, server, profiles string, load bench.Load) (bench.Result, error) {
 	broker, err := startChild(ctx, "kafka")
 	if err != nil {
 		return bench.Result{}, err
 	}
 	defer broker.stop()
-	child, err := startChild(ctx, server, broker.addr)
+	args := []string{server, broker.addr}
+	if profiles != "" {
+		args = append(args, filepath.Join(profiles, fmt.Sprintf("%s-%d.pprof", server, load.Batch)))
+	}
+	child, err := startChild(ctx, args...)
 	if err != nil {
 		return bench.Result{}, err
 	}
@@ -156,8 +162,16 @@ func (p *program) benchChild(ctx context.Context, args []string) error {
 		<-ctx.Done()
 		return nil
 	}
+	if len(args) == 3 {
+		stop, err := profileCPU(args[2])
+		if err != nil {
+			return err
+		}
+		defer stop()
+		args = args[:2]
+	}
 	if len(args) != 2 {
-		return errors.New("bench child: kafka, bare BROKER or ingest BROKER")
+		return errors.New("bench child: kafka, bare BROKER or ingest BROKER, and the file of a profile")
 	}
 	kc := kafka.DefaultConfig()
 	kc.Brokers, kc.Topics.Partitions, kc.Topics.Replication = []string{args[1]}, 4, 1
@@ -178,6 +192,21 @@ func (p *program) benchChild(ctx context.Context, args []string) error {
 		return s.Run(ctx)
 	}
 	return p.serveBare(ctx, kc)
+}
+
+// profileCPU profiles this process until the returned function is called.
+func profileCPU(file string) (stop func(), err error) {
+	f, err := os.Create(file)
+	if err != nil {
+		return nil, err
+	}
+	if err := pprof.StartCPUProfile(f); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return func() {
+		pprof.StopCPUProfile()
+		_ = f.Close() // a profile that was cut does not open
+	}, nil
 }
 
 func (p *program) serveBare(ctx context.Context, kc kafka.Config) error {

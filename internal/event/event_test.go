@@ -1,6 +1,7 @@
 package event
 
 import (
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
@@ -124,6 +125,28 @@ func TestTimesAreWrittenInUTCWithThreeOrSixDigits(t *testing.T) {
 		}
 		if got := string(AppendTime([]byte("at "), c.at)); got != "at "+c.want {
 			t.Errorf("appended: %s", got)
+		}
+	}
+}
+
+func TestTimesAreWrittenAsTheStandardLibraryWould(t *testing.T) {
+	t.Parallel()
+	random := rand.New(rand.NewPCG(1, 2))
+	first, last := time.Date(0, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(9999, 12, 31, 23, 59, 59, 999_999_999, time.UTC)
+	for i := range 10_000 {
+		at := time.Unix(first.Unix()+random.Int64N(last.Unix()-first.Unix()), random.Int64N(1e9)).UTC()
+		layout := "2006-01-02T15:04:05.000000Z"
+		switch i {
+		case 0:
+			at = first
+		case 1:
+			at = last
+		}
+		if at.Nanosecond()/1000%1000 == 0 {
+			layout = "2006-01-02T15:04:05.000Z"
+		}
+		if got, want := FormatTime(at), at.Format(layout); got != want {
+			t.Fatalf("%s, want %s", got, want)
 		}
 	}
 }
