@@ -2,6 +2,7 @@ package bench
 
 import (
 	"encoding/json"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -89,5 +90,28 @@ func TestARefusalIsNoResult(t *testing.T) {
 	defer srv.Close()
 	if _, err := (Load{URL: srv.URL, Batch: 1, Connections: 1, Duration: time.Second}).Run(t.Context()); err == nil {
 		t.Fatal("want an error")
+	}
+}
+
+func TestALoadAtARateWaitsForWhatIsLate(t *testing.T) {
+	t.Parallel()
+	first := make(chan struct{}, 1)
+	first <- struct{}{}
+	srv := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		select {
+		case <-first:
+			time.Sleep(200 * time.Millisecond) //nolint:forbidigo // a stall is what is tested
+		default:
+		}
+	}))
+	defer srv.Close()
+	got, err := Load{URL: srv.URL, Batch: 10, Connections: 1, Duration: 500 * time.Millisecond, Rate: 1000}.Run(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A request is due every 10 ms. Those of the stall were late, too, though each was answered at once when it was sent.
+	if got.Requests > 51 || got.Latency.P90 < 50 {
+		t.Errorf("%d requests, %s", got.Requests, got.Latency)
 	}
 }

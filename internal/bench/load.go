@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// Load is a run of requests against an ingest server, as fast as it answers.
+// Load is a run of requests against an ingest server: as fast as it answers, or at a rate.
 type Load struct {
 	URL         string // of the server
 	WriteKey    string
@@ -19,18 +19,20 @@ type Load struct {
 	Connections int
 	Duration    time.Duration
 	WarmUp      time.Duration // not counted
+	Rate        float64       // events a second; 0: as fast as it answers
 }
 
 // Result is what a load measured.
 type Result struct {
-	Events      int64         `json:"events"`
-	Requests    int64         `json:"requests"`
-	Seconds     float64       `json:"seconds"`
-	EventsPerS  float64       `json:"events_per_s"`
-	BytesPerS   float64       `json:"bytes_per_s"`
-	Latency     Summary       `json:"latency"`
-	ServerCPU   time.Duration `json:"-"`
-	CPUPerEvent float64       `json:"server_cpu_us_per_event,omitempty"`
+	Events      int64   `json:"events"`
+	Requests    int64   `json:"requests"`
+	Seconds     float64 `json:"seconds"`
+	EventsPerS  float64 `json:"events_per_s"`
+	BytesPerS   float64 `json:"bytes_per_s"`
+	Latency     Summary `json:"latency"`
+	CPUPerEvent float64 `json:"server_cpu_us_per_event,omitempty"`
+	PeakRSS     int64   `json:"server_peak_rss_bytes,omitempty"`
+	Spooled     int64   `json:"spooled_events,omitempty"` // of all that were sent, the warm-up's too
 }
 
 // Run sends until the duration is over. Any answer but 200 is an error: a
@@ -40,7 +42,8 @@ func (l Load) Run(ctx context.Context) (Result, error) {
 	defer cancel()
 	client := &http.Client{Transport: &http.Transport{MaxIdleConns: l.Connections, MaxIdleConnsPerHost: l.Connections, DisableCompression: true}}
 	defer client.CloseIdleConnections()
-	begin := time.Now().Add(l.WarmUp)
+	start := time.Now()
+	begin := start.Add(l.WarmUp)
 	end := begin.Add(l.Duration)
 	var (
 		mu  sync.Mutex // guards what follows
@@ -52,6 +55,10 @@ func (l Load) Run(ctx context.Context) (Result, error) {
 	for i := range l.Connections {
 		wg.Go(func() {
 			w := worker{load: l, client: client, payload: newPayload(i, l.Batch), begin: begin, end: end}
+			if l.Rate > 0 {
+				w.every = time.Duration(float64(l.Batch*l.Connections) / l.Rate * float64(time.Second))
+				w.due = start.Add(w.every * time.Duration(i) / time.Duration(l.Connections))
+			}
 			err := w.run(ctx)
 			mu.Lock()
 			defer mu.Unlock()
@@ -78,6 +85,8 @@ type worker struct {
 	client     *http.Client
 	payload    *payload
 	begin, end time.Time
+	every      time.Duration // at a rate: from one request to the next
+	due        time.Time     // of the next one
 	latencies  Latencies
 	bytes      int64
 }
@@ -88,7 +97,7 @@ func (w *worker) run(ctx context.Context) error {
 		path = "/v1/track"
 	}
 	for {
-		start := time.Now()
+		start := w.wait()
 		if start.After(w.end) {
 			return nil
 		}
@@ -118,6 +127,18 @@ func (w *worker) run(ctx context.Context) error {
 			w.bytes += int64(len(body))
 		}
 	}
+}
+
+// wait returns when the next request begins. At a rate that is when it is due, even if the last answer came later: who
+// sends at that time waits for both.
+func (w *worker) wait() time.Time {
+	if w.every == 0 {
+		return time.Now()
+	}
+	due := w.due
+	w.due = due.Add(w.every)
+	time.Sleep(time.Until(due)) //nolint:forbidigo // a load at a rate
+	return due
 }
 
 // payload makes request bodies whose events differ in message id and user, of
