@@ -10,7 +10,7 @@ type arena struct {
 // chunk is the least that an arena takes, keepChunk the most that it keeps between requests.
 const (
 	chunk     = 4 << 10
-	keepChunk = 4 << 20
+	keepChunk = 512 << 10
 )
 
 // room makes sure that n bytes can be appended to buf in place.

@@ -5,30 +5,16 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"runtime"
 	"strings"
 	"sync"
-	"sync/atomic"
+	"time"
 
 	"github.com/klauspost/compress/flate"
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zlib"
 	"github.com/klauspost/compress/zstd"
 )
-
-// gate bounds the bytes that requests hold. It never waits: half-read requests that wait for each other would stand
-// still.
-type gate struct {
-	held  atomic.Int64
-	limit int64
-}
-
-func (g *gate) try(n int64) bool {
-	if g.held.Add(n) > g.limit {
-		g.held.Add(-n)
-		return false
-	}
-	return true
-}
 
 // buffers pools buffers by size, 4 KiB to 4 MiB in steps of four; larger ones are not kept.
 type buffers struct{ pools [6]sync.Pool }
@@ -94,7 +80,9 @@ func (rq *request) fill(r io.Reader, limit int) (*buffer, error) {
 		return b, nil
 	}
 	if b != nil {
-		rq.partial = append([]byte(nil), b.b[:min(len(b.b), keepPartial)]...)
+		if n := min(len(b.b), keepPartial); rq.hold(int64(n)) {
+			rq.partial = append([]byte(nil), b.b[:n]...)
+		}
 		rq.drop(b)
 	}
 	return nil, err
@@ -133,13 +121,16 @@ func (rq *request) read(r *http.Request) *refusal {
 		rq.size = int(r.ContentLength)
 		return refuse(codeBodyTooLarge, "the body is larger than "+lim.Body.String())
 	}
+	if rq.srv.gate.held.Load()+max(r.ContentLength, 0) > rq.srv.gate.limit {
+		return rq.noRoom() // now, and not after half of it
+	}
 	open, ref := rq.srv.inflater(r.Header)
 	if ref != nil {
 		return ref
 	}
 	wire, err := rq.fill(r.Body, int(lim.Body))
 	if err != nil {
-		return bodyRefusal(err, "the body is larger than "+lim.Body.String())
+		return rq.bodyRefusal(err, "the body is larger than "+lim.Body.String())
 	}
 	rq.size = len(wire.b)
 	if len(wire.b) == 0 {
@@ -156,6 +147,10 @@ func (rq *request) read(r *http.Request) *refusal {
 
 func (rq *request) inflate(open opener, wire *buffer) *refusal {
 	lim := rq.srv.cfg.Limits
+	if !rq.srv.inflaters.enter() {
+		return refuse(codeOverloaded, "too many compressed bodies are waiting; repeat the request")
+	}
+	defer rq.srv.inflaters.exit()
 	in, done, err := open(wire.b)
 	if err != nil {
 		return refuse(codeBadEncoding, "the body is not compressed as its Content-Encoding says")
@@ -164,7 +159,7 @@ func (rq *request) inflate(open opener, wire *buffer) *refusal {
 	rq.body, err = rq.fill(in, int(lim.Inflated))
 	switch {
 	case errors.Is(err, errLimit), errors.Is(err, errGate):
-		return bodyRefusal(err, "the inflated body is larger than "+lim.Inflated.String())
+		return rq.bodyRefusal(err, "the inflated body is larger than "+lim.Inflated.String())
 	case err != nil:
 		return refuse(codeBadEncoding, "the body is not compressed as its Content-Encoding says")
 	case len(rq.body.b) == 0:
@@ -173,12 +168,12 @@ func (rq *request) inflate(open opener, wire *buffer) *refusal {
 	return nil
 }
 
-func bodyRefusal(err error, tooLarge string) *refusal {
+func (rq *request) bodyRefusal(err error, tooLarge string) *refusal {
 	switch {
 	case errors.Is(err, errLimit):
 		return refuse(codeBodyTooLarge, tooLarge)
 	case errors.Is(err, errGate):
-		return refuse(codeOverloaded, "too many bytes are in flight; repeat the request")
+		return rq.noRoom()
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return refuse(codeBodyTimeout, "the body did not arrive in time")
 	}
@@ -188,8 +183,39 @@ func bodyRefusal(err error, tooLarge string) *refusal {
 // opener makes a reader of compressed bytes; done gives it back.
 type opener func(b []byte) (in io.Reader, done func(), err error)
 
-// inflaters pools decompressors, whose windows are worth keeping.
-type inflaters struct{ gzip, zlib, flate, zstd sync.Pool }
+// inflaters pools decompressors, whose windows are worth keeping. Those of zstd have up to 8 MiB, which a body of some
+// bytes can ask for: so there are never more at work than processors, which would not make it any faster.
+type inflaters struct {
+	slots                   chan struct{}
+	gzip, zlib, flate, zstd sync.Pool
+}
+
+// maxInflaters bounds them on large machines.
+const maxInflaters = 16
+
+func newInflaters() inflaters {
+	return inflaters{slots: make(chan struct{}, min(runtime.GOMAXPROCS(0), maxInflaters))}
+}
+
+// enter waits for a slot, which takes as long as some bodies need to be inflated, or says that too many wait. The body
+// is in memory, so who has a slot waits for nobody.
+func (p *inflaters) enter() bool {
+	select {
+	case p.slots <- struct{}{}:
+		return true
+	default:
+	}
+	limit := time.NewTimer(time.Second)
+	defer limit.Stop()
+	select {
+	case p.slots <- struct{}{}:
+		return true
+	case <-limit.C:
+		return false
+	}
+}
+
+func (p *inflaters) exit() { <-p.slots }
 
 // inflater returns how to open a body with h, or nil if it is not compressed. Stacked encodings are refused.
 func (s *Server) inflater(h http.Header) (opener, *refusal) {

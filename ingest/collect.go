@@ -83,8 +83,8 @@ func (rq *request) split() *refusal {
 	} else if !rq.idx.batch {
 		return refuse(codeNoBatch, `the body has no array "batch"`)
 	}
-	if !rq.hold(int64(max(0, rq.idx.size()-before))) {
-		return bodyRefusal(errGate, "")
+	if n := len(rq.idx.events); !rq.hold(int64(max(0, rq.idx.size()-before) + n*recordCost)) {
+		return rq.noRoom()
 	}
 	return nil
 }
@@ -106,12 +106,13 @@ func (rq *request) begin(r *http.Request) {
 
 // build decides and stamps every event.
 func (rq *request) build() *refusal {
-	charged := rq.arena.total
+	charged := int64(rq.arena.total)
+	rq.reserve(len(rq.idx.events))
 	for i := range rq.idx.events {
 		rq.one(i)
-		if grown := rq.arena.total - charged; grown > 0 {
-			if !rq.hold(int64(grown)) {
-				return bodyRefusal(errGate, "")
+		if grown := int64(rq.arena.total) + rq.buried - charged; grown > 0 {
+			if !rq.hold(grown) {
+				return rq.noRoom()
 			}
 			charged += grown
 		}

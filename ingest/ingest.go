@@ -66,7 +66,7 @@ func New(cfg Config, deps Deps) (*Server, error) {
 	}
 	s := &Server{
 		cfg: cfg, log: deps.Log, now: deps.Now, router: newRouter(cfg.PathPrefix),
-		gate: gate{limit: int64(cfg.Limits.Inflight)}, recent: newRecent(cfg.Dedup),
+		gate: gate{limit: int64(cfg.Limits.Inflight)}, recent: newRecent(cfg.Dedup), inflaters: newInflaters(),
 	}
 	if s.now == nil {
 		s.now = time.Now

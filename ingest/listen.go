@@ -53,3 +53,12 @@ func (c *limitedConn) Close() error {
 	})
 	return c.Conn.Close()
 }
+
+// CloseWrite is what net/http does before it closes with something unread, so that its answer arrives: a close alone
+// would reset the connection, and throw away what the client has not read yet.
+func (c *limitedConn) CloseWrite() error {
+	if tcp, ok := c.Conn.(*net.TCPConn); ok {
+		return tcp.CloseWrite()
+	}
+	return nil
+}

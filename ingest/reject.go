@@ -27,6 +27,7 @@ func (rq *request) bury(original []byte, code event.Code, message string, messag
 	} else {
 		r.Envelope = rq.batchEnvelope()
 	}
+	rq.buried += deadCost + int64(len(r.Envelope))
 	value, _ := r.Value()
 	rq.event = append(rq.event, int32(at)) //nolint:gosec // a batch is bounded
 	rq.records = append(rq.records, kgo.Record{

@@ -28,6 +28,8 @@ type request struct {
 	partial []byte // of a body that was refused while it was read
 	size    int    // of the body on the wire
 	held    int64  // bytes held at the gate
+	wanted  int64  // with those that it did not give
+	buried  int64  // bytes of dead letters besides those of the body
 
 	idx      index
 	scan     scanner
@@ -71,20 +73,6 @@ func (s *Server) newRequest(id string, rt route) *request {
 	rq.received = s.now().UTC().Truncate(time.Millisecond)
 	rq.users.Store(1)
 	return rq
-}
-
-// hold takes n bytes at the gate for rq, until release or the end of rq.
-func (rq *request) hold(n int64) bool {
-	if !rq.srv.gate.try(n) {
-		return false
-	}
-	rq.held += n
-	return true
-}
-
-func (rq *request) release(n int64) {
-	rq.held -= n
-	rq.srv.gate.held.Add(-n)
 }
 
 // expect is called before the first of n records is produced.

@@ -56,7 +56,8 @@ func (r Rejected) Value() (value []byte, truncated bool) {
 }
 
 // AppendRejectedHeaders appends the headers of r's record to dst. Members that
-// are empty are left out, but for those that every dead letter has.
+// are empty are left out, but for those that every dead letter has. The envelope is
+// not copied.
 func AppendRejectedHeaders[H headerShape](dst []H, r Rejected) []H {
 	put := func(key, value string) {
 		if value != "" {
@@ -93,7 +94,9 @@ func AppendRejectedHeaders[H headerShape](dst []H, r Rejected) []H {
 	if r.Index >= 0 {
 		put(HeaderIndex, strconv.Itoa(r.Index))
 	}
-	put(HeaderEnvelope, string(r.Envelope))
+	if len(r.Envelope) > 0 { // shared by all dead letters of a batch
+		dst = append(dst, H{Key: HeaderEnvelope, Value: r.Envelope})
+	}
 	put(HeaderTable, r.Table)
 	put(HeaderColumn, r.Column)
 	put(HeaderRecordKey, r.RecordKey)
