@@ -37,6 +37,7 @@ const (
 	codeNotDurable     = "not_durable"
 	codeSpoolFull      = "spool_full"
 	codeDraining       = "draining"
+	codeKeysStale      = "keys_stale"
 )
 
 func refuse(code, message string) *refusal { return &refusal{code: code, message: message} }
@@ -61,7 +62,7 @@ func (r *refusal) status() int {
 		return http.StatusRequestEntityTooLarge
 	case codeInternal:
 		return http.StatusInternalServerError
-	case codeOverloaded, codeNotDurable, codeSpoolFull, codeDraining:
+	case codeOverloaded, codeNotDurable, codeSpoolFull, codeDraining, codeKeysStale:
 		return http.StatusServiceUnavailable
 	}
 	return http.StatusBadRequest // and all codes of events
@@ -74,7 +75,7 @@ func (r *refusal) retryAfter() time.Duration {
 		return time.Second
 	case codeNotDurable:
 		return 5 * time.Second
-	case codeSpoolFull:
+	case codeSpoolFull, codeKeysStale:
 		return 30 * time.Second
 	}
 	return 0

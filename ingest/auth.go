@@ -76,11 +76,17 @@ func (s *Server) admit(r *http.Request, snap *snapshot, key string) (*access, *r
 		return nil, refuse(codeMissingKey, "no write key: send it as the user name of Authorization: Basic, as X-Write-Key, or as writeKey in the body")
 	}
 	a := snap.find(key)
+	if a == nil && snap.stale != "" {
+		return nil, refuse(codeKeysStale, "this write key is not known, and the sources could not be read again; repeat the request")
+	}
 	if a == nil {
 		return nil, refuse(codeUnknownKey, "no source has this write key")
 	}
 	origin, now := r.Header.Get("Origin"), s.now()
 	if ref := a.admit(origin, now); ref != nil {
+		if ref.code == codeExpiredKey && snap.stale != "" {
+			ref = refuse(codeKeysStale, "this write key has ended, unless the sources that could not be read say otherwise; repeat the request")
+		}
 		return nil, ref
 	}
 	a.state.use(now)

@@ -4,8 +4,10 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -247,10 +249,13 @@ func (c Config) Validate() error {
 			errs = append(errs, config.Invalid(fmt.Sprintf("ingest.trusted_proxies[%d]", i), "must be a network such as 10.0.0.0/8 (got %q)", p))
 		}
 	}
-	if len(c.Sources) == 0 {
-		errs = append(errs, config.Invalid("ingest.sources", "must name at least one source, for example {app: {keys: [{key: …, kind: browser}]}}"))
+	switch {
+	case c.SourcesFile == "":
+		errs = append(errs, validateSources(c.Sources))
+	case len(c.Sources) > 0:
+		errs = append(errs, config.Invalid("ingest.sources_file", "must not be set beside ingest.sources: move the sources into the file, or leave it out"))
 	}
-	return errors.Join(append(errs, validateSources(c.Sources))...)
+	return errors.Join(errs...)
 }
 
 func (l Limits) validate() error {
@@ -293,8 +298,11 @@ func validateSources(sources map[string]Source) error {
 	name := regexp.MustCompile(`^[a-z][a-z0-9_]{0,62}$`)
 	holder := map[[32]byte]string{}
 	var errs []error
-	for src, s := range sources {
-		path := "ingest.sources." + src
+	if len(sources) == 0 {
+		errs = append(errs, config.Invalid("ingest.sources", "must name at least one source, for example {app: {keys: [{key: …, kind: browser}]}}"))
+	}
+	for _, src := range slices.Sorted(maps.Keys(sources)) {
+		path, s := "ingest.sources."+src, sources[src]
 		if !name.MatchString(src) {
 			errs = append(errs, config.Invalid(path, "must be named by a-z, 0-9 and _, at most 63 of them, and begin with a letter"))
 		}

@@ -28,7 +28,7 @@
 // # Goroutines
 //
 // New starts those of two Kafka clients. Run starts the HTTP server, which has one a connection; one that follows the
-// topics; and one that waits for the end of ctx and drains. With a spool there are the writer, which alone touches the
+// topics; one that looks at the sources' files, and alone replaces the snapshot; and one that waits for the end of ctx and drains. With a spool there are the writer, which alone touches the
 // open segment; the patrol, which spools lanes that wait; one that writes positions; the pass that drains for all
 // lanes; and one for each lane, which works while the lane is parked. Run returns when all have ended and closes the
 // clients. Kafka's client calls producer.acked from goroutines of its own. A request belongs to its handler until send,
@@ -70,6 +70,8 @@
 //	the client hangs up                      before the body's end nothing, after it processed                 TestClientGone
 //	SIGTERM under load                       readiness fails, requests in flight end, nothing is refused early TestH11Drain
 //	SIGTERM while Kafka is away              it ends within drain_timeout                                      TestStopWithoutKafkaEndsInTime
+//	broken sources file, running             the old ones stay; 503 keys_stale for unknown keys; mended by a save      TestReloadKeepsLastGood
+//	the same at the start                    the last good ones; without any the start fails and says why              TestStartFromLastGood
 //	the port is taken                        the start names address and key                                   TestTakenPortIsNamed
 //
 // # Metrics
@@ -91,6 +93,9 @@
 //	panics_total{where}                              bugs survived, over a request or an event
 //	inflight_bytes, inflight_requests, connections   what is held now
 //	dedup_ids                                        message ids remembered
+//	config_ok                                        0 while the last good sources are in force, for they cannot be read
+//	config_loaded_timestamp_seconds                  when the sources in force were read
+//	config_reload_failures_total                     attempts that left the old ones in force
 //	spool_frames_total                               records that became durable on disk
 //	spool_drained_total                              records from disk that Kafka has acknowledged
 //	spool_errors_total{kind}                         trouble with the spool: write, fsync, torn, corrupt, full

@@ -40,6 +40,7 @@ func TestDocNamesTestsAndMetricsThatExist(t *testing.T) {
 		c.WithLabelValues("a", "b")
 	}
 	registerSpool(reg, &producer{}, 0)
+	registerSources(reg, func() *snapshot { return &snapshot{} })
 	m.produceErrors.WithLabelValues("a")
 	m.duration.WithLabelValues("a")
 	m.zero("app")
@@ -53,5 +54,5 @@ func TestDocNamesTestsAndMetricsThatExist(t *testing.T) {
 			t.Errorf("doc.go lacks %s", f.GetName())
 		}
 	}
-	equal(t, "series", len(families), strings.Count(string(doc), "_total")+3+11)
+	equal(t, "series", len(families), strings.Count(string(doc), "_total")+3+13)
 }

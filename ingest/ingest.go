@@ -8,6 +8,8 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -31,20 +33,26 @@ type Deps struct {
 	// Admin shows operators what the role knows, under a pattern of http.ServeMux and instead of what a Server before
 	// this one showed there; nil: nowhere.
 	Admin func(pattern string, h http.Handler)
+
+	// Hangup has the sources read again, for each signal in it; nil: they are only watched.
+	Hangup <-chan os.Signal
 }
 
 // Server is the HTTP edge. It listens from New on and answers from Run on.
 type Server struct {
-	cfg      Config
-	log      *slog.Logger
-	metrics  *metrics
-	now      func() time.Time
-	ids      event.IDs
-	router   *router
-	proxies  []netip.Prefix
-	sources  atomic.Pointer[snapshot]
-	producer *producer
-	listener net.Listener
+	cfg       Config
+	log       *slog.Logger
+	metrics   *metrics
+	now       func() time.Time
+	ids       event.IDs
+	router    *router
+	proxies   []netip.Prefix
+	sources   atomic.Pointer[snapshot]
+	sight     sight         // of the sources' files; of New, then of watchSources
+	lookEvery time.Duration // at those files
+	hangup    <-chan os.Signal
+	producer  *producer
+	listener  net.Listener
 
 	gate      gate
 	recent    *recent
@@ -60,13 +68,14 @@ func New(cfg Config, deps Deps) (*Server, error) {
 	if err := errors.Join(cfg.Validate(), deps.Kafka.Validate()); err != nil {
 		return nil, err
 	}
-	snap, err := newSnapshot(cfg, cfg.Sources, newFiles(""))
-	if err != nil {
-		return nil, err
-	}
 	s := &Server{
 		cfg: cfg, log: deps.Log, now: deps.Now, router: newRouter(cfg.PathPrefix),
 		gate: gate{limit: int64(cfg.Limits.Inflight)}, recent: newRecent(cfg.Dedup), inflaters: newInflaters(),
+		lookEvery: 2 * time.Second, hangup: deps.Hangup,
+	}
+	snap, read, err := s.firstSources()
+	if err != nil {
+		return nil, err
 	}
 	if s.now == nil {
 		s.now = time.Now
@@ -94,9 +103,10 @@ func New(cfg Config, deps Deps) (*Server, error) {
 		sp.metrics = s.metrics
 		s.metrics.spoolErrors.WithLabelValues("torn").Add(float64(sp.torn))
 	}
-	for name := range cfg.Sources {
+	for _, name := range snap.names {
 		s.metrics.zero(name)
 	}
+	s.watchable(deps.Registry, read)
 	s.listener = limitListener(ln, cfg.Limits.Connections, s.metrics.connections)
 	deps.Health.Register("ingest", s.Check)
 	if deps.Admin != nil {
@@ -119,6 +129,10 @@ func (s *Server) Run(ctx context.Context) error {
 	g, gctx := errgroup.WithContext(work)
 	g.Go(func() error {
 		s.producer.watch(gctx)
+		return nil
+	})
+	g.Go(func() error {
+		s.watchSources(gctx)
 		return nil
 	})
 	drains, stopDrains := context.WithCancel(gctx)
@@ -196,12 +210,12 @@ func (s *Server) Check(context.Context) telemetry.Check {
 		case !durable:
 			return telemetry.NotReady("%s", why)
 		case why != "":
-			return telemetry.Degraded("%s", why)
+			return telemetry.Degraded("%s", strings.TrimSpace(why+" "+s.sources.Load().stale))
 		}
-		return telemetry.Ready("Kafka acknowledges.")
+		return s.checkSources()
 	}
 	if why := s.producer.away(time.Now()); why != "" {
 		return telemetry.NotReady("%s Requests are answered 503 and repeated by their senders.", why)
 	}
-	return telemetry.Ready("Kafka acknowledges.")
+	return s.checkSources()
 }

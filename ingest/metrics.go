@@ -38,6 +38,8 @@ type metrics struct {
 	spoolDrained  prometheus.Counter
 	spoolErrors   *prometheus.CounterVec // kind
 	spoolFsync    prometheus.Histogram
+
+	reloadFailures prometheus.Counter
 }
 
 // newMetrics registers the series. Those with labels from a fixed list begin at zero: a zero can be alerted on.
@@ -100,7 +102,26 @@ func newMetrics(reg prometheus.Registerer, held, unacked, remembered, lastAck fu
 	m.spoolFsync = with.NewHistogram(prometheus.HistogramOpts{
 		Name: "millstream_ingest_spool_fsync_duration_seconds", Help: "What it takes to make a group of records durable on disk.", Buckets: buckets,
 	})
+	m.reloadFailures = with.NewCounter(prometheus.CounterOpts{
+		Name: "millstream_ingest_config_reload_failures_total", Help: "Attempts to read the sources that left the old ones in force.",
+	})
 	return m
+}
+
+// registerSources registers what is known of the configuration in force.
+func registerSources(reg prometheus.Registerer, current func() *snapshot) {
+	with := promauto.With(reg)
+	with.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "millstream_ingest_config_ok", Help: "0 while the last good sources are in force because they could not be read since.",
+	}, func() float64 {
+		if current().stale != "" {
+			return 0
+		}
+		return 1
+	})
+	with.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "millstream_ingest_config_loaded_timestamp_seconds", Help: "When the sources in force were read.",
+	}, func() float64 { return float64(current().loaded.UnixMilli()) / 1e3 })
 }
 
 // registerSpool registers what is known of the spool at any time; all are zero where there is none.

@@ -144,6 +144,10 @@ func (s *Server) answerHealth(w http.ResponseWriter, id string) int {
 	} else if why := s.producer.away(time.Now()); why != "" {
 		return s.answerRefusal(w, refuse(codeNotDurable, why), id)
 	}
+	if s.sources.Load().stale != "" {
+		writeJSON(w, http.StatusOK, []byte(`{"status":"degraded"}`))
+		return http.StatusOK
+	}
 	writeJSON(w, http.StatusOK, []byte(`{"status":"ready"}`))
 	return http.StatusOK
 }

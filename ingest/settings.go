@@ -10,7 +10,8 @@ import (
 
 // serveSettings answers what Segment's SDKs ask for at their start. analytics.js sends nothing after a failed call.
 func (s *Server) serveSettings(w http.ResponseWriter, r *http.Request, key string) *refusal {
-	if !validKey(key) || s.sources.Load().find(key) == nil {
+	snap := s.sources.Load()
+	if !validKey(key) || snap.stale == "" && snap.find(key) == nil {
 		return &refusal{code: codeUnknownKey, message: "no source has this write key", as: http.StatusNotFound}
 	}
 	body := appendSettings(nil, key, s.cfg.PublicURL)

@@ -5,6 +5,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 )
@@ -12,7 +14,10 @@ import (
 // snapshot is everything of the sources that a request needs, immutable and replaced as a whole. A request loads the
 // pointer to it once.
 type snapshot struct {
-	keys map[[32]byte]*access
+	keys   map[[32]byte]*access
+	names  []string  // of the sources, sorted
+	loaded time.Time // when it was compiled
+	stale  string    // why keys may be missing: the sources could not be read since; empty: none is
 }
 
 // access is what a write key opens.
@@ -37,8 +42,9 @@ type source struct {
 
 // newSnapshot compiles sources, and the files that they name, into what requests use.
 func newSnapshot(cfg Config, sources map[string]Source, read *files) (*snapshot, error) {
-	out := &snapshot{keys: map[[32]byte]*access{}}
-	for name, s := range sources {
+	out := &snapshot{keys: map[[32]byte]*access{}, names: slices.Sorted(maps.Keys(sources)), loaded: time.Now()}
+	for _, name := range out.names {
+		s := sources[name]
 		src := &source{name: name, header: []byte(name), skew: s.SkewCorrection, limits: limitsOf(cfg.Limits, s.Limits)}
 		for _, k := range s.Keys {
 			sum, err := k.digest()
@@ -62,6 +68,15 @@ func (k Key) digest() (sum [32]byte, err error) {
 		return sum, errors.New("sha256 of a key: must be 64 hex digits")
 	}
 	return sum, nil
+}
+
+// inherit takes over what old knows of the keys that stay.
+func (s *snapshot) inherit(old *snapshot) {
+	for sum, a := range s.keys {
+		if was := old.keys[sum]; was != nil {
+			a.state = was.state
+		}
+	}
 }
 
 // find returns what key opens, or nil.

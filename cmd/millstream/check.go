@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/millstream-data/millstream/cdc"
+	"github.com/millstream-data/millstream/ingest"
 	"github.com/millstream-data/millstream/internal/kafka"
 	"github.com/millstream-data/millstream/internal/lake"
 	"github.com/millstream-data/millstream/internal/metric"
@@ -29,7 +30,7 @@ type probe struct {
 
 // check validates the configuration and tries everything that it names:
 //
-//	configuration ─▶ Kafka ─▶ S3 ─▶ Redshift ─▶ metric store ─▶ definitions ─▶ boards ─▶ each database
+//	configuration ─▶ Kafka ─▶ sources ─▶ S3 ─▶ Redshift ─▶ metric store ─▶ definitions ─▶ boards ─▶ each database
 func (p *program) check(ctx context.Context, args []string) error {
 	f := p.newFlags("check", "--config FILE [--set KEY=VALUE …]")
 	cfg, err := p.load(f, args, defaultConfig(), allSections()...)
@@ -61,6 +62,7 @@ func (p *program) probes(c Config) []probe {
 	log := telemetry.NewLogger(p.stderr, telemetry.LogConfig{Level: "error", Format: "text"})
 	out := []probe{
 		{"kafka", func(ctx context.Context) (string, error) { return kafka.Check(ctx, c.Kafka, log) }},
+		{"sources", func(context.Context) (string, error) { return ingest.CheckSources(c.Ingest) }},
 		{"s3", func(ctx context.Context) (string, error) {
 			cl, err := objstore.New(ctx, c.S3, c.Lake.Bucket, prometheus.NewRegistry())
 			if err != nil {

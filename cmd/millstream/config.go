@@ -99,7 +99,7 @@ func (c *Config) Validate() error {
 func (c *Config) resolve() {
 	for _, path := range []*string{
 		&c.Local.Kafka.Dir, &c.Local.S3.Dir, &c.Local.Redshift.Dir, &c.MetricStore.DSN,
-		&c.Batcher.Disk.Dir, &c.Ingest.DataDir, &c.Rollup.Definitions, &c.Serve.Boards,
+		&c.Batcher.Disk.Dir, &c.Ingest.DataDir, &c.Ingest.SourcesFile, &c.Rollup.Definitions, &c.Serve.Boards,
 	} {
 		*path = strings.ReplaceAll(*path, "<data_dir>", c.DataDir)
 	}
@@ -156,7 +156,15 @@ func (p *program) load(f *flags, args []string, cfg Config, sections ...section)
 		}
 	}
 	cfg.sections = append(slices.Clone(sections), "log")
-	err := config.Load(&cfg, config.Options{File: file, Environ: p.environ, Ignore: ignoredVariables(), Flags: f.values})
+	layers := config.Options{File: file, Environ: p.environ, Ignore: ignoredVariables(), Flags: f.values}
+	if len(cfg.Ingest.Sources) > 0 { // those of millstream dev, which give way to a file
+		var named Config // no sections: nothing else is looked at, and what is wrong is said below
+		_ = config.Load(&named, layers)
+		if named.Ingest.SourcesFile != "" {
+			cfg.Ingest.Sources = nil
+		}
+	}
+	err := config.Load(&cfg, layers)
 	cfg.resolve()
 	return cfg, err
 }

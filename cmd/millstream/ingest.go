@@ -3,7 +3,10 @@ package main
 import (
 	"context"
 	"math"
+	"os"
+	"os/signal"
 	"runtime/debug"
+	"syscall"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -35,9 +38,12 @@ func limitMemory(c ingest.Config) {
 }
 
 func (s *services) startIngest(ctx context.Context) error {
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	s.stack.keep("SIGHUP", func() { signal.Stop(hangup) })
 	return s.stack.role(ctx, "ingest", func(_ context.Context, reg *prometheus.Registry) (runner, error) {
 		return ingest.New(s.cfg.Ingest, ingest.Deps{
-			Kafka: s.cfg.Kafka, Log: s.log.With("role", "ingest"), Registry: reg, Health: s.health, Admin: s.pages.handle,
+			Kafka: s.cfg.Kafka, Log: s.log.With("role", "ingest"), Registry: reg, Health: s.health, Admin: s.pages.handle, Hangup: hangup,
 		})
 	})
 }

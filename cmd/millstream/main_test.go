@@ -166,3 +166,20 @@ func TestConfigurationDocumented(t *testing.T) {
 		t.Error("docs/configuration.md is stale; run make docs")
 	}
 }
+
+func TestSourcesOfDevGiveWayToAFile(t *testing.T) {
+	t.Parallel()
+	load := func(text string, flags ...string) (Config, error) {
+		p := &program{stdout: new(bytes.Buffer), stderr: new(bytes.Buffer)}
+		return p.load(p.newFlags("dev", ""), append([]string{"--config", file(t, text)}, flags...), devConfig(), ingestSections...)
+	}
+	if cfg, err := load("ingest: {sources_file: sources.yaml}\n"); err != nil || len(cfg.Ingest.Sources) > 0 {
+		t.Errorf("%d sources besides the file, %v", len(cfg.Ingest.Sources), err)
+	}
+	if cfg, err := load("", "--set", "ingest.sources.app.require_origin=true"); err != nil || len(cfg.Ingest.Sources["app"].Keys) != 2 {
+		t.Errorf("%v, %v", cfg.Ingest.Sources, err)
+	}
+	if _, err := load("ingest:\n  sources_file: sources.yaml\n  sources: {app: {keys: [{key: k, kind: browser}]}}\n"); err == nil || !strings.Contains(err.Error(), ":2:") {
+		t.Errorf("both: %v", err)
+	}
+}
