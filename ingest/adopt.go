@@ -39,8 +39,8 @@ func (p *producer) prepare(c Config) error {
 	return nil
 }
 
-// adopt replaces the lanes if a number of partitions has changed. A lane that stays is the same one. While there is
-// something in the spool its lanes stay, for frames know their lane by the number of partitions.
+// adopt replaces the lanes of events if the number of partitions has changed. While there is anything in the spool they
+// stay, for frames know their lane by that number.
 func (p *producer) adopt(events string, n int, rejected string, m int) {
 	old := p.lanes.Load()
 	switch {
@@ -49,29 +49,53 @@ func (p *producer) adopt(events string, n int, rejected string, m int) {
 		p.log.Info("topics found", "events", events, "partitions", n)
 		close(p.found)
 		return
-	case len(old.events) == n && int(old.rejected.count.Load()) == m:
-		return
-	case len(old.events) == n:
+	case int(old.rejected.count.Load()) != m:
 		old.rejected.count.Store(int32(m)) //nolint:gosec // few partitions
+	}
+	switch {
+	case len(old.events) == n:
 		return
-	case p.spool != nil && old.spooled() > 0:
+	case p.spool != nil && old.spooled() > 0 || !old.quiet():
+		p.log.Warn("the number of partitions has changed; it is adopted when nothing waits for Kafka", "events", events, "partitions", n)
 		return
 	}
 	next := &lanes{rejected: old.rejected}
-	next.events = append(next.events, old.events[:min(n, len(old.events))]...)
 	p.extend(next, events, n, m)
 	p.lanes.Store(next)
 	poke(p.changed)
 	p.log.Warn("the number of partitions has changed", "events", events, "partitions", n)
 }
 
-// extend adds lanes until there are n. Only a topic that was created anew has fewer than before.
-func (p *producer) extend(l *lanes, events string, n, m int) {
-	for i := len(l.events); i < n; i++ {
-		l.events = append(l.events, newLane(laneName(i), events, false, int32(i), &p.held)) //nolint:gosec // few partitions
+// quiet closes the lanes of events and waits until they hold nothing: a record accepted for one number of partitions
+// must not become a frame under another, whose positions may have passed it. Requests wait meanwhile. If it takes long
+// the lanes are opened again.
+func (l *lanes) quiet() bool {
+	shut := func(closed bool) (idle bool) {
+		idle = true
+		for _, ln := range l.events {
+			ln.mu.Lock()
+			ln.closed = closed
+			idle = idle && ln.head == nil && ln.queued == 0 && !ln.spooled.Load()
+			ln.mu.Unlock()
+		}
+		return idle
 	}
-	for _, ln := range l.events {
-		ln.count.Store(int32(n)) //nolint:gosec // few partitions
+	for limit := time.Now().Add(time.Second); time.Now().Before(limit); {
+		if shut(true) {
+			return true
+		}
+		pause(context.Background(), nil, 5*time.Millisecond)
+	}
+	shut(false)
+	return false
+}
+
+// extend adds the lanes of n partitions. What is in the spool now is not theirs.
+func (p *producer) extend(l *lanes, events string, n, m int) {
+	for i := range n {
+		ln := newLane(laneName(i), events, false, int32(i), &p.held) //nolint:gosec // few partitions
+		ln.count.Store(int32(n))                                     //nolint:gosec // few partitions
+		l.events = append(l.events, ln)
 	}
 	l.rejected.count.Store(int32(m)) //nolint:gosec // few partitions
 	l.all = append(append([]*lane(nil), l.events...), l.rejected)

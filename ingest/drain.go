@@ -32,6 +32,7 @@ const (
 	foreign             // another pass, or nobody, needs it
 	blocked             // later
 	astray              // the lane has gone back
+	retired             // the lanes are others, and the pass ends soon
 )
 
 // hand gives a frame to the producer if it is the turn of its lane. turn is −1 for the pass of all lanes.
@@ -39,6 +40,8 @@ func (p *producer) hand(ln *lane, f *frame, pos, end position, turn int) fate {
 	ln.mu.Lock()
 	defer ln.mu.Unlock()
 	switch {
+	case ln.closed:
+		return retired
 	case turn >= 0 && turn != ln.turn:
 		return astray
 	case turn < 0 && ln.parked, pos.before(ln.next):
@@ -108,11 +111,12 @@ func (p *producer) advance(ctx context.Context, l *lanes, f *frame, pos, end pos
 			poke(ln.parking)
 			v = foreign
 		}
-		if v != blocked {
+		done := v != blocked && v != retired
+		if done {
 			p.drain.at = end
 		}
 		p.drain.mu.Unlock()
-		if v != blocked {
+		if done {
 			return true
 		}
 		pause(ctx, ln.room, 50*time.Millisecond)
@@ -177,7 +181,7 @@ func (p *producer) passOf(ctx context.Context, ln *lane) {
 		switch v {
 		case taken, foreign:
 			c.at = end
-		case blocked:
+		case blocked, retired:
 			pause(ctx, ln.room, 50*time.Millisecond)
 		case astray:
 		}

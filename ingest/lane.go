@@ -36,7 +36,7 @@ type lane struct {
 	soloUntil  position   // those before it were refused in a batch
 	backoff    time.Duration
 	resume     time.Time
-	closed     bool          // records belong elsewhere; of limbo
+	closed     bool          // records belong elsewhere, or will soon
 	turn       int           // rises when next goes back
 	window     *atomic.Int64 // bytes of all spooled lanes with the producer
 	room       chan struct{} // one element: something may be handed over
@@ -191,7 +191,9 @@ func (ln *lane) written(it *item, pos, end position, ref *refusal) {
 		e.queued = false
 		if ref == nil {
 			e.framed, e.pos, e.end = true, pos, end
-			ln.next = later(ln.next, end) // the producer has it: it is not handed over again
+			if it.turn == ln.turn { // else the lane has gone back to one before it
+				ln.next = later(ln.next, end) // the producer has it: it is not handed over again
+			}
 		}
 		if !e.told {
 			e.told = true

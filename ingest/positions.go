@@ -118,12 +118,15 @@ func (s *spool) rest(pos position) {
 
 // save writes the positions if they have changed, and deletes what they have left behind.
 func (p *producer) save() {
+	if p.spool == nil {
+		return
+	}
+	end := p.spool.end() // before the lanes, which may be others in a moment: their frames lie behind it
 	l := p.lanes.Load()
-	if p.spool == nil || l == nil {
+	if l == nil {
 		return
 	}
 	out := positions{V: 1, Partitions: len(l.events), Lanes: map[string][2]int64{}}
-	end := p.spool.end()
 	low, drained := end, true
 	for _, ln := range l.all {
 		at := ln.position(end)

@@ -48,9 +48,13 @@ func (p *producer) give(rq *request, i int, now time.Time, credit int64) int64 {
 		ln = l.of(dead, hash)
 	}
 	ln.mu.Lock()
-	for ln.closed { // the topics were found just now
+	for ln.closed { // the topics were found just now, or their number of partitions changes
 		ln.mu.Unlock()
-		ln = p.lanes.Load().of(dead, hash)
+		if open := p.lanes.Load().of(dead, hash); open != ln {
+			ln = open
+		} else {
+			pause(context.Background(), nil, time.Millisecond)
+		}
 		ln.mu.Lock()
 	}
 	defer ln.mu.Unlock()
@@ -78,6 +82,7 @@ func (p *producer) give(rq *request, i int, now time.Time, credit int64) int64 {
 // append queues a frame. The caller holds the lane.
 func (p *producer) append(ln *lane, it item, r *kgo.Record, dead bool) {
 	ln.queued++
+	it.turn = ln.turn
 	p.spool.enqueue(it, func(dst []byte) []byte { return appendFrame(dst, topicOf(dead), r) })
 }
 

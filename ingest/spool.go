@@ -57,6 +57,7 @@ type item struct {
 	ln   *lane
 	rq   *request // holds one use of it; nil for a barrier
 	e    *entry   // of a record that the producer has, too
+	turn int      // of ln when it was queued
 	size int64
 }
 
