@@ -70,7 +70,7 @@ func (p *producer) single(r *kgo.Record, limit <-chan time.Time) error {
 		again.Headers = append(again.Headers, kgo.RecordHeader{Key: h.Key, Value: bytes.Clone(h.Value)})
 	}
 	done := make(chan error, 1)
-	p.solo.Produce(context.Background(), again, func(_ *kgo.Record, err error) { done <- err })
+	p.solo.Load().Produce(context.Background(), again, func(_ *kgo.Record, err error) { done <- err })
 	select {
 	case err := <-done:
 		return err

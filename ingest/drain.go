@@ -3,9 +3,11 @@ package ingest
 import (
 	"bytes"
 	"context"
+	"errors"
 	"sync"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/millstream-data/millstream/internal/event"
@@ -67,11 +69,11 @@ func (p *producer) hand(ln *lane, f *frame, pos, end position, turn int) fate {
 	r.Topic, r.Partition, r.Context = ln.topic, ln.place(f.hash), e
 	ln.link(e)
 	ln.next, ln.handed, ln.soloing = end, true, solo
-	client := p.client
+	client := &p.client
 	if solo {
-		client = p.solo
+		client = &p.solo
 	}
-	client.Produce(context.Background(), r, p.acked)
+	client.Load().Produce(context.Background(), r, p.acked)
 	ln.settle() // it may be direct from here on: new records queue behind this one
 	return taken
 }
@@ -203,9 +205,11 @@ func (p *producer) caughtUp(ln *lane, turn int, at position) bool {
 }
 
 // condemn makes a dead letter of a record that Kafka refused alone. The caller holds the lane, and the entry keeps its
-// place there, so that no position passes the frame before the dead letter is acknowledged.
-func (p *producer) condemn(ln *lane, e *entry) {
+// place there, so that no position passes the frame before the dead letter is acknowledged. A letter that is refused
+// itself keeps its headers; the time of its arrival, should that be what Kafka refuses, is one of them.
+func (p *producer) condemn(ln *lane, e *entry, why error) {
 	old := e.r
+	e.letters++
 	dead := &kgo.Record{Topic: p.cfg.Names().Rejected(), Context: e, Timestamp: old.Timestamp, Key: old.Key, Headers: old.Headers}
 	if !ln.dead {
 		h, err := wire.ParseEventHeaders(old.Headers)
@@ -221,12 +225,18 @@ func (p *producer) condemn(ln *lane, e *entry) {
 		dead.Value, _ = letter.Value()
 		p.metrics.rejected.WithLabelValues(h.Source, string(event.CodeKafkaRefused)).Inc()
 	}
-	if old.Topic == dead.Topic {
-		dead.Value = nil // the letter itself is too large: its headers stay
+	switch late := errors.Is(why, kerr.InvalidTimestamp); {
+	case late && e.letters == 1:
+		dead.Timestamp = time.Time{}
+		if ln.dead {
+			dead.Value = old.Value
+		}
+	case old.Topic == dead.Topic:
+		dead.Value, dead.Timestamp = nil, time.Time{}
 	}
 	dead.Partition = p.lanes.Load().rejected.place(murmur2(dead.Key))
 	e.r = dead
-	p.solo.Produce(context.Background(), dead, p.acked)
+	p.solo.Load().Produce(context.Background(), dead, p.acked)
 }
 
 func pause(ctx context.Context, early <-chan struct{}, d time.Duration) {

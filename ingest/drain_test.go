@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"sync/atomic"
@@ -118,4 +119,79 @@ func oneOnPartition0() map[bool]string {
 		users[partition(murmur2([]byte("app/"+user)), 4) == 0] = user
 	}
 	return users
+}
+
+// A dead letter that Kafka refuses even without its bytes waits for somebody to mend the topic.
+func TestDeadLetterThatKafkaRefusesWaits(t *testing.T) {
+	t.Parallel()
+	kcfg, addr := nobody(t)
+	kcfg.Topics.Create = false
+	e := setupAt(t, kcfg, impatient)
+	equal(t, "status", e.post(t, "/v1/page", numbered("u", 0)).status, 200)
+	broker, _ := testkit.KafkaAt(t, addr, "")
+	var asked atomic.Int64
+	var mended atomic.Bool
+	broker.Cluster().ControlKey(int16(kmsg.Produce), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		broker.Cluster().KeepControl()
+		asked.Add(1)
+		if mended.Load() {
+			return nil, nil, false
+		}
+		return refuseAll(r, kerr.InvalidTimestamp.Code), nil, true
+	})
+	for _, topic := range []string{"millstream.events", "millstream.rejected"} {
+		if err := broker.Cluster().CreateTopic(topic, 1, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	testkit.Eventually(t, "its lane should go back", func() error {
+		ln := e.producer.lanes.Load()
+		if ln == nil {
+			return errors.New("no topics")
+		}
+		ln.events[0].mu.Lock()
+		defer ln.events[0].mu.Unlock()
+		if ln.events[0].backoff == 0 {
+			return fmt.Errorf("no pause after %d attempts", asked.Load())
+		}
+		return nil
+	})
+	mended.Store(true)
+	e.untilDirect(t)
+	inOrder(t, e.arrived(t, 1), map[string]int{"u": 1})
+	if n := asked.Load(); n > 20 {
+		t.Errorf("Kafka was asked %d times", n)
+	}
+}
+
+// A producer without an id, for want of rights, gets one when it has the rights.
+func TestRightsToProduceAreMendedWithoutARestart(t *testing.T) {
+	t.Parallel()
+	broker, kcfg := testkit.Kafka(t)
+	var refused atomic.Int64
+	var mended atomic.Bool
+	broker.Cluster().ControlKey(int16(kmsg.InitProducerID), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		broker.Cluster().KeepControl()
+		if mended.Load() {
+			return nil, nil, false
+		}
+		refused.Add(1)
+		req, _ := r.(*kmsg.InitProducerIDRequest)
+		resp, _ := req.ResponseKind().(*kmsg.InitProducerIDResponse)
+		resp.ErrorCode = kerr.ClusterAuthorizationFailed.Code
+		return resp, nil, true
+	})
+	e := setupFaulty(t, kcfg, attentive, impatient)
+	for n := range 10 {
+		equal(t, "status", e.post(t, "/v1/page", numbered("u", n)).status, 200)
+	}
+	testkit.Eventually(t, "Kafka should refuse", func() error {
+		if refused.Load() == 0 {
+			return errors.New("not yet")
+		}
+		return nil
+	})
+	mended.Store(true)
+	e.untilDirect(t)
+	inOrder(t, e.arrived(t, 10), map[string]int{"u": 10})
 }

@@ -195,7 +195,7 @@ func (s *Server) drain(ctx context.Context, srv *http.Server, stopDrains func())
 		limit, less = context.WithTimeout(limit, s.cfg.Timeouts.AckTimeout)
 		defer less()
 	}
-	if err := s.producer.client.Flush(limit); err != nil && s.producer.spool == nil {
+	if err := s.producer.client.Load().Flush(limit); err != nil && s.producer.spool == nil {
 		s.log.Warn("records were not acknowledged", "records", s.producer.unacked(), "err", err)
 	}
 }

@@ -63,6 +63,7 @@ type entry struct {
 	failed     bool     // the producer has let go of it, and Kafka does not have it
 	content    bool     // for what it holds
 	solo       bool
+	letters    int8 // dead letters that were tried in its place
 	counted    bool // in the window
 }
 

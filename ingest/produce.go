@@ -18,9 +18,10 @@ import (
 // producer hands records to Kafka and knows whether Kafka takes them.
 type producer struct {
 	cfg         kafka.Config
-	client      *kgo.Client
-	soloing     sync.Mutex  // held while solo has a record
-	solo        *kgo.Client // for records that were refused: a batch of its is one record
+	client      atomic.Pointer[kgo.Client]
+	soloing     sync.Mutex                 // held while solo has a record
+	solo        atomic.Pointer[kgo.Client] // for records that were refused: a batch of its is one record
+	dial        func(linger time.Duration) (*kgo.Client, error)
 	log         *slog.Logger
 	metrics     *metrics
 	spool       *spool // nil: there is none
@@ -29,7 +30,8 @@ type producer struct {
 	start       positions     // as they were found
 	changed     chan struct{} // one element: the lanes are others
 	timeouts    Timeouts
-	rejectedMax int         // bytes
+	rejectedMax int // bytes
+	linger      time.Duration
 	busy        func() bool // more than half of the in-flight bytes are held
 	closing     atomic.Bool
 	ids         *event.IDs
@@ -55,19 +57,24 @@ func newProducer(cfg kafka.Config, c Config, log *slog.Logger) (*producer, error
 		kgo.ProducerBatchCompression(codec),
 		kgo.MaxBufferedRecords(1 << 30), // its default would block requests; in-flight bytes bound memory
 	}
-	client, err := kafka.NewClient(cfg, log, append(opts, kgo.ProducerLinger(p.Linger))...)
+	out := &producer{
+		cfg: cfg, log: log, found: make(chan struct{}), timeouts: c.Timeouts, linger: p.Linger,
+		changed: make(chan struct{}, 1), rejectedMax: int(c.RejectedMax),
+		dial: func(linger time.Duration) (*kgo.Client, error) {
+			return kafka.NewClient(cfg, log, append(opts[:len(opts):len(opts)], kgo.ProducerLinger(linger))...)
+		},
+	}
+	client, err := out.dial(p.Linger)
 	if err != nil {
 		return nil, err
 	}
-	solo, err := kafka.NewClient(cfg, log, append(opts, kgo.ProducerLinger(0))...)
+	out.client.Store(client)
+	solo, err := out.dial(0)
 	if err != nil {
 		client.Close()
 		return nil, err
 	}
-	out := &producer{
-		cfg: cfg, client: client, solo: solo, log: log, found: make(chan struct{}), timeouts: c.Timeouts,
-		changed: make(chan struct{}, 1), rejectedMax: int(c.RejectedMax),
-	}
+	out.solo.Store(solo)
 	out.limbo = newLane("limbo", "", false, -1, &out.held)
 	if err := out.prepare(c); err != nil {
 		client.Close()
@@ -79,8 +86,8 @@ func newProducer(cfg kafka.Config, c Config, log *slog.Logger) (*producer, error
 
 func (p *producer) close() {
 	p.closing.Store(true) // records that fail now fail for that
-	p.client.Close()
-	p.solo.Close()
+	p.client.Load().Close()
+	p.solo.Load().Close()
 	if p.spool != nil {
 		p.spool.close()
 	}
@@ -116,6 +123,10 @@ func (p *producer) watch(ctx context.Context) {
 			return
 		}
 		p.watchErr.Store(&err)
+		if p.lastFail.Load() > p.lastAck.Load() {
+			p.renew(ctx, &p.client, p.linger)
+			p.renew(ctx, &p.solo, 0)
+		}
 		wait := 10 * time.Second
 		if err == nil {
 			p.lastLook.Store(time.Now().UnixNano())
@@ -155,10 +166,10 @@ func (p *producer) look(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	events, rejected := p.cfg.EventsTopic(), p.cfg.RejectedTopic()
-	if err := kafka.EnsureTopics(ctx, p.cfg, p.client, events, rejected); err != nil {
+	if err := kafka.EnsureTopics(ctx, p.cfg, p.client.Load(), events, rejected); err != nil {
 		return err
 	}
-	details, err := kadm.NewClient(p.client).ListTopics(ctx, events.Name, rejected.Name)
+	details, err := kadm.NewClient(p.client.Load()).ListTopics(ctx, events.Name, rejected.Name)
 	if err != nil {
 		return fmt.Errorf("list topics: %w", err)
 	}

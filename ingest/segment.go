@@ -18,7 +18,8 @@ type segment struct {
 	seq    uint64
 	size   int64 // up to here it is durable and good
 	sealed bool  // nothing is appended any more
-	bad    bool  // there is damage at size
+	bad    bool  // there is damage in it; its file is kept
+	spoilt int64 // to here the damage was told
 	born   time.Time
 }
 
@@ -54,7 +55,8 @@ func listSegments(dir string) (segs []*segment, corrupt int, err error) {
 	return segs, corrupt, nil
 }
 
-// goodPart returns where the last good frame of a segment ends; 0 means that even its header is damaged.
+// goodPart returns where the last good frame of a segment ends; 0 means that there is none and even the header is
+// damaged. What is damaged before a good frame was no torn end, and is the drain's to find.
 func goodPart(path string, seq uint64) (int64, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -65,19 +67,27 @@ func goodPart(path string, seq uint64) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	w := window{f: f}
-	if head, err := w.bytes(0, segmentHeader, info.Size()); err != nil || !headerOf(head, seq) {
+	w, size := window{f: f}, info.Size()
+	head, err := w.bytes(0, segmentHeader, size)
+	if err != nil {
 		return 0, ignoreEOF(err)
 	}
-	at := int64(segmentHeader)
+	good, at := int64(segmentHeader), int64(segmentHeader)
+	if !headerOf(head, seq) {
+		good = 0
+	}
 	for {
-		_, end, err := w.frame(at, info.Size())
-		if errors.Is(err, errFrame) || errors.Is(err, io.EOF) {
-			return at, nil
-		} else if err != nil {
+		_, end, err := w.frame(at, size)
+		switch {
+		case err == nil:
+			good, at = end, end
+		case errors.Is(err, errFrame):
+			at = w.beyond(at, size)
+		case errors.Is(err, io.EOF):
+			return good, nil
+		default:
 			return 0, err
 		}
-		at = end
 	}
 }
 
@@ -182,6 +192,25 @@ func (w *window) frame(at, size int64) (frame, int64, error) {
 	return f, at + frameHead + n, err
 }
 
+// beyond returns where the first good frame behind a damaged one begins, or size. The frames between are found by their
+// lengths and not by trial, for what senders sent could look like a frame.
+func (w *window) beyond(at, size int64) int64 {
+	for {
+		head, err := w.bytes(at, frameHead, size)
+		if err != nil {
+			return size
+		}
+		n, err := frameLength(head, size-at)
+		if err != nil {
+			return size
+		}
+		at += frameHead + n
+		if _, _, err := w.frame(at, size); !errors.Is(err, errFrame) {
+			return at
+		}
+	}
+}
+
 func torn(err error) error {
 	if errors.Is(err, io.EOF) {
 		return errFrame
@@ -220,14 +249,15 @@ func (c *cursor) next() (f frame, end position, ok bool, err error) {
 			return f, c.at, false, err
 		}
 		if c.at.at == segmentHeader {
-			if head, err := c.w.bytes(0, segmentHeader, max(seg.size, segmentHeader)); err != nil || !headerOf(head, seg.seq) {
-				c.s.spoil(c.at)
-				continue
+			if head, err := c.w.bytes(0, segmentHeader, seg.size); err != nil || !headerOf(head, seg.seq) {
+				c.s.spoil(seg.seq, 0, segmentHeader)
 			}
 		}
 		f, at, err := c.w.frame(c.at.at, seg.size)
 		if errors.Is(err, errFrame) {
-			c.s.spoil(c.at)
+			beyond := c.w.beyond(c.at.at, seg.size)
+			c.s.spoil(seg.seq, c.at.at, beyond)
+			c.at.at = beyond
 			continue
 		}
 		return f, position{seg.seq, at}, err == nil, err

@@ -62,7 +62,7 @@ func (p *producer) give(rq *request, i int, now time.Time, credit int64) int64 {
 		r.Topic, r.Partition, r.Context = ln.topic, ln.place(hash), e
 		*e = entry{ln: ln, r: r, rq: rq, at: now, size: int64(len(r.Key) + len(r.Value))}
 		ln.link(e)
-		p.client.Produce(context.Background(), r, p.acked)
+		p.client.Load().Produce(context.Background(), r, p.acked)
 		return credit
 	}
 	size := frameSize(r)
@@ -102,9 +102,9 @@ func (p *producer) acked(r *kgo.Record, err error) {
 	case err == nil:
 		ln.acked, ln.backoff = true, 0
 		p.let(ln, e, nil)
-	case isContent(err) && e.solo:
+	case isContent(err) && e.solo && e.letters < 2:
 		rq = nil
-		p.condemn(ln, e)
+		p.condemn(ln, e, err)
 	case isContent(err) && rq != nil && !e.framed && !e.queued && !ln.rewinding:
 		ln.unlink(e)
 		if e.told {
@@ -115,7 +115,7 @@ func (p *producer) acked(r *kgo.Record, err error) {
 	case p.spool == nil || p.closing.Load():
 		p.let(ln, e, refuse(codeNotDurable, "Kafka has not acknowledged; repeat the request"))
 	default:
-		e.failed, e.content = true, isContent(err)
+		e.failed, e.content = true, isContent(err) && !e.solo
 		p.spill(ln)
 		ln.rewinding = true
 		rq = nil // rewind lets go of it

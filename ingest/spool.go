@@ -158,18 +158,21 @@ func (s *spool) segmentFrom(seq uint64) (segment, bool) {
 	return segment{seq: s.nextSeq}, false
 }
 
-// spoil ends a segment where damage begins. Its file will be kept.
-func (s *spool) spoil(at position) {
+// spoil notes damage from one byte of a segment to another. Its file will be kept.
+func (s *spool) spoil(seq uint64, from, to int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, seg := range s.segs {
-		if seg.seq == at.seq && !seg.bad {
-			seg.size, seg.bad, seg.sealed = at.at, true, true
+		if seg.seq != seq || to <= seg.spoilt {
+			continue // other passes come by, too
+		}
+		if !seg.bad {
 			s.corrupt++
 			s.metrics.spoolErrors.WithLabelValues("corrupt").Inc()
-			s.log.Error("spool is damaged; frames behind this place are lost to the drain and their file is kept",
-				"segment", filepath.Join(s.dir, segmentName(seg.seq)), "byte", at.at)
 		}
+		seg.bad, seg.sealed, seg.spoilt = true, true, to
+		s.log.Error("spool is damaged; the frames in this place are not sent and their file is kept",
+			"segment", filepath.Join(s.dir, segmentName(seq)), "from", from, "to", to)
 	}
 }
 
