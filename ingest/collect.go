@@ -198,6 +198,7 @@ func (rq *request) settle() *refusal {
 	path := "kafka"
 	if rq.spooled.Load() {
 		path = "spool"
+		rq.release(rq.held) // what the producer has of it counts in the drain's window, maybe until the end of an outage
 	}
 	rq.srv.metrics.ack.WithLabelValues(path).Observe(time.Since(start).Seconds())
 	rq.count()

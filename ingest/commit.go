@@ -15,6 +15,8 @@ import (
 func (s *spool) write(ctx context.Context) {
 	var items []item
 	var buf []byte
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
 	for {
 		s.mu.Lock()
 		items, s.queue = s.queue, items[:0]
@@ -29,13 +31,39 @@ func (s *spool) write(ctx context.Context) {
 		if len(items) > 0 {
 			continue
 		}
+		s.probe()
 		select {
 		case <-s.writing:
+		case <-tick.C:
 		case <-ctx.Done():
 			s.seal()
 			return // what is queued yet was acknowledged to nobody
 		}
 	}
+}
+
+// probe tries a new segment while the spool is broken: a server that is not ready may get no request to try it with.
+func (s *spool) probe() {
+	s.mu.Lock()
+	due := s.failures >= maxFailures && !time.Now().Before(s.retryAt)
+	s.mu.Unlock()
+	if !due {
+		return
+	}
+	err := s.begin() // the last one was sealed when it failed
+	if err == nil {
+		if err = s.active.Sync(); err != nil {
+			err = fmt.Errorf("%w: %w", errSync, err)
+		}
+	}
+	if err != nil {
+		s.fail(err, 0)
+		return
+	}
+	s.mu.Lock()
+	s.failures = 0
+	s.mu.Unlock()
+	s.log.Info("spool can be written again", "dir", s.dir)
 }
 
 // groups commits items in groups of a bounded size.
@@ -147,7 +175,7 @@ func (s *spool) begin() error {
 		s.mu.Unlock()
 		return err
 	}
-	if _, err = f.Write(appendSegmentHeader(nil, seq)); err == nil {
+	if _, err = f.Write(newSegmentHeader(seq)); err == nil {
 		err = syncFolder(s.dir)
 	}
 	if err != nil {

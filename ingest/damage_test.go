@@ -15,7 +15,7 @@ import (
 
 // segmentOf returns the bytes of a segment with the events from to to of user u, and where each frame begins.
 func segmentOf(seq uint64, from, to int) (b []byte, starts []int) {
-	b = appendSegmentHeader(nil, seq)
+	b = newSegmentHeader(seq)
 	for n := from; n < to; n++ {
 		starts = append(starts, len(b))
 		b = appendFrame(b, frameEvents, &kgo.Record{Key: []byte("app/u"), Value: []byte(numbered("u", n)), Headers: []kgo.RecordHeader{{Key: "received_at", Value: []byte("1772359201200")}}})

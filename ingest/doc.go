@@ -23,7 +23,9 @@
 //  7. The drain uses the producer of the direct traffic, whose order within a partition gives that of the lane.
 //  8. A dead partition spools its own lane and holds up no other.
 //  9. No position passes a frame that Kafka has not acknowledged; what is not fsynced is not there for the drain.
-//  10. Memory that a request takes is held at the gate before it is taken, and until Kafka's client has let go of it.
+//  10. Memory that a request takes is held at the gate before it is taken, and until Kafka's client has let go of it or,
+//     if its lane has spooled, it is answered: then it counts in the drain's window.
+//  11. A lane's frames name it by the number of partitions. That is changed only while no lane holds a record.
 //
 // # Goroutines
 //
@@ -50,8 +52,13 @@
 //	Kafka refuses a spooled record           alone, too: it becomes kafka_refused; its neighbours arrive       TestSpooledRecordThatKafkaRefusesBecomesADeadLetter
 //	kill -9 at any step                      every acknowledged event arrives                                  TestKillAtEveryStep
 //	torn end, flipped bit, half positions    good frames are sent, the rest is kept; readiness is degraded     TestSpoolRecovery
+//	bits flip in the middle of a segment     what is whole is sent; the file is kept; readiness is degraded            TestDamageCostsNothingButItself
+//	Kafka refuses a dead letter, too         its lane waits for somebody to mend the topic                             TestDeadLetterThatKafkaRefusesWaits
+//	no rights to produce                     the lane spools; mended without a restart                                 TestRightsToProduceAreMendedWithoutARestart
+//	the number of partitions changes         adopted when the spool is empty and nothing is under way                  TestPartitionsThatGrowAreAdoptedWhenTheSpoolIsEmpty
+//	the same between two runs                the lowest position holds for all lanes                                   TestSpoolDrainsUnderAnotherNumberOfPartitions
 //	the spool's folder is in use             the start names the holder                                        TestSpoolIsLocked
-//	write or fsync fails                     503; another segment; after three in a row readiness fails        TestFsyncFailureIsNotAcknowledged
+//	write or fsync fails                     503; another segment; three in a row: not ready, one more every 10 s        TestFsyncFailureIsNotAcknowledged
 //	the disk is full                         503 spool_full; goes on when there is room                        TestSpoolDiskFull
 //	the spool is full                        503 spool_full; goes on when it has drained                       TestSpoolFullAnswers503
 //	a request before the topics are known    it is spooled; without a spool it waits for them                  TestFirstRequestWaitsForTheTopics
@@ -113,6 +120,9 @@
 //     held when the lane spooled has its frames first, and the drain steps over them.
 //   - A failed record sends its lane back only when the producer holds nothing of it: the rest could overtake it.
 //   - An entry is the context of its record: the promise finds it by that, and it must be set before Produce.
+//   - Readiness must mend by itself: a server out of its balancer gets no request to try a full disk or a broken one with.
+//   - Kafka's client fails all that it holds of a partition when one batch of it fails; what is accepted in the moment
+//     before the lane hears of it may overtake. A client that was refused a producer's id never asks again: see renew.go.
 //   - Never answer 3xx but 304 on settings: to the SDKs for Node, browsers and Ruby a redirect means delivered.
 //   - A 4xx destroys every event of a batch. Answer one only for what no repetition can mend.
 //   - Do not let Produce have the request's context: its end would fail records of other requests in the same batch.

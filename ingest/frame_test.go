@@ -19,7 +19,7 @@ func exampleRecords() []kgo.Record {
 
 func TestSpoolFilesAreThoseOfTheFormat(t *testing.T) {
 	t.Parallel()
-	seg := appendSegmentHeader(nil, 7)
+	seg := newSegmentHeader(7)
 	for i, r := range exampleRecords() {
 		from := len(seg)
 		seg = appendFrame(seg, topicOf(i == 1), &r)

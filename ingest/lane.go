@@ -130,7 +130,8 @@ func (ln *lane) settle() (park bool) {
 	if ln.rewinding {
 		return ln.rewind()
 	}
-	if ln.spooled.Load() && ln.queued == 0 && !ln.next.before(ln.last) && !ln.soloing && !ln.parked && (ln.acked || !ln.handed) {
+	drained := ln.queued == 0 && !ln.next.before(ln.last) && ln.held <= laneWindow
+	if ln.spooled.Load() && drained && !ln.soloing && !ln.parked && (ln.acked || !ln.handed) {
 		ln.spooled.Store(false)
 		ln.backoff = 0
 	}

@@ -98,7 +98,6 @@ func (s *spool) forget(pos position) error {
 		}
 		s.segs = s.segs[1:]
 		s.looked = time.Time{}
-		s.full = false
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -61,7 +62,7 @@ func newProducer(cfg kafka.Config, c Config, log *slog.Logger) (*producer, error
 		cfg: cfg, log: log, found: make(chan struct{}), timeouts: c.Timeouts, linger: p.Linger,
 		changed: make(chan struct{}, 1), rejectedMax: int(c.RejectedMax),
 		dial: func(linger time.Duration) (*kgo.Client, error) {
-			return kafka.NewClient(cfg, log, append(opts[:len(opts):len(opts)], kgo.ProducerLinger(linger))...)
+			return kafka.NewClient(cfg, log, append(slices.Clip(opts), kgo.ProducerLinger(linger))...)
 		},
 	}
 	client, err := out.dial(p.Linger)

@@ -98,11 +98,11 @@ func ignoreEOF(err error) error {
 	return err
 }
 
-func appendSegmentHeader(dst []byte, seq uint64) []byte {
-	return binary.LittleEndian.AppendUint64(append(dst, segmentMagic...), seq)
+func newSegmentHeader(seq uint64) []byte {
+	return binary.LittleEndian.AppendUint64([]byte(segmentMagic), seq)
 }
 
-func headerOf(b []byte, seq uint64) bool { return string(b) == string(appendSegmentHeader(nil, seq)) }
+func headerOf(b []byte, seq uint64) bool { return string(b) == string(newSegmentHeader(seq)) }
 
 // tear moves what follows good to a file of its own: it was never acknowledged, and nobody should take it for a frame.
 func tear(path string, good int64) error {

@@ -38,7 +38,7 @@ type spool struct {
 	retryAt  time.Time
 	room     int64 // of the file system, at looked
 	looked   time.Time
-	full     bool // the last reservation did not fit
+	short    int64 // the last reservation, if it did not fit
 
 	active spoolFile // the writer's own
 	file   *segment  // of active
@@ -197,7 +197,19 @@ func (s *spool) reserve(n int64) *refusal {
 		}
 		s.retryAt = now.Add(brokenFor) // this request is the probe
 	}
-	if now.Sub(s.looked) > time.Second {
+	if !s.fits(n) {
+		s.short = n
+		s.metrics.spoolErrors.WithLabelValues("full").Inc()
+		return refuse(codeSpoolFull, "Kafka is away and the spool is full; repeat the request")
+	}
+	s.short = 0
+	s.reserved += n
+	return nil
+}
+
+// fits says whether there is room for n bytes. The caller holds the lock.
+func (s *spool) fits(n int64) bool {
+	if now := time.Now(); now.Sub(s.looked) > time.Second {
 		s.looked = now
 		room, err := s.free()
 		if err != nil {
@@ -206,13 +218,7 @@ func (s *spool) reserve(n int64) *refusal {
 		}
 		s.room = room
 	}
-	s.full = s.used+s.reserved+n > int64(s.cfg.MaxBytes) || s.room-s.reserved-n < int64(s.cfg.MinFree)
-	if s.full {
-		s.metrics.spoolErrors.WithLabelValues("full").Inc()
-		return refuse(codeSpoolFull, "Kafka is away and the spool is full; repeat the request")
-	}
-	s.reserved += n
-	return nil
+	return s.used+s.reserved+n <= int64(s.cfg.MaxBytes) && s.room-s.reserved-n >= int64(s.cfg.MinFree)
 }
 
 func (s *spool) unreserve(n int64) {
@@ -256,7 +262,7 @@ func (s *spool) usable() string {
 	switch {
 	case s.failures >= maxFailures:
 		return "The spool cannot be written."
-	case s.full:
+	case s.short > 0 && !s.fits(s.short): // asked anew, for while readiness fails no request may come to ask
 		return "The spool is full."
 	}
 	return ""

@@ -178,6 +178,36 @@ func TestKafkaAwayUnderLoad(t *testing.T) {
 	}
 }
 
+// What the producer holds since its lane spooled is held until Kafka is back. It must not take the room of requests.
+func TestOutageLeavesRoomForRequests(t *testing.T) {
+	t.Parallel()
+	broker, kcfg := testkit.Kafka(t)
+	e := setupAt(t, kcfg, impatient, func(c *Config) { c.Limits.Inflight = 1 << 20; c.Limits.Body, c.Limits.Inflated = 256<<10, 256<<10 })
+	e.untilDirect(t)
+	broker.Close()
+	filler := strings.Repeat("x", 30<<10)
+	for range 3 {
+		var answers []<-chan answer
+		for n := range 8 {
+			answers = append(answers, e.later("/v1/page", fmt.Sprintf(`{"type":"page","userId":"u%d","x":"%s"}`, n, filler)))
+		}
+		for _, a := range answers {
+			if a := <-a; a.status != 200 {
+				t.Errorf("%d %s", a.status, a.body)
+			}
+		}
+	}
+	testkit.Eventually(t, "nothing should be held", func() error {
+		if n := e.gate.held.Load(); n > 0 {
+			return fmt.Errorf("%d bytes are", n)
+		}
+		return nil
+	})
+	if e.producer.unacked() == 0 {
+		t.Error("the producer holds nothing")
+	}
+}
+
 func TestStartWithoutKafka(t *testing.T) {
 	t.Parallel()
 	kcfg, addr := nobody(t)
