@@ -50,9 +50,9 @@ func (r *refusal) status() int {
 	switch r.code {
 	case codeMissingKey, codeUnknownKey, codeExpiredKey:
 		return http.StatusUnauthorized
-	case codeSourceDisabled, codeOriginDenied:
+	case codeSourceDisabled, codeOriginDenied, codeServerKeyRequired:
 		return http.StatusForbidden
-	case codeUnknownRoute:
+	case codeUnknownRoute, codeUnknownRejection:
 		return http.StatusNotFound
 	case codeMethod:
 		return http.StatusMethodNotAllowed
@@ -62,7 +62,7 @@ func (r *refusal) status() int {
 		return http.StatusRequestEntityTooLarge
 	case codeInternal:
 		return http.StatusInternalServerError
-	case codeOverloaded, codeNotDurable, codeSpoolFull, codeDraining, codeKeysStale:
+	case codeOverloaded, codeNotDurable, codeSpoolFull, codeDraining, codeKeysStale, codeKafkaAway:
 		return http.StatusServiceUnavailable
 	}
 	return http.StatusBadRequest // and all codes of events
@@ -73,7 +73,7 @@ func (r *refusal) retryAfter() time.Duration {
 	switch r.code {
 	case codeOverloaded, codeDraining:
 		return time.Second
-	case codeNotDurable:
+	case codeNotDurable, codeKafkaAway:
 		return 5 * time.Second
 	case codeSpoolFull, codeKeysStale:
 		return 30 * time.Second

@@ -30,13 +30,13 @@
 // # Goroutines
 //
 // New starts those of two Kafka clients. Run starts the HTTP server, which has one a connection; one that follows the
-// topics; one that looks at the sources' files, and alone replaces the snapshot; and one that waits for the end of ctx and drains. With a spool there are the writer, which alone touches the
+// topics; one that looks at the sources' files, and alone replaces the snapshot; one that follows the dead letters; and one that waits for the end of ctx and drains. With a spool there are the writer, which alone touches the
 // open segment; the patrol, which spools lanes that wait; one that writes positions; the pass that drains for all
 // lanes; and one for each lane, which works while the lane is parked. Run returns when all have ended and closes the
 // clients. Kafka's client calls producer.acked from goroutines of its own. A request belongs to its handler until send,
 // then to handler, producer and writer together, and returns to its pool when all have left it. Lock order: drain.mu,
 // lane.mu, then spool.mu or the client's own; no lane is locked with another, but limbo when the topics are found.
-// Besides, request.mu guards what a batch's refusal leaves, producer.soloing is held for one record at a time,
+// Besides, history.mu guards what is remembered of dead letters, request.mu guards what a batch's refusal leaves, producer.soloing is held for one record at a time,
 // warning.mu for a comparison; none is taken while another is held.
 //
 // # Failures
@@ -79,6 +79,8 @@
 //	SIGTERM while Kafka is away              it ends within drain_timeout                                      TestStopWithoutKafkaEndsInTime
 //	broken sources file, running             the old ones stay; 503 keys_stale for unknown keys; mended by a save      TestReloadKeepsLastGood
 //	the same at the start                    the last good ones; without any the start fails and says why              TestStartFromLastGood
+//	dead letters exceed their memory         the oldest are forgotten; answers say that they are not complete  TestForgottenRejectionsAreAdmitted
+//	Kafka is away, and somebody asks         answers come from memory, and say that they are not complete      TestRejectionsWithoutKafka
 //	the port is taken                        the start names address and key                                   TestTakenPortIsNamed
 //
 // # Metrics
@@ -110,6 +112,7 @@
 //	lanes_spooled                                    lanes whose records go to the spool
 //	spool_bytes, spool_limit_bytes, spool_segments   what it takes on disk, and may
 //	spool_oldest_age_seconds                         age of its oldest file that holds records
+//	rejections_lag_seconds                           how long ago this process knew every dead letter
 //	unacked_records                                  records that Kafka has not acknowledged
 //	last_ack_timestamp_seconds                       when it last did
 //

@@ -41,6 +41,7 @@ func TestDocNamesTestsAndMetricsThatExist(t *testing.T) {
 	}
 	registerSpool(reg, &producer{}, 0)
 	registerSources(reg, func() *snapshot { return &snapshot{} })
+	registerAsked(reg, &follower{history: newHistory(Rejections{})})
 	m.produceErrors.WithLabelValues("a")
 	m.duration.WithLabelValues("a")
 	m.zero("app")
@@ -54,5 +55,5 @@ func TestDocNamesTestsAndMetricsThatExist(t *testing.T) {
 			t.Errorf("doc.go lacks %s", f.GetName())
 		}
 	}
-	equal(t, "series", len(families), strings.Count(string(doc), "_total")+3+13)
+	equal(t, "series", len(families), strings.Count(string(doc), "_total")+3+14)
 }

@@ -60,6 +60,7 @@ type Server struct {
 	inflaters inflaters
 	requests  sync.Pool
 	draining  atomic.Bool
+	letters   *follower
 	warned    warning
 }
 
@@ -83,6 +84,7 @@ func New(cfg Config, deps Deps) (*Server, error) {
 	for _, p := range cfg.TrustedProxies {
 		s.proxies = append(s.proxies, netip.MustParsePrefix(p)) // validated
 	}
+	s.letters = newFollower(cfg, deps.Kafka, deps.Log, s.now)
 	s.sources.Store(snap)
 	// What can fail comes before the metrics, which can be registered only once.
 	ln, err := telemetry.Listen(context.Background(), "ingest.listen", cfg.Listen)
@@ -99,6 +101,7 @@ func New(cfg Config, deps Deps) (*Server, error) {
 	s.producer.metrics, s.producer.ids = s.metrics, &s.ids
 	s.producer.busy = func() bool { return s.gate.held.Load() > s.gate.limit/2 }
 	registerSpool(deps.Registry, s.producer, int64(cfg.Spool.MaxBytes))
+	registerAsked(deps.Registry, s.letters)
 	if sp := s.producer.spool; sp != nil {
 		sp.metrics = s.metrics
 		s.metrics.spoolErrors.WithLabelValues("torn").Add(float64(sp.torn))
@@ -133,6 +136,10 @@ func (s *Server) Run(ctx context.Context) error {
 	})
 	g.Go(func() error {
 		s.watchSources(gctx)
+		return nil
+	})
+	g.Go(func() error {
+		s.letters.run(gctx)
 		return nil
 	})
 	drains, stopDrains := context.WithCancel(gctx)

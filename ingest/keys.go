@@ -24,6 +24,7 @@ func (s *keyState) use(now time.Time) {
 // mount shows operators what the role knows.
 func (s *Server) mount(show func(pattern string, h http.Handler)) {
 	show("GET /keys", http.HandlerFunc(s.serveKeys))
+	s.mountAsked(show)
 }
 
 // keyReport is what an operator may see of a write key.

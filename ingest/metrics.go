@@ -84,7 +84,7 @@ func newMetrics(reg prometheus.Registerer, held, unacked, remembered, lastAck fu
 	for _, where := range []string{"request", "event"} {
 		m.panics.WithLabelValues(where)
 	}
-	for _, code := range []string{codeMissingKey, codeUnknownKey, codeExpiredKey, codeSourceDisabled, codeOriginDenied} {
+	for _, code := range []string{codeMissingKey, codeUnknownKey, codeExpiredKey, codeSourceDisabled, codeOriginDenied, codeServerKeyRequired} {
 		m.unauthorized.WithLabelValues(code)
 	}
 	m.ack.WithLabelValues("kafka")

@@ -20,6 +20,8 @@ const (
 	routeSettings
 	routeHealth
 	routeRobots
+	routeRejections
+	routeRejection
 )
 
 // route is where a path leads.
@@ -27,7 +29,7 @@ type route struct {
 	kind routeKind
 	typ  event.Type
 	name string // for metrics: the canonical path
-	key  string // of settings
+	key  string // of settings; the id of a rejection
 }
 
 // methods that the route knows, besides OPTIONS.
@@ -37,7 +39,7 @@ func (rt route) allow() string {
 		return "POST, OPTIONS"
 	case routeSettings:
 		return "GET, HEAD, OPTIONS"
-	case routePixel, routeHealth, routeRobots, routeOther:
+	case routePixel, routeHealth, routeRobots, routeRejections, routeRejection, routeOther:
 	}
 	return "GET, OPTIONS"
 }
@@ -48,7 +50,7 @@ func (rt route) takes(method string) bool {
 		return method == http.MethodPost
 	case routeSettings:
 		return method == http.MethodGet || method == http.MethodHead
-	case routePixel, routeHealth, routeRobots, routeOther:
+	case routePixel, routeHealth, routeRobots, routeRejections, routeRejection, routeOther:
 	}
 	return method == http.MethodGet
 }
@@ -79,6 +81,7 @@ func newRouter(prefix string) *router {
 	add(route{kind: routeMetrics}, "/v1/m")
 	add(route{kind: routeHealth}, "/health", "/")
 	add(route{kind: routeRobots}, "/robots.txt")
+	add(route{kind: routeRejections}, "/v1/rejections")
 	rr.prefix = clean(prefix)
 	return rr
 }
@@ -112,6 +115,9 @@ func (rr *router) find(path string) route {
 		if segs[0] == "projects" && segs[2] == "settings" {
 			return route{kind: routeSettings, name: "/v1/projects/{key}/settings", key: segs[1]}
 		}
+	}
+	if len(segs) == 2 && segs[0] == "rejections" {
+		return route{kind: routeRejection, name: "/v1/rejections/{id}", key: segs[1]}
 	}
 	return route{name: "other"}
 }

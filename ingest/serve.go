@@ -69,6 +69,12 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, rt route, id stri
 			return s.answerRefusal(w, ref, id)
 		}
 		return rec.status
+	case routeRejections, routeRejection:
+		rec := &statusWriter{ResponseWriter: w}
+		if ref := s.serveAsked(rec, r, rt); ref != nil {
+			return s.answerRefusal(w, ref, id)
+		}
+		return rec.status
 	case routeRobots:
 		w.Header()["Content-Type"] = []string{"text/plain; charset=utf-8"}
 		_, _ = w.Write([]byte("User-agent: *\nDisallow: /\n")) // the client has gone
