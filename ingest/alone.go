@@ -41,7 +41,7 @@ func (rq *request) refusedByKafka(r *kgo.Record) *kgo.Record {
 	}
 	for n := range rq.records {
 		if &rq.records[n] == r {
-			i := int(rq.event[n])
+			i := int(rq.made[n].event)
 			for at, name := range typeHeaders {
 				if string(name) == string(r.Headers[2].Value) {
 					rq.accepted[at].events--
@@ -52,7 +52,7 @@ func (rq *request) refusedByKafka(r *kgo.Record) *kgo.Record {
 			rq.bury(rq.idx.events[i].span.of(rq.body.b), event.CodeKafkaRefused, "Kafka does not take this event, probably for its size",
 				r.Headers[4].Value, string(r.Headers[2].Value), i)
 			dead := rq.records[len(rq.records)-1]
-			rq.records, rq.event = grown, rq.event[:len(grown)]
+			rq.records, rq.made = grown, rq.made[:len(grown)]
 			return &dead
 		}
 	}

@@ -19,7 +19,7 @@ func (rq *request) collect(r *http.Request) *refusal {
 		return ref
 	}
 	if ref != nil {
-		rq.records, rq.event, rq.ids, rq.refused = rq.records[:0], rq.event[:0], rq.ids[:0], rq.refused[:0]
+		rq.records, rq.made, rq.ids, rq.refused = rq.records[:0], rq.made[:0], rq.ids[:0], rq.refused[:0]
 		rq.bury(rq.whole(), event.Code(ref.code), ref.message, nil, "", -1)
 	}
 	if notDurable := rq.settle(); notDurable != nil {
@@ -117,17 +117,18 @@ func (rq *request) build() *refusal {
 			charged += grown
 		}
 	}
+	rq.sift()
 	return nil
 }
 
 // one turns event i into a record. A panic over it is a bug, and costs this event only.
 func (rq *request) one(i int) {
-	ev, n, ids := &rq.idx.events[i], len(rq.records), len(rq.ids)
+	ev, n := &rq.idx.events[i], len(rq.records)
 	defer func() {
 		if p := recover(); p != nil {
 			rq.srv.metrics.panics.WithLabelValues("event").Inc()
 			rq.srv.log.Error("survived a bug over one event", "panic", p, "request_id", rq.id, "index", i)
-			rq.records, rq.event, rq.ids = rq.records[:n], rq.event[:n], rq.ids[:ids]
+			rq.records, rq.made = rq.records[:n], rq.made[:n]
 			rq.bury(ev.span.of(rq.body.b), event.CodeInternal, "this server could not handle the event", nil, "", i)
 		}
 	}()
@@ -145,9 +146,6 @@ func (rq *request) one(i int) {
 		return
 	}
 	value := rq.stamper.stamp(ev, &f, i)
-	if rq.repeated(&f) {
-		return
-	}
 	rq.arena.room(len(rq.access.source.name) + 1 + len(f.id))
 	lo := len(rq.arena.buf)
 	rq.arena.buf = wire.EventKey(rq.arena.buf, rq.access.source.name, "")
@@ -155,15 +153,7 @@ func (rq *request) one(i int) {
 	rq.records = append(rq.records, kgo.Record{
 		Key: rq.arena.since(lo), Value: value, Headers: rq.appendEventHeaders(&f), Timestamp: rq.received,
 	})
-	rq.event = append(rq.event, int32(i)) //nolint:gosec // a batch is bounded
-	t := &rq.accepted[typeAt(f.typ)]
-	t.events++
-	t.bytes += len(value)
-	for bit := range rq.flagged {
-		if f.flags&(1<<bit) != 0 {
-			rq.flagged[bit]++
-		}
-	}
+	rq.made = append(rq.made, made{event: int32(i), typ: uint8(typeAt(f.typ)), fresh: f.fresh, flags: f.flags}) //nolint:gosec // a batch is bounded, and so is a list
 }
 
 // settle produces rq.records and waits until all are durable.

@@ -58,7 +58,7 @@ func (rq *request) noRoom() *refusal {
 // reserve makes room for the records of n events at once: slabs that double as they fill are held twice while they do.
 func (rq *request) reserve(n int) {
 	rq.records = slices.Grow(rq.records, n)
-	rq.event = slices.Grow(rq.event, n)
+	rq.made = slices.Grow(rq.made, n)
 	if n > 1 {
 		rq.headers = slices.Grow(rq.headers, eventHeaders*n)
 	}

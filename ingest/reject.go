@@ -29,7 +29,7 @@ func (rq *request) bury(original []byte, code event.Code, message string, messag
 	}
 	rq.buried += deadCost + int64(len(r.Envelope))
 	value, _ := r.Value()
-	rq.event = append(rq.event, int32(at)) //nolint:gosec // a batch is bounded
+	rq.made = append(rq.made, made{event: int32(at), dead: true}) //nolint:gosec // a batch is bounded
 	rq.records = append(rq.records, kgo.Record{
 		Topic: rq.srv.producer.cfg.Names().Rejected(), // marks it as a dead letter
 		Key:   rq.access.source.header, Value: value, Headers: wire.AppendRejectedHeaders[kgo.RecordHeader](nil, r), Timestamp: rq.received,

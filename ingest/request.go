@@ -2,7 +2,6 @@ package ingest
 
 import (
 	"crypto/sha256"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -36,9 +35,9 @@ type request struct {
 	arena    arena
 	stamper  stamper
 	records  []kgo.Record
-	event    []int32           // of each record; −1 for the dead letter of the whole body
-	ids      []mark            // of the records of events
-	seen     map[mark]struct{} // ids, where there are many
+	made     []made  // of each record
+	ids      []mark  // of the records of events
+	places   []int32 // of ids in a table, where there are many
 	scratch  []byte
 	headers  []kgo.RecordHeader
 	refused  []refused
@@ -109,39 +108,6 @@ func (rq *request) unrefused() bool {
 	return len(rq.lost) == 0
 }
 
-// repeated says whether the event with this id need not be sent, and notes the id.
-func (rq *request) repeated(f *facts) bool {
-	if f.fresh || rq.srv.recent.window == 0 {
-		return false
-	}
-	var id mark
-	id, rq.scratch = rq.srv.recent.markOf(rq.scratch, rq.access.source.name, f.messageID)
-	if rq.inBatch(id) || rq.srv.recent.has(id, rq.tick) {
-		rq.repeats++
-		return true
-	}
-	rq.ids = append(rq.ids, id)
-	return false
-}
-
-// inBatch looks for id among those of rq: one by one while they are few.
-func (rq *request) inBatch(id mark) bool {
-	const few = 16
-	if len(rq.ids) < few {
-		return slices.Contains(rq.ids, id)
-	}
-	if len(rq.seen) < len(rq.ids) {
-		if rq.seen == nil {
-			rq.seen = make(map[mark]struct{}, 4*few)
-		}
-		for _, other := range rq.ids[len(rq.seen):] {
-			rq.seen[other] = struct{}{}
-		}
-	}
-	_, ok := rq.seen[id]
-	return ok
-}
-
 // leave gives up one use of rq. After the last one its memory belongs to other requests.
 func (rq *request) leave() {
 	if rq.users.Add(-1) > 0 {
@@ -156,7 +122,7 @@ func (rq *request) leave() {
 	rq.idx.reset()
 	rq.arena.reset()
 	if cap(rq.records) > keepRecords {
-		rq.records, rq.entries, rq.headers, rq.event, rq.ids, rq.seen = nil, nil, nil, nil, nil, nil
+		rq.records, rq.entries, rq.headers, rq.made, rq.ids, rq.places = nil, nil, nil, nil, nil, nil
 	}
 	if cap(rq.refused) > keepRecords {
 		rq.refused = nil
@@ -165,11 +131,10 @@ func (rq *request) leave() {
 	clear(rq.entries)
 	clear(rq.headers)
 	clear(rq.refused)
-	clear(rq.seen)
 	hash := rq.stamper.hash
 	*rq = request{
 		srv: rq.srv, idx: rq.idx, arena: rq.arena, records: rq.records[:0], headers: rq.headers[:0], refused: rq.refused[:0],
-		event: rq.event[:0], ids: rq.ids[:0], seen: rq.seen, scratch: rq.scratch, entries: rq.entries[:0], done: rq.done,
+		made: rq.made[:0], ids: rq.ids[:0], places: rq.places[:0], scratch: rq.scratch, entries: rq.entries[:0], done: rq.done,
 	}
 	rq.stamper.hash = hash
 	rq.srv.requests.Put(rq)

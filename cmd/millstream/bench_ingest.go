@@ -50,6 +50,7 @@ type ingestBench struct {
 	connections int
 	soak        time.Duration
 	profiles    string
+	runs        int // so far
 	report      ingestReport
 }
 
@@ -178,9 +179,10 @@ func (b *ingestBench) measure(ctx context.Context, server string, load bench.Loa
 		return bench.Result{}, err
 	}
 	defer broker.kill()
+	b.runs++
 	args := []string{server, broker.addr}
 	if b.profiles != "" {
-		args = append(args, filepath.Join(b.profiles, fmt.Sprintf("%s-%d.pprof", server, load.Batch)))
+		args = append(args, filepath.Join(b.profiles, fmt.Sprintf("%s-%d-%d.pprof", server, load.Batch, b.runs)))
 	}
 	c, err := startChild(ctx, args...)
 	if err != nil {
