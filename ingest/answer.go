@@ -12,8 +12,9 @@ import (
 type refusal struct {
 	code    string
 	message string
-	gone    bool // the client has left before the end of its body
-	as      int  // the status, where it is not the code's own
+	gone    bool          // the client has left before the end of its body
+	as      int           // the status, where it is not the code's own
+	wait    time.Duration // until a repetition makes sense, where the code does not say it
 }
 
 // Codes of refused requests; those of refused events are event.Code.
@@ -38,6 +39,7 @@ const (
 	codeSpoolFull      = "spool_full"
 	codeDraining       = "draining"
 	codeKeysStale      = "keys_stale"
+	codeRateLimited    = "rate_limited"
 )
 
 func refuse(code, message string) *refusal { return &refusal{code: code, message: message} }
@@ -60,6 +62,8 @@ func (r *refusal) status() int {
 		return http.StatusRequestTimeout
 	case codeBodyTooLarge, codeTooManyEvents:
 		return http.StatusRequestEntityTooLarge
+	case codeRateLimited:
+		return http.StatusTooManyRequests
 	case codeInternal:
 		return http.StatusInternalServerError
 	case codeOverloaded, codeNotDurable, codeSpoolFull, codeDraining, codeKeysStale, codeKafkaAway:
@@ -70,6 +74,9 @@ func (r *refusal) status() int {
 
 // retryAfter is how long a sender should wait, or 0 where the answer does not depend on time.
 func (r *refusal) retryAfter() time.Duration {
+	if r.wait > 0 {
+		return min(r.wait, 300*time.Second)
+	}
 	switch r.code {
 	case codeOverloaded, codeDraining:
 		return time.Second

@@ -15,6 +15,7 @@ import (
 // authenticates, reads, splits, decides and stamps, produces, waits.
 func (rq *request) collect(r *http.Request) *refusal {
 	ref := rq.take(r)
+	rq.charge(ref)
 	if ref != nil && (rq.access == nil || !ref.recorded()) {
 		return ref
 	}
@@ -34,7 +35,7 @@ func (rq *request) take(r *http.Request) *refusal {
 	key, conflict := headerKey(r)
 	var ref *refusal
 	if key != "" {
-		if rq.access, ref = rq.srv.admit(r, snap, key); ref != nil {
+		if ref = rq.comeIn(r, snap, key); ref != nil {
 			return ref
 		}
 	}
@@ -48,7 +49,7 @@ func (rq *request) take(r *http.Request) *refusal {
 	}
 	inner := bodyKey(rq.body.b, &rq.idx)
 	if rq.access == nil {
-		if rq.access, ref = rq.srv.admit(r, snap, inner); ref != nil {
+		if ref = rq.comeIn(r, snap, inner); ref != nil {
 			return ref
 		}
 		key = inner

@@ -314,6 +314,7 @@ func validateSources(sources map[string]Source) error {
 				errs = append(errs, config.Invalid(fmt.Sprintf("%s.origins[%d]", path, i), "must be an origin such as https://shop.example.com or https://*.example.com (got %q)", o))
 			}
 		}
+		errs = append(errs, s.Rate.validate(path+".rate"))
 		for i, k := range s.Keys {
 			path := fmt.Sprintf("%s.keys[%d]", path, i)
 			errs = append(errs, k.validate(path))
@@ -326,6 +327,14 @@ func validateSources(sources map[string]Source) error {
 			}
 			holder[sum] = path
 		}
+	}
+	return errors.Join(errs...)
+}
+
+func (r Rate) validate(path string) error {
+	errs := []error{config.NonNegative(path+".events_per_second", r.Events), config.NonNegative(path+".bytes_per_second", r.Bytes)}
+	if r.Events > 0 || r.Bytes > 0 {
+		errs = append(errs, config.Between(path+".burst", r.Burst, time.Millisecond, time.Hour))
 	}
 	return errors.Join(errs...)
 }

@@ -96,6 +96,7 @@
 //	events_duplicate_total{source}                   events whose message id was durable already; not sent again
 //	events_flagged_total{source,flag}                accepted events that something was odd about
 //	unauthorized_total{code}                         requests refused for their key
+//	limited_total{source,limit}                      requests refused because their key was over its rate: events, bytes
 //	key_conflicts_total{source}                      requests with different keys in different places
 //	server_key_in_browser_total{source}              requests with an Origin and a server's key
 //	produce_errors_total{error}                      records that Kafka did not take

@@ -48,8 +48,9 @@ type Server struct {
 	router    *router
 	proxies   []netip.Prefix
 	sources   atomic.Pointer[snapshot]
-	sight     sight         // of the sources' files; of New, then of watchSources
-	lookEvery time.Duration // at those files
+	sight     sight                // of the sources' files; of New, then of watchSources
+	clock     func() time.Duration // of rates; never steps
+	lookEvery time.Duration        // at those files
 	hangup    <-chan os.Signal
 	producer  *producer
 	listener  net.Listener
@@ -72,7 +73,7 @@ func New(cfg Config, deps Deps) (*Server, error) {
 	s := &Server{
 		cfg: cfg, log: deps.Log, now: deps.Now, router: newRouter(cfg.PathPrefix),
 		gate: gate{limit: int64(cfg.Limits.Inflight)}, recent: newRecent(cfg.Dedup), inflaters: newInflaters(),
-		lookEvery: 2 * time.Second, hangup: deps.Hangup,
+		clock: steady(), lookEvery: 2 * time.Second, hangup: deps.Hangup,
 	}
 	snap, read, err := s.firstSources()
 	if err != nil {
@@ -116,6 +117,12 @@ func New(cfg Config, deps Deps) (*Server, error) {
 		s.mount(deps.Admin)
 	}
 	return s, nil
+}
+
+// steady returns a clock that no change of the wall clock moves.
+func steady() func() time.Duration {
+	start := time.Now()
+	return func() time.Duration { return time.Since(start) }
 }
 
 // Addr is the address that New has bound.

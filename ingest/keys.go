@@ -11,7 +11,8 @@ import (
 
 // keyState is what is known of a write key besides its configuration. It outlives snapshots in which the key stays.
 type keyState struct {
-	used atomic.Int64 // Unix seconds; 0: never
+	used          atomic.Int64 // Unix seconds; 0: never
+	events, bytes bucket
 }
 
 // use notes that the key was used. Most requests of a second only read.

@@ -40,6 +40,7 @@ type metrics struct {
 	spoolFsync    prometheus.Histogram
 
 	reloadFailures prometheus.Counter
+	limited        *prometheus.CounterVec // source, limit
 }
 
 // newMetrics registers the series. Those with labels from a fixed list begin at zero: a zero can be alerted on.
@@ -102,6 +103,7 @@ func newMetrics(reg prometheus.Registerer, held, unacked, remembered, lastAck fu
 	m.spoolFsync = with.NewHistogram(prometheus.HistogramOpts{
 		Name: "millstream_ingest_spool_fsync_duration_seconds", Help: "What it takes to make a group of records durable on disk.", Buckets: buckets,
 	})
+	m.limited = counter("limited_total", "Requests refused because their key was over its rate.", "source", "limit")
 	m.reloadFailures = with.NewCounter(prometheus.CounterOpts{
 		Name: "millstream_ingest_config_reload_failures_total", Help: "Attempts to read the sources that left the old ones in force.",
 	})
@@ -164,6 +166,8 @@ func (m *metrics) zero(source string) {
 	m.duplicates.WithLabelValues(source)
 	m.keyConflicts.WithLabelValues(source)
 	m.keyInBrowser.WithLabelValues(source)
+	m.limited.WithLabelValues(source, "events")
+	m.limited.WithLabelValues(source, "bytes")
 }
 
 // errorLabel is an error's name from Kafka's fixed list, or a word for the rest.

@@ -194,7 +194,7 @@ func (s *Server) reload(asked bool) {
 		s.log.Error("the sources were not reloaded; the last good ones stay in force", "file", s.cfg.SourcesFile, "err", err)
 		return
 	}
-	snap.inherit(old)
+	snap.inherit(old, s.clock())
 	for _, name := range snap.names {
 		s.metrics.zero(name)
 	}

@@ -120,7 +120,11 @@ func (s *Server) answerRefusal(w http.ResponseWriter, ref *refusal, id string) i
 
 func setRetryAfter(h http.Header, ref *refusal) {
 	if after := ref.retryAfter(); after > 0 {
-		h["Retry-After"] = []string{strconv.Itoa(int((after + time.Second - 1) / time.Second))}
+		seconds := []string{strconv.Itoa(int((after + time.Second - 1) / time.Second))}
+		h["Retry-After"] = seconds
+		if ref.status() == http.StatusTooManyRequests {
+			h["X-Ratelimit-Reset"] = seconds // analytics-next reads a span from it, and in seconds, where others write a time
+		}
 	}
 }
 

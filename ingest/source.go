@@ -24,6 +24,7 @@ type snapshot struct {
 type access struct {
 	source        *source
 	state         *keyState
+	quota         *quota // nil: unlimited
 	fingerprint   string // first 8 hex digits of the key's SHA-256: the only form of a key in logs and records
 	kind          Kind
 	notAfter      time.Time // zero: never
@@ -52,7 +53,7 @@ func newSnapshot(cfg Config, sources map[string]Source, read *files) (*snapshot,
 				return nil, err
 			}
 			out.keys[sum] = &access{
-				source: src, state: &keyState{}, fingerprint: hex.EncodeToString(sum[:4]), kind: k.Kind, notAfter: k.NotAfter,
+				source: src, state: &keyState{}, quota: quotaOf(s.Rate), fingerprint: hex.EncodeToString(sum[:4]), kind: k.Kind, notAfter: k.NotAfter,
 				enabled: s.Enabled, requireOrigin: s.RequireOrigin, origins: s.Origins,
 			}
 		}
@@ -71,10 +72,16 @@ func (k Key) digest() (sum [32]byte, err error) {
 }
 
 // inherit takes over what old knows of the keys that stay.
-func (s *snapshot) inherit(old *snapshot) {
+func (s *snapshot) inherit(old *snapshot, now time.Duration) {
 	for sum, a := range s.keys {
-		if was := old.keys[sum]; was != nil {
-			a.state = was.state
+		was := old.keys[sum]
+		if was == nil {
+			continue
+		}
+		a.state = was.state
+		if a.quota != nil && was.quota != nil {
+			a.state.events.rescale(now, was.quota.events, a.quota.events)
+			a.state.bytes.rescale(now, was.quota.bytes, a.quota.bytes)
 		}
 	}
 }
