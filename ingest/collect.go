@@ -102,7 +102,8 @@ func (rq *request) begin(r *http.Request) {
 	lo := len(rq.arena.buf)
 	rq.arena.buf = strconv.AppendInt(rq.arena.buf, rq.received.UnixMilli(), 10)
 	rq.stampHdr = rq.arena.since(lo)
-	s.caller = rq.srv.callerOf(r, a.kind == KindBrowser || rq.kind == routePixel, &rq.arena)
+	rq.caller = rq.srv.callerOf(r, a.kind == KindBrowser || rq.kind == routePixel, &rq.arena)
+	s.caller = rq.caller
 }
 
 // build decides and stamps every event.
@@ -134,19 +135,19 @@ func (rq *request) one(i int) {
 		}
 	}()
 	f, v := decide(rq.body.b, &rq.idx, ev, rq.typ, rq.access.source.limits, &rq.arena)
+	stamped, listed := ev, rq.isListed(ev)
+	if listed && v.code == "" && rq.tells() {
+		v = verdict{event.CodeSuppressed, suppressedMessage}
+	}
+	if v.code == "" && rq.access.source.privacy != nil {
+		stamped, v = rq.cleanse(ev, &f)
+	}
 	if v.code != "" {
-		message := v.message
-		if ev.problem != problemNone && ev.problem != problemNotObject && ev.problem != problemTooLarge {
-			message = "byte " + strconv.Itoa(int(ev.at)) + ": " + message
-		}
-		id := f.messageID
-		if f.longID != nil {
-			id = cutText(f.longID, event.MaxMessageID)
-		}
-		rq.bury(ev.span.of(rq.body.b), v.code, message, id, string(f.rawType), i)
+		rq.turnDown(i, &f, v, listed)
 		return
 	}
-	value := rq.stamper.stamp(ev, &f, i)
+	given := f.sentID() != nil
+	value := rq.stamper.stamp(stamped, &f, i)
 	rq.arena.room(len(rq.access.source.name) + 1 + len(f.id))
 	lo := len(rq.arena.buf)
 	rq.arena.buf = wire.EventKey(rq.arena.buf, rq.access.source.name, "")
@@ -154,7 +155,8 @@ func (rq *request) one(i int) {
 	rq.records = append(rq.records, kgo.Record{
 		Key: rq.arena.since(lo), Value: value, Headers: rq.appendEventHeaders(&f), Timestamp: rq.received,
 	})
-	rq.made = append(rq.made, made{event: int32(i), typ: uint8(typeAt(f.typ)), fresh: f.fresh, flags: f.flags}) //nolint:gosec // a batch is bounded, and so is a list
+	m := made{event: int32(i), typ: uint8(typeAt(f.typ)), fresh: f.fresh, listed: listed, given: given, flags: f.flags} //nolint:gosec // a batch is bounded, and so is a list
+	rq.made = append(rq.made, m)
 }
 
 // settle produces rq.records and waits until all are durable.
@@ -211,6 +213,9 @@ func (rq *request) count() {
 		if n > 0 {
 			m.flagged.WithLabelValues(source, flags(1<<bit).name()).Add(float64(n))
 		}
+	}
+	if rq.hidden > 0 {
+		m.rejected.WithLabelValues(source, string(event.CodeSuppressed)).Add(float64(rq.hidden))
 	}
 	for _, r := range rq.refused {
 		m.rejected.WithLabelValues(source, string(r.code)).Inc()

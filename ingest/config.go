@@ -255,6 +255,10 @@ func (c Config) Validate() error {
 	case len(c.Sources) > 0:
 		errs = append(errs, config.Invalid("ingest.sources_file", "must not be set beside ingest.sources: move the sources into the file, or leave it out"))
 	}
+	for name, s := range c.Sources {
+		_, err := newPrivacy("ingest.sources."+name, s, c.PrivacyHashKey)
+		errs = append(errs, err)
+	}
 	return errors.Join(errs...)
 }
 

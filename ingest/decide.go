@@ -69,11 +69,7 @@ func decide(body []byte, idx *index, ev *eventIndex, typ event.Type, lim limits,
 	if ev.problem != problemNone {
 		return f, verdict{ev.problem.code(), ev.problem.String()}
 	}
-	for _, m := range idx.top[ev.top.lo:ev.top.hi] {
-		if m.field != fieldOther {
-			f.val[m.field] = m.val
-		}
-	}
+	f.find(idx, ev)
 	if ev.span.len() > lim.soft {
 		f.flags |= flagLarge
 	}
@@ -85,6 +81,15 @@ func decide(body []byte, idx *index, ev *eventIndex, typ event.Type, lim limits,
 		return f, v
 	}
 	return f, f.readIDs(body, a)
+}
+
+// find notes the last occurrence of each member that the server reads.
+func (f *facts) find(idx *index, ev *eventIndex) {
+	for _, m := range idx.top[ev.top.lo:ev.top.hi] {
+		if m.field != fieldOther {
+			f.val[m.field] = m.val
+		}
+	}
 }
 
 func (f *facts) readType(body []byte, route event.Type, a *arena) verdict {
@@ -222,6 +227,14 @@ func (f *facts) readMessageID(body []byte, a *arena) {
 		f.longID = f.messageID
 		f.messageID = nil
 	}
+}
+
+// sentID is the event's own message id, as far as dead letters name it; nil if the server has to make one.
+func (f *facts) sentID() []byte {
+	if f.longID != nil {
+		return cutText(f.longID, event.MaxMessageID)
+	}
+	return f.messageID
 }
 
 // unescaped returns the text of the inside of a JSON string, which is itself where it has no escapes.

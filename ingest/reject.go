@@ -1,6 +1,8 @@
 package ingest
 
 import (
+	"strconv"
+
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/millstream-data/millstream/internal/event"
@@ -9,6 +11,22 @@ import (
 
 // maxEnvelope bounds what a dead letter repeats of its batch.
 const maxEnvelope = 8 << 10
+
+// turnDown refuses event i.
+func (rq *request) turnDown(i int, f *facts, v verdict, listed bool) {
+	ev, message := &rq.idx.events[i], v.message
+	if ev.problem != problemNone && ev.problem != problemNotObject && ev.problem != problemTooLarge {
+		message = "byte " + strconv.Itoa(int(ev.at)) + ": " + message
+	}
+	id := f.sentID()
+	if listed {
+		rq.refused = append(rq.refused, refused{at: i, code: v.code, message: message, messageID: id})
+		rq.made = append(rq.made, made{event: int32(i), dead: true}) //nolint:gosec // a batch is bounded
+		rq.records = append(rq.records, rq.forgotten(v.code, message, id, i))
+		return
+	}
+	rq.bury(ev.span.of(rq.body.b), v.code, message, id, string(f.rawType), i)
+}
 
 // bury adds the dead letter of an event, or, at index −1, of the request.
 func (rq *request) bury(original []byte, code event.Code, message string, messageID []byte, typ string, at int) {
@@ -24,16 +42,22 @@ func (rq *request) bury(original []byte, code event.Code, message string, messag
 	if at < 0 {
 		r.Size = max(rq.size, len(original))
 		r.Truncated = rq.body == nil && r.Size > 0
-	} else {
-		r.Envelope = rq.batchEnvelope()
 	}
+	if r.Original, r.Envelope, r.Redacted = rq.shown(at, original, code, r.Max); r.Redacted {
+		r.Truncated = false
+	}
+	rq.made = append(rq.made, made{event: int32(at), dead: true}) //nolint:gosec // a batch is bounded
+	rq.records = append(rq.records, rq.letter(r))
+}
+
+// letter returns the record of a dead letter.
+func (rq *request) letter(r wire.Rejected) kgo.Record {
 	rq.buried += deadCost + int64(len(r.Envelope))
 	value, _ := r.Value()
-	rq.made = append(rq.made, made{event: int32(at), dead: true}) //nolint:gosec // a batch is bounded
-	rq.records = append(rq.records, kgo.Record{
+	return kgo.Record{
 		Topic: rq.srv.producer.cfg.Names().Rejected(), // marks it as a dead letter
 		Key:   rq.access.source.header, Value: value, Headers: wire.AppendRejectedHeaders[kgo.RecordHeader](nil, r), Timestamp: rq.received,
-	})
+	}
 }
 
 // route is the path of the request as a replay must know it.
@@ -59,8 +83,7 @@ func (rq *request) whole() []byte {
 
 // batchEnvelope is the batch's sentAt, context and integrations, from which a replay stamps as at the first arrival.
 // An envelope that is too large is left out: half of one would stamp differently.
-func (rq *request) batchEnvelope() []byte {
-	env, b := &rq.idx.env, rq.body.b
+func (rq *request) batchEnvelope(b []byte, env *envelope) []byte {
 	if rq.envelope != nil || rq.kind == routeEvent || rq.kind == routePixel {
 		return rq.envelope
 	}

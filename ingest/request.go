@@ -34,6 +34,8 @@ type request struct {
 	scan     scanner
 	arena    arena
 	stamper  stamper
+	caller   caller  // before the rules of the source
+	clean    cleaned // of sources with rules
 	records  []kgo.Record
 	made     []made  // of each record
 	ids      []mark  // of the records of events
@@ -41,6 +43,7 @@ type request struct {
 	scratch  []byte
 	headers  []kgo.RecordHeader
 	refused  []refused
+	hidden   int      // suppressed events of which the sender hears nothing
 	repeats  int      // events that were durable already, or stand in the batch twice
 	accepted [6]tally // by place in event.Types
 	flagged  [16]int  // by bit
@@ -121,6 +124,7 @@ func (rq *request) leave() {
 	}
 	rq.idx.reset()
 	rq.arena.reset()
+	rq.clean.reset()
 	if cap(rq.records) > keepRecords {
 		rq.records, rq.entries, rq.headers, rq.made, rq.ids, rq.places = nil, nil, nil, nil, nil, nil
 	}
@@ -133,7 +137,7 @@ func (rq *request) leave() {
 	clear(rq.refused)
 	hash := rq.stamper.hash
 	*rq = request{
-		srv: rq.srv, idx: rq.idx, arena: rq.arena, records: rq.records[:0], headers: rq.headers[:0], refused: rq.refused[:0],
+		srv: rq.srv, idx: rq.idx, arena: rq.arena, clean: rq.clean, records: rq.records[:0], headers: rq.headers[:0], refused: rq.refused[:0],
 		made: rq.made[:0], ids: rq.ids[:0], places: rq.places[:0], scratch: rq.scratch, entries: rq.entries[:0], done: rq.done,
 	}
 	rq.stamper.hash = hash

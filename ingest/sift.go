@@ -9,6 +9,8 @@ type made struct {
 	dead     bool  // a dead letter
 	fresh    bool  // its id was drawn, and no other event has it
 	repeated bool  // its id is durable already
+	listed   bool  // nothing of it may be kept, and its sender may not know
+	given    bool  // its id is the sender's
 	flags    flags
 }
 
@@ -33,7 +35,10 @@ func (rq *request) sift() {
 			rq.enter(k)
 			k++
 		}
-		if !m.dead {
+		switch {
+		case m.listed:
+			rq.hide(i)
+		case !m.dead:
 			rq.tally(m, len(rq.records[i].Value))
 		}
 		if kept < i {

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/millstream-data/millstream/internal/config"
 )
 
 // snapshot is everything of the sources that a request needs, immutable and replaced as a whole. A request loads the
@@ -39,14 +41,40 @@ type source struct {
 	header []byte // name, as a header's value
 	skew   bool
 	limits limits
+
+	privacy    *privacy    // nil: no rules
+	suppressed *suppressed // nil: nobody
+}
+
+// guarded says whether there is anything that must not be kept.
+func (s *source) guarded() bool { return s.privacy != nil || s.suppressed != nil }
+
+// guard compiles what must not be kept of a source. Sources with one list share it: lists has those by their files.
+func (s *source) guard(path string, from Source, hashKey config.Secret, read *files, lists map[string]*suppressed) (err error) {
+	if s.privacy, err = newPrivacy(path, from, hashKey); err != nil || from.SuppressFile == "" {
+		return err
+	}
+	if s.suppressed = lists[from.SuppressFile]; s.suppressed != nil {
+		return nil
+	}
+	list, err := read.read(from.SuppressFile)
+	if err != nil {
+		return config.Invalid(path+".suppress_file", "must name a file that can be read (%v)", err)
+	}
+	s.suppressed, err = parseSuppressed(path+".suppress_file", from.SuppressFile, list)
+	lists[from.SuppressFile] = s.suppressed
+	return err
 }
 
 // newSnapshot compiles sources, and the files that they name, into what requests use.
 func newSnapshot(cfg Config, sources map[string]Source, read *files) (*snapshot, error) {
 	out := &snapshot{keys: map[[32]byte]*access{}, names: slices.Sorted(maps.Keys(sources)), loaded: time.Now()}
+	var errs []error
+	lists := map[string]*suppressed{}
 	for _, name := range out.names {
 		s := sources[name]
 		src := &source{name: name, header: []byte(name), skew: s.SkewCorrection, limits: limitsOf(cfg.Limits, s.Limits)}
+		errs = append(errs, src.guard("ingest.sources."+name, s, cfg.PrivacyHashKey, read, lists))
 		for _, k := range s.Keys {
 			sum, err := k.digest()
 			if err != nil {
@@ -57,6 +85,9 @@ func newSnapshot(cfg Config, sources map[string]Source, read *files) (*snapshot,
 				enabled: s.Enabled, requireOrigin: s.RequireOrigin, origins: s.Origins,
 			}
 		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
 	}
 	return out, nil
 }

@@ -55,6 +55,7 @@ const (
 	CodeMissingPreviousID Code = "missing_previous_id"
 	CodeNameTooLong       Code = "name_too_long"
 	CodeIDTooLong         Code = "id_too_long"
+	CodeSuppressed        Code = "suppressed"
 	CodeKafkaRefused      Code = "kafka_refused"
 	CodeInternal          Code = "internal_error"
 )
