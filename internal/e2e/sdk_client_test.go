@@ -207,7 +207,7 @@ func (ds drivers) send(ctx context.Context, s sdk, p *proxy, r run, done func() 
 		return outcome{}, err
 	}
 	if s.driver == "browser" {
-		waited := await(ctx, time.Minute, func() bool { return len(answer) > 0 || done() })
+		waited := await(ctx, 100*time.Second, func() bool { return len(answer) > 0 || done() })
 		if err := errors.Join(waited, d.end(r.ID)); err != nil {
 			return outcome{}, fmt.Errorf("%s: its page has seen %d requests: %w", s, len(p.requests(http.MethodPost)), err)
 		}
@@ -237,13 +237,14 @@ func newEdge(t *testing.T, set ...string) *edge {
 	t.Helper()
 	cfg := kafka.DefaultConfig()
 	cfg.Brokers, cfg.TopicPrefix = []string{need(t, "MILLSTREAM_TEST_KAFKA")}, fmt.Sprintf("sdk%d", time.Now().UnixNano())
-	e := &edge{kafka: cfg, system: startIngest(t, cfg, set...)}
+	e := &edge{kafka: cfg, system: newIngest(t, cfg, set...)}
+	e.start()
 	t.Cleanup(e.stop)
 	return e
 }
 
-// startIngest runs `millstream ingest` and waits until it listens.
-func startIngest(t *testing.T, cfg kafka.Config, set ...string) *system {
+// newIngest returns `millstream ingest`; it is not started.
+func newIngest(t *testing.T, cfg kafka.Config, set ...string) *system {
 	t.Helper()
 	dir := t.TempDir()
 	listen, admin := freeAddr(t), freeAddr(t)
@@ -270,7 +271,6 @@ ingest:
 		s.args = append(s.args, "--set", v)
 	}
 	t.Cleanup(s.kill)
-	s.start()
 	return s
 }
 

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/millstream-data/millstream/internal/testkit"
 )
@@ -44,6 +45,7 @@ type sending struct {
 	done    func() bool
 	outcome outcome
 	err     error
+	took    time.Duration
 }
 
 // sendAll lets all run side by side and waits for them.
@@ -51,7 +53,11 @@ func sendAll(t *testing.T, ds drivers, all []*sending) {
 	t.Helper()
 	var wg sync.WaitGroup
 	for _, s := range all {
-		wg.Go(func() { s.outcome, s.err = ds.send(t.Context(), s.sdk, s.proxy, s.run, s.done) })
+		wg.Go(func() {
+			start := time.Now()
+			s.outcome, s.err = ds.send(t.Context(), s.sdk, s.proxy, s.run, s.done)
+			s.took = time.Since(start)
+		})
 	}
 	wg.Wait()
 }

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -31,6 +32,7 @@ type system struct {
 
 	ingest, serve, admin string // base URLs
 	warehouse            string // DSN
+	probe                string // of admin: what says that it has started; /readyz if empty
 
 	cmd    *exec.Cmd
 	exited chan error
@@ -121,7 +123,7 @@ func (s *system) start() {
 			return permanent{fmt.Errorf("it ended: %w", err)}
 		default:
 		}
-		_, err := s.get(s.admin + "/readyz")
+		_, err := s.get(s.admin + cmp.Or(s.probe, "/readyz"))
 		return err
 	})
 }

@@ -41,7 +41,22 @@ async function open(path) {
   return { page, strangers, close: () => context.close() };
 }
 
+// A page is a process or two: more than some at a time only get in each other's way.
+let free = 8;
+const queue = [];
+const enter = () => (free > 0 ? free-- : new Promise((go) => queue.push(go)));
+const leave = () => (queue.length ? queue.shift()() : free++);
+
 async function send(spec, told) {
+  await enter();
+  try {
+    return await sendNow(spec, told);
+  } finally {
+    leave();
+  }
+}
+
+async function sendNow(spec, told) {
   const tab = await open(`/page/${spec.sdk.split('@')[1]}`);
   await tab.page.evaluate((text) => window.send(text), JSON.stringify(spec));
   await told;

@@ -13,13 +13,15 @@ const call = {
 };
 
 window.send = async (spec) => {
-  const { host, writeKey, mode, calls } = JSON.parse(spec);
+  const { host, writeKey, mode, calls, leave } = JSON.parse(spec);
   const { host: apiHost, protocol } = new URL(host);
   const segment = { apiHost: `${apiHost}/v1`, protocol: protocol.replace(':', '') };
-  if (mode === 'batch') segment.deliveryStrategy = { strategy: 'batching', config: { size: calls.length, timeout: 200 } };
+  const gather = leave ? { size: 1000, timeout: 60000 } : { size: calls.length, timeout: 200 };
+  if (mode === 'batch') segment.deliveryStrategy = { strategy: 'batching', config: gather };
   const [analytics] = await AnalyticsBrowser.load({ writeKey, cdnURL: host }, { integrations: { 'Segment.io': segment } });
   const errors = [];
   analytics.on('error', (e) => errors.push(String(e.reason ?? e.code)));
   window.errors = errors;
-  for (const event of calls) call[event.type](analytics, event);
+  const handed = calls.map((event) => call[event.type](analytics, event));
+  if (leave) await Promise.all(handed);
 };
