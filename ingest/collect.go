@@ -168,6 +168,9 @@ func (rq *request) settle() *refusal {
 		}
 		return nil
 	}
+	if isClosed(rq.srv.hurry) {
+		return hurried()
+	}
 	start, limit := time.Now(), time.NewTimer(rq.srv.cfg.Timeouts.AnswerTimeout)
 	defer limit.Stop()
 	if rq.srv.producer.spool == nil && rq.srv.producer.await(limit.C) == nil {
@@ -178,6 +181,8 @@ func (rq *request) settle() *refusal {
 	}
 	select {
 	case <-rq.done:
+	case <-rq.srv.hurry:
+		return hurried()
 	case <-limit.C:
 		rq.srv.producer.lastFail.Store(time.Now().UnixNano())
 		return notDurable

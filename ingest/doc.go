@@ -76,6 +76,8 @@
 //	a slow body                              408 and one dead letter                                           TestSlowBodyIsAnswered408
 //	the client hangs up                      before the body's end nothing, after it processed                 TestClientGone
 //	SIGTERM under load                       readiness fails, requests in flight end, nothing is refused early TestH11Drain
+//	a second signal                          what waits or comes is answered 503 draining; the producer flushes        TestSecondSignalSkipsToTheFlush
+//	a lost pod's volume                      millstream ingest --drain-only empties its spool                          TestDrainEmptiesTheSpoolOfAnother
 //	SIGTERM while Kafka is away              it ends within drain_timeout                                      TestStopWithoutKafkaEndsInTime
 //	broken sources file, running             the old ones stay; 503 keys_stale for unknown keys; mended by a save      TestReloadKeepsLastGood
 //	the same at the start                    the last good ones; without any the start fails and says why              TestStartFromLastGood

@@ -36,6 +36,9 @@ type Deps struct {
 
 	// Hangup has the sources read again, for each signal in it; nil: they are only watched.
 	Hangup <-chan os.Signal
+
+	// Hurry is closed when a stop should not wait for requests any longer; nil: never.
+	Hurry <-chan struct{}
 }
 
 // Server is the HTTP edge. It listens from New on and answers from Run on.
@@ -52,6 +55,7 @@ type Server struct {
 	clock     func() time.Duration // of rates; never steps
 	lookEvery time.Duration        // at those files
 	hangup    <-chan os.Signal
+	hurry     <-chan struct{}
 	producer  *producer
 	listener  net.Listener
 
@@ -73,7 +77,7 @@ func New(cfg Config, deps Deps) (*Server, error) {
 	s := &Server{
 		cfg: cfg, log: deps.Log, now: deps.Now, router: newRouter(cfg.PathPrefix),
 		gate: gate{limit: int64(cfg.Limits.Inflight)}, recent: newRecent(cfg.Dedup), inflaters: newInflaters(),
-		clock: steady(), lookEvery: 2 * time.Second, hangup: deps.Hangup,
+		clock: steady(), lookEvery: 2 * time.Second, hangup: deps.Hangup, hurry: deps.Hurry,
 	}
 	snap, read, err := s.firstSources()
 	if err != nil {
@@ -99,14 +103,9 @@ func New(cfg Config, deps Deps) (*Server, error) {
 	s.metrics = newMetrics(deps.Registry,
 		func() float64 { return float64(s.gate.held.Load()) }, s.producer.unacked, s.recent.size,
 		func() float64 { return float64(s.producer.lastAck.Load()) / 1e9 })
-	s.producer.metrics, s.producer.ids = s.metrics, &s.ids
 	s.producer.busy = func() bool { return s.gate.held.Load() > s.gate.limit/2 }
-	registerSpool(deps.Registry, s.producer, int64(cfg.Spool.MaxBytes))
+	s.producer.measure(s.metrics, deps.Registry, &s.ids, int64(cfg.Spool.MaxBytes))
 	registerAsked(deps.Registry, s.letters)
-	if sp := s.producer.spool; sp != nil {
-		sp.metrics = s.metrics
-		s.metrics.spoolErrors.WithLabelValues("torn").Add(float64(sp.torn))
-	}
 	for _, name := range snap.names {
 		s.metrics.zero(name)
 	}
@@ -184,33 +183,6 @@ func (s *Server) httpServer() *http.Server {
 		IdleTimeout:                  t.Idle,
 		MaxHeaderBytes:               int(s.cfg.Limits.Header) - 4096, // net/http adds as much
 		ErrorLog:                     slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
-	}
-}
-
-// drain is the graceful stop.
-func (s *Server) drain(ctx context.Context, srv *http.Server, stopDrains func()) {
-	s.draining.Store(true)
-	s.log.Info("ingest drains", "delay", s.cfg.Timeouts.DrainDelay.String())
-	delay := time.NewTimer(s.cfg.Timeouts.DrainDelay)
-	defer delay.Stop()
-	select {
-	case <-delay.C:
-	case <-ctx.Done():
-	}
-	limit, cancel := context.WithTimeout(ctx, s.cfg.Timeouts.DrainTimeout)
-	defer cancel()
-	if err := srv.Shutdown(limit); err != nil {
-		s.log.Warn("requests were cut off", "err", err)
-		_ = srv.Close() // they were not acknowledged, and their senders repeat them
-	}
-	stopDrains()
-	if s.producer.spool != nil {
-		var less context.CancelFunc // who waits for an answer no more has one, and the rest is on disk
-		limit, less = context.WithTimeout(limit, s.cfg.Timeouts.AckTimeout)
-		defer less()
-	}
-	if err := s.producer.client.Load().Flush(limit); err != nil && s.producer.spool == nil {
-		s.log.Warn("records were not acknowledged", "records", s.producer.unacked(), "err", err)
 	}
 }
 

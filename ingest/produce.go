@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -83,6 +84,16 @@ func newProducer(cfg kafka.Config, c Config, log *slog.Logger) (*producer, error
 		return nil, err
 	}
 	return out, nil
+}
+
+// measure gives p what New has after it: what can fail comes before metrics, which can be registered only once.
+func (p *producer) measure(m *metrics, reg prometheus.Registerer, ids *event.IDs, spoolLimit int64) {
+	p.metrics, p.ids = m, ids
+	registerSpool(reg, p, spoolLimit)
+	if p.spool != nil {
+		p.spool.metrics = m
+		m.spoolErrors.WithLabelValues("torn").Add(float64(p.spool.torn))
+	}
 }
 
 func (p *producer) close() {

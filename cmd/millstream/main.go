@@ -11,38 +11,60 @@ import (
 	"os/signal"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 )
 
 func main() {
-	p := &program{stdout: os.Stdout, stderr: os.Stderr, environ: os.Environ()}
-	ctx, stop := untilSignalled(p.stderr)
+	p := &program{stdout: os.Stdout, stderr: os.Stderr, environ: os.Environ(), hurry: &hurry{c: make(chan struct{})}}
+	ctx, stop := untilSignalled(p.stderr, p.hurry)
 	err := p.run(ctx, os.Args[1:])
 	stop()
 	os.Exit(p.exitCode(err))
 }
 
-// untilSignalled returns a context that the first SIGINT or SIGTERM ends; the
-// second one ends the process, which loses nothing that was acknowledged.
-func untilSignalled(stderr io.Writer) (context.Context, context.CancelFunc) {
+// untilSignalled returns a context that the first SIGINT or SIGTERM ends. The second one makes haste, or ends the
+// process if no role can, which loses nothing that was acknowledged; so does the third.
+func untilSignalled(stderr io.Writer, h *hurry) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(context.Background())
-	signals := make(chan os.Signal, 2)
+	signals := make(chan os.Signal, 3)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	go func() { // ends with the process
 		<-signals
-		fmt.Fprintln(stderr, "stopping; once more to abort")
+		fmt.Fprintln(stderr, "stopping; once more to hurry")
 		cancel()
 		<-signals
+		if h.heard.Load() {
+			fmt.Fprintln(stderr, "hurrying; once more to abort")
+			close(h.c)
+			<-signals
+		}
 		fmt.Fprintln(stderr, "aborted")
 		os.Exit(130)
 	}()
 	return ctx, cancel
 }
 
+// hurry is the second signal, for roles that can end sooner than they do by default.
+type hurry struct {
+	c     chan struct{}
+	heard atomic.Bool
+}
+
+// hear returns what the second signal closes.
+func (h *hurry) hear() <-chan struct{} {
+	if h == nil {
+		return nil
+	}
+	h.heard.Store(true)
+	return h.c
+}
+
 // program is the command line as a value, so that tests can run it in-process.
 type program struct {
 	stdout, stderr io.Writer
 	environ        []string
+	hurry          *hurry // nil: no signal comes
 }
 
 // command is one word of the command line.

@@ -183,3 +183,34 @@ func TestSourcesOfDevGiveWayToAFile(t *testing.T) {
 		t.Errorf("both: %v", err)
 	}
 }
+
+func TestDrainOnlyEndsWithASentence(t *testing.T) {
+	t.Parallel()
+	args := []string{"ingest", "--set", "kafka.brokers=[127.0.0.1:1]", "--config", file(t, "ingest: {sources: {app: {keys: [{key: k, kind: server}]}}}\n")}
+	_, _, err := run(t, nil, append(args, "--drain-only", "--data-dir", t.TempDir())...)
+	if err == nil || !strings.Contains(err.Error(), "there is no spool at") {
+		t.Errorf("a folder without a spool: %v", err)
+	}
+	if _, _, err = run(t, nil, append(args, "--timeout", "1s")...); err == nil || !strings.Contains(err.Error(), "--drain-only") {
+		t.Errorf("a timeout without --drain-only: %v", err)
+	}
+	dir := t.TempDir()
+	spool := filepath.Join(dir, "ingest", "spool")
+	if err := os.MkdirAll(spool, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	args = append(args, "--drain-only", "--timeout", "500ms", "--set", "ingest.data_dir="+filepath.Dir(spool))
+	if _, _, err = run(t, nil, args...); err != nil {
+		t.Errorf("an empty spool: %v", err)
+	}
+	golden, err := os.ReadFile("../../ingest/testdata/spool/00000000000000000007.seg")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(spool, "00000000000000000007.seg"), golden, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err = run(t, nil, args...); err == nil || !strings.Contains(err.Error(), "are left, and stay there: Kafka was not reached yet") {
+		t.Errorf("Kafka is away: %v", err)
+	}
+}

@@ -28,12 +28,13 @@ type services struct {
 	stack  *stack
 	pages  *pages               // of the admin server
 	reg    *prometheus.Registry // of the process; roles have their own
+	hurry  *hurry
 }
 
 // start begins a command: the admin server listens before anything that could
 // be slow, so that an operator can see it come up.
 func (p *program) start(ctx context.Context, cfg Config) (*services, error) {
-	s := &services{cfg: cfg, log: telemetry.NewLogger(p.stderr, cfg.Log), health: telemetry.NewHealth(), reg: telemetry.NewRegistry()}
+	s := &services{cfg: cfg, log: telemetry.NewLogger(p.stderr, cfg.Log), health: telemetry.NewHealth(), reg: telemetry.NewRegistry(), hurry: p.hurry}
 	s.stack = newStack(s.log, s.health)
 	s.stack.gather.put("process", s.reg)
 	s.health.Register("start", func(context.Context) telemetry.Check { return telemetry.NotReady("the process is starting") })
