@@ -15,7 +15,7 @@ import (
 	"github.com/millstream-data/millstream/internal/wire"
 )
 
-var testLimits = limits{soft: event.SoftLimit, hard: event.HardLimit + batchRoom}
+var testLimits = limits{soft: event.SoftLimit, event: event.HardLimit, hard: event.HardLimit + batchRoom}
 
 func testStamper(body []byte, idx *index) *stamper {
 	return &stamper{
@@ -208,7 +208,7 @@ func TestNothingIsAllocatedPerEvent(t *testing.T) {
 	run := func() {
 		idx.reset()
 		st.arena.buf = st.arena.buf[:0]
-		sc := scanner{b: body, idx: &idx, maxDepth: event.MaxDepth, maxEvent: event.HardLimit, maxEvents: 1000}
+		sc := scanner{b: body, idx: &idx, maxDepth: event.MaxDepth, maxEvents: 1000}
 		if !sc.whole() || len(idx.events) != 100 {
 			t.Fatal(sc.problem, sc.at)
 		}
@@ -257,7 +257,7 @@ func BenchmarkScanDecideStamp(b *testing.B) {
 	for b.Loop() {
 		idx.reset()
 		st.arena.buf = st.arena.buf[:0]
-		sc := scanner{b: body, idx: &idx, maxDepth: event.MaxDepth, maxEvent: event.HardLimit, maxEvents: 1000}
+		sc := scanner{b: body, idx: &idx, maxDepth: event.MaxDepth, maxEvents: 1000}
 		sc.whole()
 		for i := range idx.events {
 			f, _ := decide(body, &idx, &idx.events[i], "", testLimits, st.arena)
@@ -274,7 +274,7 @@ func BenchmarkScan(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		idx.reset()
-		sc := scanner{b: body, idx: &idx, maxDepth: event.MaxDepth, maxEvent: event.HardLimit, maxEvents: 1000}
+		sc := scanner{b: body, idx: &idx, maxDepth: event.MaxDepth, maxEvents: 1000}
 		sc.whole()
 	}
 }

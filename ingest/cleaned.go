@@ -156,7 +156,7 @@ func (rq *request) shown(i int, original []byte, code event.Code, most int) (val
 		return nil, nil, true
 	}
 	ev := &rq.idx.events[i]
-	if ev.problem != problemNone && ev.problem != problemTooLarge {
+	if ev.problem != problemNone {
 		return nil, nil, true
 	}
 	if src.privacy == nil {

@@ -13,7 +13,7 @@ func stampOne(t testing.TB, ev, rest string, change ...func(*stamper)) (string, 
 	t.Helper()
 	body := []byte(`{"batch":[` + ev + `]` + rest + `}`)
 	var idx index
-	sc := scanner{b: body, idx: &idx, maxDepth: event.MaxDepth, maxEvent: event.HardLimit, maxEvents: 10}
+	sc := scanner{b: body, idx: &idx, maxDepth: event.MaxDepth, maxEvents: 10}
 	if !sc.whole() || len(idx.events) != 1 {
 		t.Fatalf("%s: %v at %d", body, sc.problem, sc.at)
 	}

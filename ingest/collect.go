@@ -65,7 +65,7 @@ func (rq *request) take(r *http.Request) *refusal {
 func (rq *request) split() *refusal {
 	lim := rq.srv.cfg.Limits
 	rq.scan = scanner{
-		b: rq.body.b, idx: &rq.idx, maxDepth: lim.Depth, maxEvent: int(lim.Event), maxEvents: lim.BatchEvents,
+		b: rq.body.b, idx: &rq.idx, maxDepth: lim.Depth, maxEvents: lim.BatchEvents,
 	}
 	before := rq.idx.size()
 	if rq.kind == routeEvent || rq.kind == routePixel {

@@ -239,7 +239,7 @@ func (c Config) Validate() error {
 		config.Positive("ingest.rejections.bytes", c.Rejections.Bytes),
 		config.NonNegative("ingest.tail.readers", c.Tail.Readers),
 		config.Positive("ingest.tail.buffer", c.Tail.Buffer),
-		c.Limits.validate(), c.Timeouts.validate(), c.Spool.validate(),
+		c.TLS.validate(), c.Limits.validate(), c.Timeouts.validate(), c.Spool.validate(),
 	}
 	if c.PathPrefix != "" && !strings.HasPrefix(c.PathPrefix, "/") {
 		errs = append(errs, config.Invalid("ingest.path_prefix", "must begin with / (got %q)", c.PathPrefix))

@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"bytes"
+	"fmt"
 
 	"github.com/millstream-data/millstream/internal/event"
 )
@@ -74,8 +75,8 @@ func decide(body []byte, idx *index, ev *eventIndex, typ event.Type, lim limits,
 		f.flags |= flagLarge
 	}
 	f.readMessageID(body, a)
-	if ev.span.len()+idx.env.context.len()+idx.env.integrations.len() > lim.hard {
-		return f, verdict{event.CodeEventTooLarge, "the event and its batch's context are too large together"}
+	if size, added := ev.span.len(), idx.env.context.len()+idx.env.integrations.len(); size > lim.event || size+added > lim.hard {
+		return f, tooLarge(size, added, lim)
 	}
 	if v := f.readType(body, typ, a); v.code != "" {
 		return f, v
@@ -90,6 +91,15 @@ func (f *facts) find(idx *index, ev *eventIndex) {
 			f.val[m.field] = m.val
 		}
 	}
+}
+
+// tooLarge says how large an event is, and how large it may be.
+func tooLarge(size, added int, lim limits) verdict {
+	if size > lim.event {
+		return verdict{event.CodeEventTooLarge, fmt.Sprintf("the event has %d bytes, the limit is %d", size, lim.event)}
+	}
+	return verdict{event.CodeEventTooLarge, fmt.Sprintf("the event has %d bytes, the context and integrations of its batch %d; the limit for both is %d",
+		size, added, lim.hard)}
 }
 
 func (f *facts) readType(body []byte, route event.Type, a *arena) verdict {

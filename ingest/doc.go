@@ -30,7 +30,8 @@
 // # Goroutines
 //
 // New starts those of two Kafka clients. Run starts the HTTP server, which has one a connection; one that follows the
-// topics; one that looks at the sources' files, and alone replaces the snapshot; one that follows the dead letters; and one that waits for the end of ctx and drains. With a spool there are the writer, which alone touches the
+// topics; one that looks at the sources' files, and alone replaces the snapshot; one that looks at the certificate's files, if
+// there is one; one that follows the dead letters; and one that waits for the end of ctx and drains. With a spool there are the writer, which alone touches the
 // open segment; the patrol, which spools lanes that wait; one that writes positions; the pass that drains for all
 // lanes; and one for each lane, which works while the lane is parked. Run returns when all have ended and closes the
 // clients. Kafka's client calls producer.acked from goroutines of its own. A request belongs to its handler until send,
@@ -83,6 +84,12 @@
 //	the same at the start                    the last good ones; without any the start fails and says why              TestStartFromLastGood
 //	dead letters exceed their memory         the oldest are forgotten; answers say that they are not complete  TestForgottenRejectionsAreAdmitted
 //	Kafka is away, and somebody asks         answers come from memory, and say that they are not complete      TestRejectionsWithoutKafka
+//	a batch that would never fit in flight   413; it would be repeated for ever                                TestBatchThatWouldNeverFitIsTooLarge
+//	abuse of every kind                      resident memory stays below 512 MiB; others are served or refused TestH10Memory
+//	connections beyond the limit             they wait in the kernel's queue                                   TestConnectionsBeyondTheLimitWait
+//	an early answer, and a client that sends it reaches the client before the connection ends                  TestEarlyAnswerReachesAClientThatStillSends
+//	a new certificate that is broken         the one before stays; readiness is degraded and names the file    TestCertificateIsReadAgainWhenItChanges
+//	a topic narrower than the limits         logged, readiness is degraded and names the setting to change      TestTopicsThatAreTooNarrowAreToldWithTheSettingToChange
 //	the port is taken                        the start names address and key                                   TestTakenPortIsNamed
 //
 // # Metrics

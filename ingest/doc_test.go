@@ -20,6 +20,11 @@ func TestDocNamesTestsAndMetricsThatExist(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	whole, err := filepath.Glob("../internal/e2e/*_test.go") // of the built program
+	if err != nil {
+		t.Fatal(err)
+	}
+	files = append(files, whole...)
 	var tests strings.Builder
 	for _, f := range files {
 		b, err := os.ReadFile(f)

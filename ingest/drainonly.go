@@ -26,7 +26,11 @@ func Drain(ctx context.Context, cfg Config, deps Deps) error {
 	if _, _, err := listSegments(dir); errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("ingest.data_dir: there is no spool at %s", dir)
 	}
-	p, err := newProducer(deps.Kafka, cfg, deps.Log)
+	snap, _, err := compile(cfg)
+	if err != nil {
+		snap = &snapshot{} // a lost server's sources may be lost, too; few have limits of their own
+	}
+	p, err := newProducer(deps.Kafka, cfg, cfg.topicNeeds(snap, deps.Kafka.Names()), deps.Log)
 	if err != nil {
 		return err
 	}

@@ -25,7 +25,7 @@ func FuzzScan(f *testing.F) {
 	scanSeeds(f)
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var idx index
-		s := scanner{b: b, idx: &idx, maxDepth: 1 << 20, maxEvent: 1 << 30, maxEvents: 1 << 20}
+		s := scanner{b: b, idx: &idx, maxDepth: 1 << 20, maxEvents: 1 << 20}
 		s.single()
 		ev := idx.events[0]
 		bad := ev.problem != problemNone && ev.problem != problemNotObject
@@ -34,7 +34,7 @@ func FuzzScan(f *testing.F) {
 			t.Errorf("single: %v at %d, but encoding/json says valid=%v", ev.problem, ev.at, !want)
 		}
 		idx.reset()
-		s = scanner{b: b, idx: &idx, maxDepth: 1 << 20, maxEvent: 1 << 30, maxEvents: 1 << 20}
+		s = scanner{b: b, idx: &idx, maxDepth: 1 << 20, maxEvents: 1 << 20}
 		whole, spoilt := s.whole(), false
 		for _, ev := range idx.events {
 			if int(ev.span.hi) > len(b) || ev.span.lo > ev.span.hi {
@@ -61,7 +61,7 @@ func FuzzStamp(f *testing.F) {
 		}
 		body := append(append(append(append([]byte(`{"batch":[`), ev...), `],"sentAt":"2026-03-01T10:00:01Z","context":`...), ctx...), '}')
 		var idx index
-		sc := scanner{b: body, idx: &idx, maxDepth: event.MaxDepth, maxEvent: event.HardLimit, maxEvents: 10}
+		sc := scanner{b: body, idx: &idx, maxDepth: event.MaxDepth, maxEvents: 10}
 		if !sc.whole() {
 			if sc.problem != problemDepth {
 				t.Fatalf("%s: %v at %d", body, sc.problem, sc.at)

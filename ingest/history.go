@@ -89,7 +89,7 @@ func excerptOf(value []byte) string {
 // new. idx is used and reset.
 func glance(value []byte, idx *index, depth int) (name, user []byte) {
 	defer idx.reset()
-	sc := scanner{b: value, idx: idx, maxDepth: depth, maxEvent: len(value), maxEvents: 1}
+	sc := scanner{b: value, idx: idx, maxDepth: depth, maxEvents: 1}
 	sc.single()
 	text := func(f field) []byte {
 		var out []byte

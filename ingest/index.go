@@ -110,7 +110,6 @@ const (
 	problemUTF8
 	problemDepth
 	problemNotObject
-	problemTooLarge
 	problemAfter
 )
 
@@ -140,8 +139,6 @@ func (p problem) String() string {
 		return "nested too deep"
 	case problemNotObject:
 		return "an event must be a JSON object"
-	case problemTooLarge:
-		return "the event is too large"
 	case problemAfter:
 		return "something follows the end of the text"
 	}
@@ -157,8 +154,6 @@ func (p problem) code() event.Code {
 		return event.CodeTooDeep
 	case problemNotObject:
 		return event.CodeNotAnObject
-	case problemTooLarge:
-		return event.CodeEventTooLarge
 	}
 	return event.CodeInvalidJSON
 }

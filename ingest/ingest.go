@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -59,6 +58,8 @@ type Server struct {
 	producer  *producer
 	listener  net.Listener
 
+	certificate *certificate // nil: plain HTTP
+
 	gate      gate
 	recent    *recent
 	buffers   buffers
@@ -91,12 +92,15 @@ func New(cfg Config, deps Deps) (*Server, error) {
 	}
 	s.letters = newFollower(cfg, deps.Kafka, deps.Log, s.now)
 	s.sources.Store(snap)
+	if s.certificate, err = newCertificate(cfg.TLS, deps.Log); err != nil {
+		return nil, err
+	}
 	// What can fail comes before the metrics, which can be registered only once.
 	ln, err := telemetry.Listen(context.Background(), "ingest.listen", cfg.Listen)
 	if err != nil {
 		return nil, err
 	}
-	if s.producer, err = newProducer(deps.Kafka, cfg, deps.Log); err != nil {
+	if s.producer, err = newProducer(deps.Kafka, cfg, cfg.topicNeeds(snap, deps.Kafka.Names()), deps.Log); err != nil {
 		_ = ln.Close() // nobody has connected yet
 		return nil, err
 	}
@@ -148,13 +152,19 @@ func (s *Server) Run(ctx context.Context) error {
 		s.letters.run(gctx)
 		return nil
 	})
+	if s.certificate != nil {
+		g.Go(func() error {
+			s.certificate.watch(gctx)
+			return nil
+		})
+	}
 	drains, stopDrains := context.WithCancel(gctx)
 	defer stopDrains()
 	if s.producer.spool != nil {
 		s.producer.goSpool(gctx, drains, g)
 	}
 	g.Go(func() error {
-		if err := srv.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
+		if err := s.accept(srv); !errors.Is(err, http.ErrServerClosed) {
 			return fmt.Errorf("serve %s: %w", s.Addr(), err)
 		}
 		return nil
@@ -170,38 +180,4 @@ func (s *Server) Run(ctx context.Context) error {
 	})
 	s.log.Info("ingest listens", "addr", s.Addr().String())
 	return g.Wait()
-}
-
-func (s *Server) httpServer() *http.Server {
-	t := s.cfg.Timeouts
-	return &http.Server{
-		Handler:                      s,
-		DisableGeneralOptionsHandler: true, // its answer has no CORS headers
-		ReadHeaderTimeout:            t.Header,
-		ReadTimeout:                  t.Header + t.Body,
-		WriteTimeout:                 t.Header + t.Body + t.AnswerTimeout + 30*time.Second, // for who does not read the answer
-		IdleTimeout:                  t.Idle,
-		MaxHeaderBytes:               int(s.cfg.Limits.Header) - 4096, // net/http adds as much
-		ErrorLog:                     slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
-	}
-}
-
-// Check says whether events can be made durable now.
-func (s *Server) Check(context.Context) telemetry.Check {
-	if s.draining.Load() {
-		return telemetry.NotReady("The process is stopping.")
-	}
-	if s.producer.spool != nil {
-		switch why, durable := s.producer.spoolState(); {
-		case !durable:
-			return telemetry.NotReady("%s", why)
-		case why != "":
-			return telemetry.Degraded("%s", strings.TrimSpace(why+" "+s.sources.Load().stale))
-		}
-		return s.checkSources()
-	}
-	if why := s.producer.away(time.Now()); why != "" {
-		return telemetry.NotReady("%s Requests are answered 503 and repeated by their senders.", why)
-	}
-	return s.checkSources()
 }

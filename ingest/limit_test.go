@@ -190,3 +190,39 @@ func TestConnectionsAreForgottenWhenTheyEnd(t *testing.T) {
 		return nil
 	})
 }
+
+func TestLimitsOfAnEventAreItsSources(t *testing.T) {
+	t.Parallel()
+	e := setup(t, func(c *Config) {
+		c.Sources["small"] = Source{Enabled: true, Keys: []Key{{Key: "small", Kind: KindServer}}, Limits: SourceLimits{Event: 1000}}
+		c.Sources["large"] = Source{Enabled: true, Keys: []Key{{Key: "large", Kind: KindServer}}, Limits: SourceLimits{Event: 400 << 10, EventSoft: 300 << 10}}
+	})
+	sized := func(n int) string {
+		const around = len(`{"type":"page","userId":"u","x":""}`)
+		return `{"type":"page","userId":"u","x":"` + strings.Repeat("x", n-around) + `"}`
+	}
+	for _, c := range []struct {
+		key  string
+		size int
+		want string
+	}{
+		{"dev-server", 256 << 10, ""},
+		{"dev-server", 256<<10 + 1, "the event has 262145 bytes, the limit is 262144"},
+		{"small", 1000, ""},
+		{"small", 1001, "the event has 1001 bytes, the limit is 1000"},
+		{"large", 400 << 10, ""},
+		{"large", 400<<10 + 1, "the event has 409601 bytes, the limit is 409600"},
+	} {
+		a := e.post(t, "/v1/page", sized(c.size), "X-Write-Key", c.key)
+		if c.want == "" {
+			equal(t, c.key, a.body, `{"success":true}`)
+		} else if a.status != 400 || !strings.Contains(a.body, `"code":"event_too_large","message":"`+c.want) {
+			t.Errorf("%s, %d bytes: %d %s", c.key, c.size, a.status, a.body)
+		}
+	}
+	a := e.post(t, "/v1/batch", `{"context":{"x":"`+strings.Repeat("x", 100<<10)+`"},"batch":[`+sized(250<<10)+`]}`)
+	if !strings.Contains(a.body, "the event has 256000 bytes, the context and integrations of its batch 102408; the limit for both is 311296") {
+		t.Errorf("with the batch's context: %s", a.body)
+	}
+	e.events(t, 3)
+}

@@ -1,8 +1,11 @@
 package ingest
 
 import (
+	"log/slog"
 	"net"
+	"net/http"
 	"sync"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -61,4 +64,33 @@ func (c *limitedConn) CloseWrite() error {
 		return tcp.CloseWrite()
 	}
 	return nil
+}
+
+func (s *Server) httpServer() *http.Server {
+	t := s.cfg.Timeouts
+	srv := &http.Server{
+		Handler:                      s,
+		DisableGeneralOptionsHandler: true, // its answer has no CORS headers
+		ReadHeaderTimeout:            t.Header,
+		ReadTimeout:                  t.Header + t.Body,
+		WriteTimeout:                 t.Header + t.Body + t.AnswerTimeout + 30*time.Second, // for who does not read the answer
+		IdleTimeout:                  t.Idle,
+		MaxHeaderBytes:               int(s.cfg.Limits.Header) - 4096, // net/http adds as much
+		ErrorLog:                     slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+	}
+	if s.certificate != nil {
+		srv.TLSConfig = s.certificate.config()
+		// HTTP/2 adds 320 for its own way to count, and HTTP/1.1 still as much as above.
+		srv.MaxHeaderBytes = int(s.cfg.Limits.Header) - 320
+		srv.HTTP2 = &http.HTTP2Config{MaxConcurrentStreams: 100} // a connection is one of limits.connections all the same
+	}
+	return srv
+}
+
+// accept serves the connections of the listener.
+func (s *Server) accept(srv *http.Server) error {
+	if s.certificate != nil {
+		return srv.ServeTLS(s.listener, "", "") // the pair is in the configuration
+	}
+	return srv.Serve(s.listener)
 }

@@ -32,7 +32,7 @@ func cleanRequest(t testing.TB, s Source, body string, change ...func(*stamper))
 	}
 	src := &source{name: "app", header: []byte("app"), skew: true, limits: testLimits, privacy: p}
 	rq := &request{srv: &Server{cfg: cfg}, kind: routeBatch, access: &access{source: src, kind: KindServer}, body: &buffer{b: []byte(body), class: -1}}
-	sc := scanner{b: rq.body.b, idx: &rq.idx, maxDepth: event.MaxDepth, maxEvent: event.HardLimit, maxEvents: 1000}
+	sc := scanner{b: rq.body.b, idx: &rq.idx, maxDepth: event.MaxDepth, maxEvents: 1000}
 	if !sc.whole() {
 		t.Fatalf("%s: %v at %d", body, sc.problem, sc.at)
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -45,11 +46,18 @@ type producer struct {
 	lastFail    atomic.Int64          // unix ns of the last record that was not acknowledged in time, or refused
 	lastLook    atomic.Int64          // unix ns of the last good look at the topics
 	watchErr    atomic.Pointer[error] // of the last look
+
+	needs     []topicNeed // the largest records of both topics
+	tried     bool        // they were compared with the topics; belongs to watch
+	tooNarrow atomic.Pointer[string]
 }
 
 // newProducer makes the clients, which connect later. The caller sets metrics.
-func newProducer(cfg kafka.Config, c Config, log *slog.Logger) (*producer, error) {
-	p := c.Produce
+func newProducer(cfg kafka.Config, c Config, needs []topicNeed, log *slog.Logger) (*producer, error) {
+	p, largest := c.Produce, 1_000_012 // Kafka's default for a topic
+	for _, n := range needs {
+		largest = max(largest, n.bytes())
+	}
 	codec := map[string]kgo.CompressionCodec{
 		"none": kgo.NoCompression(), "snappy": kgo.SnappyCompression(), "lz4": kgo.Lz4Compression(), "zstd": kgo.ZstdCompression(),
 	}[p.Compression]
@@ -57,10 +65,11 @@ func newProducer(cfg kafka.Config, c Config, log *slog.Logger) (*producer, error
 		kgo.RequiredAcks(kgo.AllISRAcks()),
 		kgo.RecordPartitioner(kgo.ManualPartitioner()),
 		kgo.ProducerBatchCompression(codec),
+		kgo.ProducerBatchMaxBytes(int32(largest)),
 		kgo.MaxBufferedRecords(1 << 30), // its default would block requests; in-flight bytes bound memory
 	}
 	out := &producer{
-		cfg: cfg, log: log, found: make(chan struct{}), timeouts: c.Timeouts, linger: p.Linger,
+		cfg: cfg, log: log, found: make(chan struct{}), timeouts: c.Timeouts, linger: p.Linger, needs: needs,
 		changed: make(chan struct{}, 1), rejectedMax: int(c.RejectedMax),
 		dial: func(linger time.Duration) (*kgo.Client, error) {
 			return kafka.NewClient(cfg, log, append(slices.Clip(opts), kgo.ProducerLinger(linger))...)
@@ -178,6 +187,11 @@ func (p *producer) look(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	events, rejected := p.cfg.EventsTopic(), p.cfg.RejectedTopic()
+	for i, t := range []kafka.Topic{events, rejected} {
+		if have, err := strconv.Atoi(t.Configs[maxMessage]); err == nil && have < p.needs[i].bytes() {
+			t.Configs[maxMessage] = strconv.Itoa(p.needs[i].bytes())
+		}
+	}
 	if err := kafka.EnsureTopics(ctx, p.cfg, p.client.Load(), events, rejected); err != nil {
 		return err
 	}
@@ -193,6 +207,7 @@ func (p *producer) look(ctx context.Context) error {
 		}
 	}
 	p.adopt(events.Name, len(details[events.Name].Partitions), rejected.Name, len(details[rejected.Name].Partitions))
+	p.checkTopics(ctx)
 	return nil
 }
 

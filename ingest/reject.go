@@ -15,7 +15,7 @@ const maxEnvelope = 8 << 10
 // turnDown refuses event i.
 func (rq *request) turnDown(i int, f *facts, v verdict, listed bool) {
 	ev, message := &rq.idx.events[i], v.message
-	if ev.problem != problemNone && ev.problem != problemNotObject && ev.problem != problemTooLarge {
+	if ev.problem != problemNone && ev.problem != problemNotObject {
 		message = "byte " + strconv.Itoa(int(ev.at)) + ": " + message
 	}
 	id := f.sentID()

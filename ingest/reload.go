@@ -12,7 +12,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/millstream-data/millstream/internal/config"
-	"github.com/millstream-data/millstream/internal/telemetry"
 )
 
 // sourcesFile is the document that ingest.sources_file names.
@@ -115,14 +114,6 @@ func (s *Server) watchable(reg prometheus.Registerer, read *files) {
 	case s.cfg.SourcesFile != "":
 		s.keepGood(read)
 	}
-}
-
-// checkSources is the check of a server to whose events nothing is wrong.
-func (s *Server) checkSources() telemetry.Check {
-	if why := s.sources.Load().stale; why != "" {
-		return telemetry.Degraded("%s", why)
-	}
-	return telemetry.Ready("Kafka acknowledges.")
 }
 
 func (s *Server) lastGoodDir() string { return filepath.Join(s.cfg.DataDir, lastGoodFolder) }

@@ -8,7 +8,6 @@ type scanner struct {
 	b         []byte
 	idx       *index
 	maxDepth  int // levels of brackets in an event
-	maxEvent  int // bytes of an event
 	maxEvents int
 	problem   problem
 	at        int
@@ -132,7 +131,7 @@ func (s *scanner) events(i int) int {
 	for {
 		if len(s.idx.events) >= s.maxEvents {
 			s.tooMany = true
-			return s.fail(i, problemTooLarge)
+			return s.fail(i, problemAfter)
 		}
 		lo, ev := i, eventIndex{}
 		next, done := -1, false
@@ -171,9 +170,6 @@ func (s *scanner) spoil(ev *eventIndex, lo int) {
 }
 
 func (s *scanner) keep(ev eventIndex) {
-	if ev.problem == problemNone && ev.span.len() > s.maxEvent {
-		ev.problem = problemTooLarge
-	}
 	s.idx.events = append(s.idx.events, ev)
 }
 

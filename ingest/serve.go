@@ -81,7 +81,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, rt route, id stri
 		return http.StatusOK
 	case routeHealth, routeOther:
 	}
-	return s.answerHealth(w, id)
+	return s.answerHealth(w, r, id)
 }
 
 type statusWriter struct {
@@ -137,29 +137,6 @@ func (s *Server) note(ref *refusal) {
 			s.log.Warn("requests refused for their write key", "code", ref.code, "since_last", n)
 		}
 	}
-}
-
-func (s *Server) answerHealth(w http.ResponseWriter, id string) int {
-	if s.draining.Load() {
-		return s.answerRefusal(w, refuse(codeDraining, "this process is stopping"), id)
-	}
-	if s.producer.spool != nil {
-		switch why, durable := s.producer.spoolState(); {
-		case !durable:
-			return s.answerRefusal(w, refuse(codeNotDurable, why), id)
-		case why != "":
-			writeJSON(w, http.StatusOK, []byte(`{"status":"degraded"}`))
-			return http.StatusOK
-		}
-	} else if why := s.producer.away(time.Now()); why != "" {
-		return s.answerRefusal(w, refuse(codeNotDurable, why), id)
-	}
-	if s.sources.Load().stale != "" {
-		writeJSON(w, http.StatusOK, []byte(`{"status":"degraded"}`))
-		return http.StatusOK
-	}
-	writeJSON(w, http.StatusOK, []byte(`{"status":"ready"}`))
-	return http.StatusOK
 }
 
 // requestID is the client's, if it is harmless, else a new one.

@@ -173,12 +173,14 @@ func isAlnum(c byte) bool { return c-'0' <= 9 || (c|0x20) >= 'a' && (c|0x20) <= 
 
 // limits are the bounds that decide works with.
 type limits struct {
-	soft int
-	hard int // of an event together with what its batch adds
+	soft  int
+	event int // of an event
+	hard  int // of one together with what its batch adds
 }
 
 func limitsOf(l Limits, own SourceLimits) limits {
-	return limits{soft: int(cmp.Or(own.EventSoft, l.EventSoft)), hard: int(cmp.Or(own.Event, l.Event)) + batchRoom}
+	largest := int(cmp.Or(own.Event, l.Event))
+	return limits{soft: int(cmp.Or(own.EventSoft, l.EventSoft)), event: largest, hard: largest + batchRoom}
 }
 
 // batchRoom is what a batch's context may add to the largest event.

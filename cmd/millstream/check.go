@@ -30,7 +30,7 @@ type probe struct {
 
 // check validates the configuration and tries everything that it names:
 //
-//	configuration ─▶ Kafka ─▶ sources ─▶ S3 ─▶ Redshift ─▶ metric store ─▶ definitions ─▶ boards ─▶ each database
+//	configuration ─▶ Kafka ─▶ sources ─▶ topics for ingest ─▶ S3 ─▶ Redshift ─▶ metric store ─▶ definitions ─▶ boards ─▶ each database
 func (p *program) check(ctx context.Context, args []string) error {
 	f := p.newFlags("check", "--config FILE [--set KEY=VALUE …]")
 	cfg, err := p.load(f, args, defaultConfig(), allSections()...)
@@ -63,6 +63,7 @@ func (p *program) probes(c Config) []probe {
 	out := []probe{
 		{"kafka", func(ctx context.Context) (string, error) { return kafka.Check(ctx, c.Kafka, log) }},
 		{"sources", func(context.Context) (string, error) { return ingest.CheckSources(c.Ingest) }},
+		{"ingest", func(ctx context.Context) (string, error) { return ingest.CheckTopics(ctx, c.Ingest, c.Kafka, log) }},
 		{"s3", func(ctx context.Context) (string, error) {
 			cl, err := objstore.New(ctx, c.S3, c.Lake.Bucket, prometheus.NewRegistry())
 			if err != nil {
