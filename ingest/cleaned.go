@@ -130,7 +130,9 @@ func (rq *request) cleanse(ev *eventIndex, f *facts) (*eventIndex, verdict) {
 	if !ok {
 		return ev, verdict{event.CodeEventTooLarge, "the event is too large after the privacy rules of its source"}
 	}
-	left, v := decide(rq.clean.dst, &rq.clean.idx, clean, f.typ, src.limits, &rq.arena)
+	lim := src.limits
+	lim.event = lim.hard // what was sent was not too large, and hashes are long
+	left, v := decide(rq.clean.dst, &rq.clean.idx, clean, f.typ, lim, &rq.arena)
 	if v.code != "" {
 		v.message += ", after the privacy rules of its source"
 		return ev, v
