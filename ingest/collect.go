@@ -139,12 +139,18 @@ func (rq *request) one(i int) {
 	if listed && v.code == "" && rq.tells() {
 		v = verdict{event.CodeSuppressed, suppressedMessage}
 	}
+	if p := rq.access.source.plan; p != nil && v.code == "" {
+		v = rq.plan(p, i, &f)
+	}
 	if v.code == "" && rq.access.source.privacy != nil {
 		stamped, v = rq.cleanse(ev, &f)
 	}
 	if v.code != "" {
 		rq.turnDown(i, &f, v, listed)
 		return
+	}
+	if f.would.code != "" && !listed {
+		rq.try(i, &f)
 	}
 	given := f.sentID() != nil
 	value := rq.stamper.stamp(stamped, &f, i)
@@ -222,6 +228,7 @@ func (rq *request) count() {
 	if rq.hidden > 0 {
 		m.rejected.WithLabelValues(source, string(event.CodeSuppressed)).Add(float64(rq.hidden))
 	}
+	rq.countPlanned()
 	for _, r := range rq.refused {
 		m.rejected.WithLabelValues(source, string(r.code)).Inc()
 	}

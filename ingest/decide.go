@@ -61,6 +61,9 @@ type facts struct {
 	fresh     bool   // the id was drawn, and no other event has it
 	setType   bool   // the server writes the type
 	flags     flags
+
+	violations []byte  // of a tracking plan, as a JSON array; nil if none are to be told
+	would      verdict // what the plan would have said, were it no dry run
 }
 
 // decide reads the members of ev and says whether it is accepted. typ is the route's type, or empty in a batch. It

@@ -70,6 +70,8 @@
 //	poison among events                      it is rejected, the rest accepted                                 TestH05Poison
 //	a message id comes twice                 200, counted as duplicate once the first is durable               TestRepeatedIDsAreNotSentAgain
 //	a message id comes after a 503           it is taken, or was taken late and is a duplicate then            TestIDsEnterOnlyWhenDurable
+//	an event differs from its tracking plan  as the plan says: counted, told in its context, or rejected       TestH18Plan
+//	an event that would take long to judge   steps are counted; beyond its share it counts as a violation      TestHostileEventsAreJudgedInBoundedSteps
 //	a bug over one event                     it is rejected as internal_error, the rest accepted               TestPanicRejectsOneEvent
 //	a body that cannot be split              400 and one dead letter                                           TestUnreadableRequestsAreRefusedWhole
 //	a compressed bomb                        413; inflated bytes are bounded while they are inflated           TestBombsAreBoundedWhileInflating
@@ -104,6 +106,7 @@
 //	events_rejected_total{source,code}               dead letters
 //	events_duplicate_total{source}                   events whose message id was durable already; not sent again
 //	events_flagged_total{source,flag}                accepted events that something was odd about
+//	plan_results_total{source,outcome}               events that a tracking plan has judged: ok, allow, flag, reject, would_flag, would_reject
 //	unauthorized_total{code}                         requests refused for their key
 //	limited_total{source,limit}                      requests refused because their key was over its rate: events, bytes
 //	key_conflicts_total{source}                      requests with different keys in different places
@@ -142,5 +145,8 @@
 //   - A record's key, value and headers are slices of pooled memory. Whatever outlives the request copies them; see
 //     producer.single.
 //   - bytes.Reader in front of the zstd decoder makes it decode the whole at once, without a bound; see byteReader.
+//   - The JSON Schema library can be neither cancelled nor bounded, quotes values in its messages, panics on numbers such
+//     as 1e9999999 and compares items pair by pair where hashes collide. Give it only what decoder has let through, and
+//     count steps in the hook that judge.watch sets.
 //   - The text of the scanner's sum of eight bytes is right for the lowest set bit only: borrows run upwards.
 package ingest

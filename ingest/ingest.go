@@ -67,6 +67,7 @@ type Server struct {
 	requests  sync.Pool
 	draining  atomic.Bool
 	letters   *follower
+	dryRuns   dryRuns
 	warned    warning
 }
 

@@ -19,7 +19,7 @@ func (s *stamper) context(ev *eventIndex, f *facts) bool {
 	own := s.idx.sub[ev.context.lo:ev.context.hi]
 	shared := s.idx.sub[env.contextParts.lo:env.contextParts.hi]
 	setIP := s.setsIP(own, shared)
-	if f.flags == 0 && f.longID == nil && !setIP && !s.caller.browser && len(shared) == 0 && !has(own, fieldMillstream) {
+	if f.flags == 0 && f.longID == nil && f.violations == nil && !setIP && !s.caller.browser && len(shared) == 0 && !has(own, fieldMillstream) {
 		return true
 	}
 	a := s.arena
@@ -74,7 +74,7 @@ func (s *stamper) fill(lo int, f field, name string, value []byte, own, shared [
 
 // millstream writes the server's own member of context, if there is anything in it.
 func (s *stamper) millstream(lo int, f *facts) {
-	if f.flags == 0 && f.longID == nil {
+	if f.flags == 0 && f.longID == nil && f.violations == nil {
 		return
 	}
 	a := s.arena
@@ -89,6 +89,9 @@ func (s *stamper) millstream(lo int, f *facts) {
 			}
 		}
 		a.buf = append(a.buf, ']')
+	}
+	if f.violations != nil {
+		a.buf = append(appendMember(a.buf, lo, `"violations":`), f.violations...)
 	}
 	if f.longID != nil {
 		a.buf = appendQuoted(appendMember(a.buf, lo, `"messageId":`), cutText(f.longID, event.MaxMessageID))

@@ -23,6 +23,7 @@ type metrics struct {
 	rejected      *prometheus.CounterVec   // source, code
 	duplicates    *prometheus.CounterVec   // source
 	flagged       *prometheus.CounterVec   // source, flag
+	planned       *prometheus.CounterVec   // source, outcome
 	unauthorized  *prometheus.CounterVec   // code
 	keyConflicts  *prometheus.CounterVec   // source
 	keyInBrowser  *prometheus.CounterVec   // source
@@ -66,6 +67,7 @@ func newMetrics(reg prometheus.Registerer, held, unacked, remembered, lastAck fu
 		rejected:      counter("events_rejected_total", "Events and bodies that became dead letters.", "source", "code"),
 		duplicates:    counter("events_duplicate_total", "Events whose message id was durable already.", "source"),
 		flagged:       counter("events_flagged_total", "Accepted events that something was odd about.", "source", "flag"),
+		planned:       counter("plan_results_total", "Events that a tracking plan has judged.", "source", "outcome"),
 		unauthorized:  counter("unauthorized_total", "Requests refused for their key.", "code"),
 		keyConflicts:  counter("key_conflicts_total", "Requests with different keys in different places.", "source"),
 		keyInBrowser:  counter("server_key_in_browser_total", "Requests of browsers with a server's key.", "source"),
@@ -162,6 +164,9 @@ func (m *metrics) zero(source string) {
 	for _, t := range event.Types() {
 		m.accepted.WithLabelValues(source, string(t))
 		m.bytes.WithLabelValues(source, string(t))
+	}
+	for o := outcomeOK; o < outcomeEnd; o++ {
+		m.planned.WithLabelValues(source, o.String())
 	}
 	m.duplicates.WithLabelValues(source)
 	m.keyConflicts.WithLabelValues(source)

@@ -30,25 +30,28 @@ type request struct {
 	wanted  int64  // with those that it did not give
 	buried  int64  // bytes of dead letters besides those of the body
 
-	idx      index
-	scan     scanner
-	arena    arena
-	stamper  stamper
-	caller   caller  // before the rules of the source
-	clean    cleaned // of sources with rules
-	records  []kgo.Record
-	made     []made  // of each record
-	ids      []mark  // of the records of events
-	places   []int32 // of ids in a table, where there are many
-	scratch  []byte
-	headers  []kgo.RecordHeader
-	refused  []refused
-	hidden   int      // suppressed events of which the sender hears nothing
-	repeats  int      // events that were durable already, or stand in the batch twice
-	accepted [6]tally // by place in event.Types
-	flagged  [16]int  // by bit
-	envelope []byte   // of the batch, for dead letters; built once
-	stampHdr []byte   // received_at as a header's value
+	idx       index
+	scan      scanner
+	arena     arena
+	stamper   stamper
+	caller    caller  // before the rules of the source
+	clean     cleaned // of sources with rules
+	records   []kgo.Record
+	made      []made  // of each record
+	ids       []mark  // of the records of events
+	places    []int32 // of ids in a table, where there are many
+	scratch   []byte
+	headers   []kgo.RecordHeader
+	refused   []refused
+	hidden    int             // suppressed events of which the sender hears nothing
+	repeats   int             // events that were durable already, or stand in the batch twice
+	accepted  [6]tally        // by place in event.Types
+	flagged   [16]int         // by bit
+	envelope  []byte          // of the batch, for dead letters; built once
+	stampHdr  []byte          // received_at as a header's value
+	planned   [outcomeEnd]int // by what the tracking plan made of events
+	planSpent int             // steps of its schemas
+	would     []wouldReject   // dry runs
 
 	entries []entry                 // of the records
 	users   atomic.Int32            // handler, producer and spool

@@ -42,6 +42,7 @@ type source struct {
 	skew   bool
 	limits limits
 
+	plan       *plan       // nil: none
 	privacy    *privacy    // nil: no rules
 	suppressed *suppressed // nil: nobody
 }
@@ -66,6 +67,17 @@ func (s *source) guard(path string, from Source, hashKey config.Secret, read *fi
 	return err
 }
 
+// planned compiles the tracking plan of a source, whose rules are known. key leads the messages.
+func (s *source) planned(key, name string, read *files) error {
+	p, err := newPlan(name, read)
+	if err != nil {
+		return planProblems(key, err)
+	}
+	p.hideNames = s.privacy != nil
+	s.plan = p
+	return nil
+}
+
 // newSnapshot compiles sources, and the files that they name, into what requests use.
 func newSnapshot(cfg Config, sources map[string]Source, read *files) (*snapshot, error) {
 	out := &snapshot{keys: map[[32]byte]*access{}, names: slices.Sorted(maps.Keys(sources)), loaded: time.Now()}
@@ -75,6 +87,9 @@ func newSnapshot(cfg Config, sources map[string]Source, read *files) (*snapshot,
 		s := sources[name]
 		src := &source{name: name, header: []byte(name), skew: s.SkewCorrection, limits: limitsOf(cfg.Limits, s.Limits)}
 		errs = append(errs, src.guard("ingest.sources."+name, s, cfg.PrivacyHashKey, read, lists))
+		if s.Plan != "" {
+			errs = append(errs, src.planned("ingest.sources."+name+".plan", s.Plan, read))
+		}
 		for _, k := range s.Keys {
 			sum, err := k.digest()
 			if err != nil {

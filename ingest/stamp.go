@@ -45,7 +45,7 @@ func (s *stamper) stamp(ev *eventIndex, f *facts, at int) []byte {
 
 	env := &s.idx.env
 	s.arena.room(ev.span.len() + env.context.len() + env.integrations.len() + env.sentAt.len() +
-		len(s.caller.ip) + len(s.caller.userAgent) + len(s.caller.locale) + 1536)
+		len(s.caller.ip) + len(s.caller.userAgent) + len(s.caller.locale) + len(f.violations) + 1536)
 	a, lo := s.arena, len(s.arena.buf)
 	a.buf = append(a.buf, `{"receivedAt":"`...)
 	a.buf = event.AppendTime(a.buf, s.received)

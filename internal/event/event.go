@@ -56,6 +56,8 @@ const (
 	CodeNameTooLong       Code = "name_too_long"
 	CodeIDTooLong         Code = "id_too_long"
 	CodeSuppressed        Code = "suppressed"
+	CodeUnplannedEvent    Code = "unplanned_event"
+	CodePlanViolation     Code = "plan_violation"
 	CodeKafkaRefused      Code = "kafka_refused"
 	CodeInternal          Code = "internal_error"
 )
