@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -54,6 +55,7 @@ func newProxy(tb testing.TB, upstream string, secure bool, script ...fault) *pro
 	tb.Helper()
 	p := &proxy{tb: tb, upstream: upstream, script: script}
 	p.server = httptest.NewUnstartedServer(p)
+	p.server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError) // of handshakes that a browser breaks off
 	if secure {
 		p.server.StartTLS()
 	} else {
