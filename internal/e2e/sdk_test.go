@@ -103,6 +103,12 @@ func TestH01SegmentSDKs(t *testing.T) {
 						continue
 					}
 					testkit.CheckRecord(t, "app", ev, got[0])
+					if key := string(got[0].Key); key != "app/"+s.run.ID {
+						t.Errorf("%s %s: its key is %s", ev.Type, ev.MessageID(), key)
+					}
+					if id := "9007199254740993"; ev.Type == "track" && (s.sdk.driver == "python" || s.sdk.driver == "go") && !strings.Contains(string(got[0].Value), id) {
+						t.Errorf("%s %s: its record should hold %s: %s", ev.Type, ev.MessageID(), id, got[0].Value)
+					}
 				}
 				total += len(events)
 			}
