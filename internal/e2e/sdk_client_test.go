@@ -260,6 +260,8 @@ ingest:
   sources:
     app: {keys: [{key: dev, kind: browser}, {key: dev-server, kind: server}]}
     closed: {enabled: false, keys: [{key: closed, kind: browser}]}
+    paced: {keys: [{key: paced, kind: server}, {key: paced-page, kind: browser}], rate: {events_per_second: 4, burst: 500ms}}
+    stopped: {keys: [{key: stopped, kind: browser}], rate: {events_per_second: 0.01, burst: 1s}}
   timeouts: {drain_delay: 0s}
 `, dir, admin, cfg.Brokers[0], cfg.TopicPrefix, listen)
 	conf := filepath.Join(dir, "millstream.yaml")

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -129,7 +130,8 @@ func TestH02StatusMatrix(t *testing.T) {
 			names = append(names, name)
 		}
 	}
-	sendAll(t, ds, all)
+	paced := pacedSendings(t, e)
+	sendAll(t, ds, slices.Concat(all, paced))
 	records := e.records(t)
 	byKey := map[string]int{}
 	for id, rs := range records {
@@ -137,6 +139,9 @@ func TestH02StatusMatrix(t *testing.T) {
 		if len(rs) != 1 {
 			t.Errorf("message id %s is in Kafka %d times", id, len(rs))
 		}
+	}
+	for _, s := range paced {
+		t.Run(s.sdk.String()+"/rate", func(t *testing.T) { s.checkPaced(t, byKey["paced/"+s.run.ID]) })
 	}
 	for i, s := range all {
 		t.Run(s.sdk.String()+"/"+names[i], func(t *testing.T) {
@@ -150,6 +155,41 @@ func TestH02StatusMatrix(t *testing.T) {
 				t.Errorf("%d events are stored, lost: %t", stored, want.lost)
 			}
 		})
+	}
+}
+
+// pacedSendings returns SDKs that wait as told, with more calls than their key may send at once.
+func pacedSendings(t *testing.T, e *edge) (out []*sending) {
+	t.Helper()
+	for i, c := range sdks() {
+		if c.mode != "single" || c.name != "analytics-node@3.1.0" && c.name != "analytics-next@1.84.3" {
+			continue
+		}
+		c.key = map[string]string{"node": "paced", "browser": "paced-page"}[c.driver]
+		p, person := newProxy(t, e.ingest, false), fmt.Sprintf("paced-%d", i)
+		out = append(out, &sending{
+			sdk: c, proxy: p, run: run{ID: person, Calls: slices.Concat(sixCalls(person), sixCalls(person))},
+			done: func() bool { n, err := p.stored(); return n == 12 || err != nil },
+		})
+	}
+	return out
+}
+
+// checkPaced sees that the edge, not the script, has held the SDK back, and that all came in the end.
+func (s *sending) checkPaced(t *testing.T, stored int) {
+	t.Helper()
+	if s.err != nil {
+		t.Fatal(s.err)
+	}
+	limited := 0
+	for _, x := range s.proxy.requests(http.MethodPost) {
+		if x.status == http.StatusTooManyRequests {
+			limited++
+		}
+	}
+	t.Logf("%s: answered 429 %d times, told %v", s.took.Round(10*time.Millisecond), limited, s.outcome.Errors)
+	if limited == 0 || stored != 12 || len(s.outcome.Errors) > 0 {
+		t.Errorf("%d events of 12 are stored, 429 was answered %d times, its caller was told %v", stored, limited, s.outcome.Errors)
 	}
 }
 
