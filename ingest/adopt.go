@@ -93,8 +93,8 @@ func (l *lanes) quiet() bool {
 // extend adds the lanes of n partitions. What is in the spool now is not theirs.
 func (p *producer) extend(l *lanes, events string, n, m int) {
 	for i := range n {
-		ln := newLane(laneName(i), events, false, int32(i), &p.held) //nolint:gosec // few partitions
-		ln.count.Store(int32(n))                                     //nolint:gosec // few partitions
+		ln := newLane(laneName(i), events, false, int32(i), &p.held, p.drained) //nolint:gosec // few partitions
+		ln.count.Store(int32(n))                                                //nolint:gosec // few partitions
 		l.events = append(l.events, ln)
 	}
 	l.rejected.count.Store(int32(m)) //nolint:gosec // few partitions
@@ -104,7 +104,7 @@ func (p *producer) extend(l *lanes, events string, n, m int) {
 // first makes the lanes. If there is anything in the spool, all begin spooled and learn from the writer where what may
 // be theirs ends.
 func (p *producer) first(events string, n int, rejected string, m int) {
-	l := &lanes{rejected: newLane("rejected", rejected, true, -1, &p.held)}
+	l := &lanes{rejected: newLane("rejected", rejected, true, -1, &p.held, p.drained)}
 	p.extend(l, events, n, m)
 	p.limbo.mu.Lock()
 	defer p.limbo.mu.Unlock()
@@ -181,7 +181,7 @@ func (p *producer) goSpool(work, drains context.Context, g *errgroup.Group) {
 	all.Go(func() { p.drains(drains) })
 	all.Go(func() {
 		for work.Err() == nil {
-			pause(work, nil, time.Second)
+			pause(work, p.drained, time.Second)
 			p.save()
 		}
 	})

@@ -55,6 +55,9 @@
 //	torn end, flipped bit, half positions    good frames are sent, the rest is kept; readiness is degraded     TestSpoolRecovery
 //	bits flip in the middle of a segment     what is whole is sent; the file is kept; readiness is degraded            TestDamageCostsNothingButItself
 //	Kafka refuses a dead letter, too         its lane waits for somebody to mend the topic                             TestDeadLetterThatKafkaRefusesWaits
+//	a leader moves                           the producer finds it and repeats idempotently: one record, no spool      TestLeaderMove
+//	a topic is missing                       lanes spool; readiness names it; mended without a restart                 TestMissingTopicSpools
+//	a topic is deleted and created again     the same; what was acknowledged in between arrives                        TestDeletedTopicSpools
 //	no rights to produce                     the lane spools; mended without a restart                                 TestRightsToProduceAreMendedWithoutARestart
 //	the number of partitions changes         adopted when the spool is empty and nothing is under way                  TestPartitionsThatGrowAreAdoptedWhenTheSpoolIsEmpty
 //	the same between two runs                the lowest position holds for all lanes                                   TestSpoolDrainsUnderAnotherNumberOfPartitions
@@ -138,7 +141,8 @@
 //   - An entry is the context of its record: the promise finds it by that, and it must be set before Produce.
 //   - Readiness must mend by itself: a server out of its balancer gets no request to try a full disk or a broken one with.
 //   - Kafka's client fails all that it holds of a partition when one batch of it fails; what is accepted in the moment
-//     before the lane hears of it may overtake. A client that was refused a producer's id never asks again: see renew.go.
+//     before the lane hears of it may overtake. A client that was refused a producer's id never asks again, nor does it take
+//     a topic that was created again for the old one: see mend.go.
 //   - Never answer 3xx but 304 on settings: to the SDKs for Node, browsers and Ruby a redirect means delivered.
 //   - A 4xx destroys every event of a batch. Answer one only for what no repetition can mend.
 //   - Do not let Produce have the request's context: its end would fail records of other requests in the same batch.

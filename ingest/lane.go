@@ -41,10 +41,14 @@ type lane struct {
 	window     *atomic.Int64 // bytes of all spooled lanes with the producer
 	room       chan struct{} // one element: something may be handed over
 	parking    chan struct{} // one element: a pass of its own should begin
+	drained    chan struct{} // of all lanes; one element: one has become direct
 }
 
-func newLane(name, topic string, dead bool, partition int32, window *atomic.Int64) *lane {
-	return &lane{window: window, name: name, topic: topic, dead: dead, partition: partition, room: make(chan struct{}, 1), parking: make(chan struct{}, 1)}
+func newLane(name, topic string, dead bool, partition int32, window *atomic.Int64, drained chan struct{}) *lane {
+	return &lane{
+		window: window, name: name, topic: topic, dead: dead, partition: partition,
+		room: make(chan struct{}, 1), parking: make(chan struct{}, 1), drained: drained,
+	}
 }
 
 // entry is a record that the producer holds. It is the record's context, by which the promise finds it.
@@ -134,6 +138,7 @@ func (ln *lane) settle() (park bool) {
 	if ln.spooled.Load() && drained && !ln.soloing && !ln.parked && (ln.acked || !ln.handed) {
 		ln.spooled.Store(false)
 		ln.backoff = 0
+		poke(ln.drained)
 	}
 	return false
 }

@@ -9,7 +9,7 @@ import (
 
 // held returns a direct lane whose producer holds n records of a request that nobody waits for.
 func heldLane(n int) (*lane, []*entry) {
-	ln := newLane("0", "events", false, 0, &atomic.Int64{})
+	ln := newLane("0", "events", false, 0, &atomic.Int64{}, nil)
 	rq := &request{done: make(chan struct{}, 1)}
 	rq.users.Store(1 << 20)
 	rq.waiting.Store(1 << 20)

@@ -32,20 +32,22 @@ type producer struct {
 	drain       drain
 	start       positions     // as they were found
 	changed     chan struct{} // one element: the lanes are others
+	drained     chan struct{} // one element: a lane has become direct
 	timeouts    Timeouts
 	rejectedMax int // bytes
 	linger      time.Duration
 	busy        func() bool // more than half of the in-flight bytes are held
 	closing     atomic.Bool
 	ids         *event.IDs
-	saved       string                // the positions as they were last written
-	held        atomic.Int64          // bytes of the lanes that are spooled, with the producer
-	lanes       atomic.Pointer[lanes] // nil until the topics were seen
-	found       chan struct{}         // closed when lanes is set
-	lastAck     atomic.Int64          // unix ns
-	lastFail    atomic.Int64          // unix ns of the last record that was not acknowledged in time, or refused
-	lastLook    atomic.Int64          // unix ns of the last good look at the topics
-	watchErr    atomic.Pointer[error] // of the last look
+	saved       string                 // the positions as they were last written
+	held        atomic.Int64           // bytes of the lanes that are spooled, with the producer
+	lanes       atomic.Pointer[lanes]  // nil until the topics were seen
+	found       chan struct{}          // closed when lanes is set
+	recreated   atomic.Pointer[string] // a topic that is another one under the same name
+	lastAck     atomic.Int64           // unix ns
+	lastFail    atomic.Int64           // unix ns of the last record that was not acknowledged in time, or refused
+	lastLook    atomic.Int64           // unix ns of the last good look at the topics
+	watchErr    atomic.Pointer[error]  // of the last look
 
 	needs     []topicNeed // the largest records of both topics
 	tried     bool        // they were compared with the topics; belongs to watch
@@ -70,7 +72,7 @@ func newProducer(cfg kafka.Config, c Config, needs []topicNeed, log *slog.Logger
 	}
 	out := &producer{
 		cfg: cfg, log: log, found: make(chan struct{}), timeouts: c.Timeouts, linger: p.Linger, needs: needs,
-		changed: make(chan struct{}, 1), rejectedMax: int(c.RejectedMax),
+		changed: make(chan struct{}, 1), drained: make(chan struct{}, 1), rejectedMax: int(c.RejectedMax),
 		dial: func(linger time.Duration) (*kgo.Client, error) {
 			return kafka.NewClient(cfg, log, append(slices.Clip(opts), kgo.ProducerLinger(linger))...)
 		},
@@ -86,7 +88,7 @@ func newProducer(cfg kafka.Config, c Config, needs []topicNeed, log *slog.Logger
 		return nil, err
 	}
 	out.solo.Store(solo)
-	out.limbo = newLane("limbo", "", false, -1, &out.held)
+	out.limbo = newLane("limbo", "", false, -1, &out.held, out.drained)
 	if err := out.prepare(c); err != nil {
 		client.Close()
 		solo.Close()
@@ -144,9 +146,9 @@ func (p *producer) watch(ctx context.Context) {
 			return
 		}
 		p.watchErr.Store(&err)
-		if p.lastFail.Load() > p.lastAck.Load() {
-			p.renew(ctx, &p.client, p.linger)
-			p.renew(ctx, &p.solo, 0)
+		troubled := p.lastFail.Load() > p.lastAck.Load() || p.spooled() > 0
+		if troubled {
+			p.mend(ctx)
 		}
 		wait := 10 * time.Second
 		if err == nil {
@@ -159,7 +161,7 @@ func (p *producer) watch(ctx context.Context) {
 		switch {
 		case p.lanes.Load() == nil:
 			wait = 250 * time.Millisecond
-		case err != nil || p.lastFail.Load() > p.lastAck.Load():
+		case err != nil || troubled:
 			wait = time.Second
 		}
 		timer := time.NewTimer(wait)
@@ -209,6 +211,14 @@ func (p *producer) look(ctx context.Context) error {
 	p.adopt(events.Name, len(details[events.Name].Partitions), rejected.Name, len(details[rejected.Name].Partitions))
 	p.checkTopics(ctx)
 	return nil
+}
+
+// spooled is the number of lanes that do not reach Kafka directly.
+func (p *producer) spooled() int {
+	if l := p.lanes.Load(); l != nil {
+		return l.spooled()
+	}
+	return 0
 }
 
 // unacked is the number of records that the producer holds.

@@ -2,8 +2,10 @@ package ingest
 
 import (
 	"context"
+	"errors"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -93,6 +95,10 @@ func (p *producer) acked(r *kgo.Record, err error) {
 	} else {
 		p.lastFail.Store(time.Now().UnixNano())
 		p.metrics.produceErrors.WithLabelValues(errorLabel(err)).Inc()
+		if errors.Is(err, kerr.UnknownTopicID) {
+			topic := r.Topic
+			p.recreated.Store(&topic)
+		}
 	}
 	e, _ := r.Context.(*entry)
 	ln := e.ln
