@@ -73,14 +73,18 @@ func keyText(raw []byte) string {
 // admit looks up key and decides whether the request may go on.
 func (s *Server) admit(r *http.Request, snap *snapshot, key string) (*access, *refusal) {
 	if key == "" {
-		return nil, refuse(codeMissingKey, "no write key: send it as the user name of Authorization: Basic, as X-Write-Key, or as writeKey in the body")
+		bearer := ""
+		if scheme, _, _ := strings.Cut(r.Header.Get("Authorization"), " "); strings.EqualFold(scheme, "Bearer") {
+			bearer = "; a Bearer token is none"
+		}
+		return nil, refuse(codeMissingKey, "no write key: send it as the user name of Authorization: Basic, as X-Write-Key, or as writeKey in the body"+bearer)
 	}
 	a := snap.find(key)
 	if a == nil && snap.stale != "" {
 		return nil, refuse(codeKeysStale, "this write key is not known, and the sources could not be read again; repeat the request")
 	}
 	if a == nil {
-		return nil, refuse(codeUnknownKey, "no source has this write key")
+		return nil, refuse(codeUnknownKey, "no source has this write key; its operator knows which there are")
 	}
 	origin, now := r.Header.Get("Origin"), s.now()
 	if ref := a.admit(origin, now); ref != nil {

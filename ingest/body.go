@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -111,6 +112,8 @@ func (rq *request) drop(b *buffer) {
 	}
 }
 
+const emptyBody = `the body is empty; it should be an event, or {"batch":[…]} with several`
+
 // keepPartial bounds what a dead letter shows of a body that was not read whole.
 const keepPartial = 64 << 10
 
@@ -119,7 +122,7 @@ func (rq *request) read(r *http.Request) *refusal {
 	lim := rq.srv.cfg.Limits
 	if r.ContentLength > int64(lim.Body) {
 		rq.size = int(r.ContentLength)
-		return refuse(codeBodyTooLarge, "the body is larger than "+lim.Body.String())
+		return refuse(codeBodyTooLarge, "the body has "+strconv.FormatInt(r.ContentLength, 10)+" bytes, the limit is "+lim.Body.String()+"; send smaller batches")
 	}
 	if rq.srv.gate.held.Load()+max(r.ContentLength, 0) > rq.srv.gate.limit {
 		return rq.noRoom() // now, and not after half of it
@@ -130,12 +133,12 @@ func (rq *request) read(r *http.Request) *refusal {
 	}
 	wire, err := rq.fill(r.Body, int(lim.Body))
 	if err != nil {
-		return rq.bodyRefusal(err, "the body is larger than "+lim.Body.String())
+		return rq.bodyRefusal(err, "the body is larger than "+lim.Body.String()+"; send smaller batches")
 	}
 	rq.size = len(wire.b)
 	if len(wire.b) == 0 {
 		rq.drop(wire)
-		return refuse(codeEmptyBody, "the body is empty")
+		return refuse(codeEmptyBody, emptyBody)
 	}
 	if open == nil {
 		rq.body = wire
@@ -153,17 +156,17 @@ func (rq *request) inflate(open opener, wire *buffer) *refusal {
 	defer rq.srv.inflaters.exit()
 	in, done, err := open(wire.b)
 	if err != nil {
-		return refuse(codeBadEncoding, "the body is not compressed as its Content-Encoding says")
+		return refuse(codeBadEncoding, "the body is not compressed as its Content-Encoding says; leave that out if it is not compressed")
 	}
 	defer done()
 	rq.body, err = rq.fill(in, int(lim.Inflated))
 	switch {
 	case errors.Is(err, errLimit), errors.Is(err, errGate):
-		return rq.bodyRefusal(err, "the inflated body is larger than "+lim.Inflated.String())
+		return rq.bodyRefusal(err, "the inflated body is larger than "+lim.Inflated.String()+"; send smaller batches")
 	case err != nil:
-		return refuse(codeBadEncoding, "the body is not compressed as its Content-Encoding says")
+		return refuse(codeBadEncoding, "the body is not compressed as its Content-Encoding says; leave that out if it is not compressed")
 	case len(rq.body.b) == 0:
-		return refuse(codeEmptyBody, "the body is empty")
+		return refuse(codeEmptyBody, emptyBody)
 	}
 	return nil
 }
@@ -175,7 +178,7 @@ func (rq *request) bodyRefusal(err error, tooLarge string) *refusal {
 	case errors.Is(err, errGate):
 		return rq.noRoom()
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return refuse(codeBodyTimeout, "the body did not arrive in time")
+		return refuse(codeBodyTimeout, "the body did not arrive within "+rq.srv.cfg.Timeouts.Body.String()+"; repeat the request")
 	}
 	return &refusal{code: codeBodyTimeout, message: "the body ended early", gone: true}
 }
@@ -233,7 +236,7 @@ func (s *Server) inflater(h http.Header) (opener, *refusal) {
 	case "zstd":
 		return s.inflaters.openZstd, nil
 	}
-	return nil, refuse(codeBadEncoding, "Content-Encoding must be gzip, deflate or zstd, once")
+	return nil, refuse(codeBadEncoding, "Content-Encoding must be gzip, deflate or zstd, once, or be left out")
 }
 
 func (p *inflaters) openGzip(b []byte) (io.Reader, func(), error) {

@@ -70,19 +70,19 @@ func (rq *request) split() *refusal {
 	before := rq.idx.size()
 	if rq.kind == routeEvent || rq.kind == routePixel {
 		if space(rq.body.b, skipBOM(rq.body.b)) == len(rq.body.b) {
-			return refuse(codeEmptyBody, "the body is empty")
+			return refuse(codeEmptyBody, emptyBody)
 		}
 		rq.scan.single()
 	} else if !rq.scan.whole() {
 		switch {
 		case rq.scan.tooMany:
-			return refuse(codeTooManyEvents, "a batch is limited to "+strconv.Itoa(lim.BatchEvents)+" events")
+			return refuse(codeTooManyEvents, "a batch is limited to "+strconv.Itoa(lim.BatchEvents)+" events; send smaller ones")
 		case space(rq.body.b, skipBOM(rq.body.b)) == len(rq.body.b):
-			return refuse(codeEmptyBody, "the body is empty")
+			return refuse(codeEmptyBody, emptyBody)
 		}
-		return refuse(codeInvalidJSON, "byte "+strconv.Itoa(rq.scan.at)+": "+rq.scan.problem.String())
+		return refuse(codeInvalidJSON, problemAt(rq.scan.at, rq.scan.problem, rq.body.b, lim.Depth))
 	} else if !rq.idx.batch {
-		return refuse(codeNoBatch, `the body has no array "batch"`)
+		return refuse(codeNoBatch, `the body is no object with an array "batch"; one event alone goes to /v1/track, /v1/identify and their like`)
 	}
 	if n := len(rq.idx.events); !rq.hold(int64(max(0, rq.idx.size()-before) + n*recordCost)) {
 		return rq.noRoom()

@@ -120,10 +120,10 @@ func (f *facts) readType(body []byte, route event.Type, a *arena) verdict {
 		return verdict{}
 	}
 	if isNull(raw) || ok && len(text) == 0 {
-		return verdict{event.CodeMissingType, "type is not set"}
+		return verdict{event.CodeMissingType, "type is not set; it is track, identify, page, screen, group or alias"}
 	}
 	if f.typ, ok = parseType(f.rawType); !ok {
-		return verdict{event.CodeUnknownType, "type must be track, identify, page, screen, group or alias"}
+		return verdict{event.CodeUnknownType, "type must be track, identify, page, screen, group or alias, in lower case"}
 	}
 	return verdict{}
 }
@@ -157,7 +157,9 @@ func (f *facts) readIDs(body []byte, a *arena) verdict {
 	}
 	switch {
 	case max(len(user), len(anonymous), len(group), len(previous)) > event.MaxName:
-		return verdict{event.CodeIDTooLong, "userId, anonymousId, groupId and previousId are limited to 512 bytes each"}
+		return longID(user, anonymous, group, previous)
+	case len(f.id) == 0 && f.flags&flagBadID != 0:
+		return verdict{event.CodeMissingIdentity, "userId and anonymousId must be strings or numbers, and one of them set"}
 	case len(f.id) == 0:
 		return verdict{event.CodeMissingIdentity, "neither userId nor anonymousId is set"}
 	case f.typ == event.Alias && len(user) == 0:
@@ -172,13 +174,23 @@ func (f *facts) readIDs(body []byte, a *arena) verdict {
 	return verdict{}
 }
 
+// longID names the first id that is too long.
+func longID(ids ...[]byte) verdict {
+	for i, name := range []string{"userId", "anonymousId", "groupId", "previousId"} {
+		if len(ids[i]) > event.MaxName {
+			return verdict{event.CodeIDTooLong, fmt.Sprintf("%s has %d bytes, the limit is %d", name, len(ids[i]), event.MaxName)}
+		}
+	}
+	panic("BUG: no id is too long")
+}
+
 func (f *facts) readName(body []byte, a *arena) verdict {
 	text, _ := isText(f.val[fieldEvent].of(body))
 	switch f.name = a.unescaped(text); {
 	case len(f.name) == 0:
 		return verdict{event.CodeMissingEvent, "track needs event, a string"}
 	case len(f.name) > event.MaxName:
-		return verdict{event.CodeNameTooLong, "event is limited to 512 bytes"}
+		return verdict{event.CodeNameTooLong, fmt.Sprintf("event has %d bytes, the limit is %d", len(f.name), event.MaxName)}
 	}
 	return verdict{}
 }

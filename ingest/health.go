@@ -49,7 +49,7 @@ func (s *Server) answerHealth(w http.ResponseWriter, r *http.Request, id string)
 		writeJSON(w, http.StatusOK, []byte(`{"status":"`+c.State.String()+`"}`))
 		return http.StatusOK
 	case s.draining.Load():
-		return s.answerRefusal(w, refuse(codeDraining, "this process is stopping"), id)
+		return s.answerRefusal(w, refuse(codeDraining, "this process is stopping; repeat the request"), id)
 	}
 	return s.answerRefusal(w, refuse(codeNotDurable, c.Sentence), id)
 }

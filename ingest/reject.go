@@ -1,8 +1,6 @@
 package ingest
 
 import (
-	"strconv"
-
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/millstream-data/millstream/internal/event"
@@ -16,7 +14,7 @@ const maxEnvelope = 8 << 10
 func (rq *request) turnDown(i int, f *facts, v verdict, listed bool) {
 	ev, message := &rq.idx.events[i], v.message
 	if ev.problem != problemNone && ev.problem != problemNotObject {
-		message = "byte " + strconv.Itoa(int(ev.at)) + ": " + message
+		message = problemAt(int(ev.at), ev.problem, ev.span.of(rq.body.b), rq.srv.cfg.Limits.Depth)
 	}
 	id := f.sentID()
 	if listed {

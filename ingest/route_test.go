@@ -59,6 +59,7 @@ func TestH13Routes(t *testing.T) {
 		{"DELETE", "/v1/batch", 405, "method_not_allowed"},
 		{"POST", "/health", 405, "method_not_allowed"},
 		{"GET", "/v1/nothing", 404, "unknown_route"},
+		{"GET", "/analytics.js/v1/dev/analytics.min.js", 404, "unknown_route"}, // there is no browser SDK yet
 		{"POST", "/v1/track/more", 404, "unknown_route"},
 		{"POST", "/other/v1/track", 404, "unknown_route"},
 		{"GET", "/v1/projects/dev/settings", 200, `"apiKey":"dev"`},

@@ -141,7 +141,7 @@ func (a *access) admit(origin string, now time.Time) *refusal {
 	case !a.notAfter.IsZero() && now.After(a.notAfter):
 		return refuse(codeExpiredKey, "this write key has ended; use the one that replaced it")
 	case !a.enabled:
-		return refuse(codeSourceDisabled, "this source is switched off")
+		return refuse(codeSourceDisabled, "this source is switched off; its operator knows why")
 	case a.kind == KindServer || len(a.origins) == 0:
 		return nil
 	case origin == "" && !a.requireOrigin:
@@ -152,7 +152,7 @@ func (a *access) admit(origin string, now time.Time) *refusal {
 			return nil
 		}
 	}
-	return refuse(codeOriginDenied, "this site may not use this write key; see the source's origins")
+	return refuse(codeOriginDenied, "this site may not use this write key; its operator can add it to the origins of the source")
 }
 
 // matchOrigin compares an origin with a pattern: exactly, or with one leading wildcard for at least one label.
