@@ -204,6 +204,7 @@ func TestNothingIsAllocatedPerEvent(t *testing.T) {
 	var idx index
 	st := testStamper(body, &idx)
 	browser(st)
+	rq := request{body: &buffer{b: body}, caller: caller{suspect: true}}
 	st.arena.room(1 << 20)
 	run := func() {
 		idx.reset()
@@ -212,11 +213,13 @@ func TestNothingIsAllocatedPerEvent(t *testing.T) {
 		if !sc.whole() || len(idx.events) != 100 {
 			t.Fatal(sc.problem, sc.at)
 		}
+		rq.idx = idx
 		for i := range idx.events {
 			f, v := decide(body, &idx, &idx.events[i], "", testLimits, st.arena)
 			if v.code != "" {
 				t.Fatal(v)
 			}
+			f.bot = rq.botOf(&idx.events[i])
 			st.stamp(&idx.events[i], &f, i)
 		}
 	}

@@ -137,7 +137,7 @@ func (rq *request) cleanse(ev *eventIndex, f *facts) (*eventIndex, verdict) {
 		v.message += ", after the privacy rules of its source"
 		return ev, v
 	}
-	left.flags, left.violations, left.would = f.flags, f.violations, f.would // of what was sent
+	left.flags, left.bot, left.violations, left.would = f.flags, f.bot, f.violations, f.would // of what was sent
 	left.name, left.messageID, left.longID = rq.arena.keep(left.name), rq.arena.keep(left.messageID), rq.arena.keep(left.longID)
 	*f = left
 	s := &rq.stamper

@@ -103,6 +103,9 @@ func (rq *request) begin(r *http.Request) {
 	rq.arena.buf = strconv.AppendInt(rq.arena.buf, rq.received.UnixMilli(), 10)
 	rq.stampHdr = rq.arena.since(lo)
 	rq.caller = rq.srv.callerOf(r, a.kind == KindBrowser || rq.kind == routePixel, &rq.arena)
+	if rq.caller.browser && a.source.bots != BotsIgnore {
+		rq.caller.suspect, rq.caller.bot = true, isBot(r.UserAgent())
+	}
 	s.caller = rq.caller
 }
 
@@ -141,6 +144,9 @@ func (rq *request) one(i int) {
 	}
 	if p := rq.access.source.plan; p != nil && v.code == "" {
 		v = rq.plan(p, i, &f)
+	}
+	if v.code == "" {
+		v = rq.judgeBot(ev, &f)
 	}
 	if v.code == "" && rq.access.source.privacy != nil {
 		stamped, v = rq.cleanse(ev, &f)

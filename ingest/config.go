@@ -318,7 +318,11 @@ func validateSources(sources map[string]Source) error {
 				errs = append(errs, config.Invalid(fmt.Sprintf("%s.origins[%d]", path, i), "must be an origin such as https://shop.example.com or https://*.example.com (got %q)", o))
 			}
 		}
-		errs = append(errs, s.Rate.validate(path+".rate"))
+		errs = append(errs, s.Rate.validate(path+".rate"),
+			config.NonNegative(path+".limits.event", s.Limits.Event), config.NonNegative(path+".limits.event_soft", s.Limits.EventSoft))
+		if s.Bots != "" {
+			errs = append(errs, config.OneOf(path+".bots", s.Bots, BotsFlag, BotsReject, BotsIgnore))
+		}
 		for i, k := range s.Keys {
 			path := fmt.Sprintf("%s.keys[%d]", path, i)
 			errs = append(errs, k.validate(path))

@@ -61,6 +61,7 @@ type facts struct {
 	fresh     bool   // the id was drawn, and no other event has it
 	setType   bool   // the server writes the type
 	flags     flags
+	bot       string // context.millstream.bot
 
 	violations []byte  // of a tracking plan, as a JSON array; nil if none are to be told
 	would      verdict // what the plan would have said, were it no dry run

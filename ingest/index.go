@@ -33,6 +33,7 @@ const (
 	fieldUserAgent
 	fieldLocale
 	fieldDirect
+	fieldWebdriver
 	fieldCount
 )
 
@@ -205,6 +206,8 @@ func contextField(name []byte) field {
 		return fieldLocale
 	case "direct":
 		return fieldDirect
+	case "webdriver":
+		return fieldWebdriver
 	}
 	return fieldOther
 }

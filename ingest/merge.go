@@ -74,7 +74,7 @@ func (s *stamper) fill(lo int, f field, name string, value []byte, own, shared [
 
 // millstream writes the server's own member of context, if there is anything in it.
 func (s *stamper) millstream(lo int, f *facts) {
-	if f.flags == 0 && f.longID == nil && f.violations == nil {
+	if f.flags == 0 && f.longID == nil && f.violations == nil && f.bot == "" {
 		return
 	}
 	a := s.arena
@@ -89,6 +89,9 @@ func (s *stamper) millstream(lo int, f *facts) {
 			}
 		}
 		a.buf = append(a.buf, ']')
+	}
+	if f.bot != "" {
+		a.buf = append(append(appendMember(a.buf, lo, `"bot":"`), f.bot...), '"')
 	}
 	if f.violations != nil {
 		a.buf = append(appendMember(a.buf, lo, `"violations":`), f.violations...)

@@ -41,6 +41,7 @@ type source struct {
 	header []byte // name, as a header's value
 	skew   bool
 	limits limits
+	bots   BotPolicy
 
 	plan       *plan       // nil: none
 	privacy    *privacy    // nil: no rules
@@ -85,7 +86,7 @@ func newSnapshot(cfg Config, sources map[string]Source, read *files) (*snapshot,
 	lists := map[string]*suppressed{}
 	for _, name := range out.names {
 		s := sources[name]
-		src := &source{name: name, header: []byte(name), skew: s.SkewCorrection, limits: limitsOf(cfg.Limits, s.Limits)}
+		src := &source{name: name, header: []byte(name), skew: s.SkewCorrection, limits: limitsOf(cfg.Limits, s.Limits), bots: cmp.Or(s.Bots, BotsFlag)}
 		errs = append(errs, src.guard("ingest.sources."+name, s, cfg.PrivacyHashKey, read, lists))
 		if s.Plan != "" {
 			errs = append(errs, src.planned("ingest.sources."+name+".plan", s.Plan, read))

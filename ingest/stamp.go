@@ -14,6 +14,8 @@ import (
 type caller struct {
 	ip, userAgent, locale []byte
 	browser               bool // with a browser's key these take part in the context
+	suspect               bool // its source wants to know of bots
+	bot                   bool // its user agent is one's
 }
 
 // stamper turns the events of one request into values. It copies the client's bytes and writes only what it must.

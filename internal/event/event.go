@@ -58,6 +58,7 @@ const (
 	CodeSuppressed        Code = "suppressed"
 	CodeUnplannedEvent    Code = "unplanned_event"
 	CodePlanViolation     Code = "plan_violation"
+	CodeBot               Code = "bot"
 	CodeKafkaRefused      Code = "kafka_refused"
 	CodeInternal          Code = "internal_error"
 )
