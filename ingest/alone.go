@@ -53,6 +53,10 @@ func (rq *request) refusedByKafka(r *kgo.Record) *kgo.Record {
 				r.Headers[4].Value, string(r.Headers[2].Value), i)
 			dead := rq.records[len(rq.records)-1]
 			rq.records, rq.made = grown, rq.made[:len(grown)]
+			if rq.condemned == nil {
+				rq.condemned = map[*kgo.Record]*kgo.Record{}
+			}
+			rq.condemned[r] = &dead
 			return &dead
 		}
 	}

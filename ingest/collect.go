@@ -211,6 +211,9 @@ func (rq *request) settle() *refusal {
 		rq.release(rq.held) // what the producer has of it counts in the drain's window, maybe until the end of an outage
 	}
 	rq.srv.metrics.ack.WithLabelValues(path).Observe(time.Since(start).Seconds())
+	if readers := rq.srv.tails.watching(); readers != nil {
+		rq.show(readers)
+	}
 	rq.count()
 	return nil
 }

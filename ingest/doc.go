@@ -37,8 +37,9 @@
 // clients. Kafka's client calls producer.acked from goroutines of its own. A request belongs to its handler until send,
 // then to handler, producer and writer together, and returns to its pool when all have left it. Lock order: drain.mu,
 // lane.mu, then spool.mu or the client's own; no lane is locked with another, but limbo when the topics are found.
-// Besides, history.mu guards what is remembered of dead letters, request.mu guards what a batch's refusal leaves, producer.soloing is held for one record at a time,
-// warning.mu for a comparison; none is taken while another is held.
+// Besides, history.mu guards what is remembered of dead letters, tails.mu and tailReader.mu who watches what,
+// request.mu guards what a batch's refusal leaves, producer.soloing is held for one record at a time, warning.mu for a
+// comparison; none is taken while another is held.
 //
 // # Failures
 //
@@ -95,6 +96,7 @@
 //	an early answer, and a client that sends it reaches the client before the connection ends                  TestEarlyAnswerReachesAClientThatStillSends
 //	a new certificate that is broken         the one before stays; readiness is degraded and names the file    TestCertificateIsReadAgainWhenItChanges
 //	a topic narrower than the limits         logged, readiness is degraded and names the setting to change      TestTopicsThatAreTooNarrowAreToldWithTheSettingToChange
+//	who watches does not read                lines are dropped and counted, nothing waits; then it is let go   TestSlowTailDropsAndHoldsNothing
 //	the port is taken                        the start names address and key                                   TestTakenPortIsNamed
 //
 // # Metrics
@@ -128,6 +130,8 @@
 //	lanes_spooled                                    lanes whose records go to the spool
 //	spool_bytes, spool_limit_bytes, spool_segments   what it takes on disk, and may
 //	spool_oldest_age_seconds                         age of its oldest file that holds records
+//	tail_readers                                     those who watch events come in
+//	tail_dropped_total                               lines that were not shown to them, for being behind
 //	rejections_lag_seconds                           how long ago this process knew every dead letter
 //	unacked_records                                  records that Kafka has not acknowledged
 //	last_ack_timestamp_seconds                       when it last did

@@ -46,6 +46,7 @@ func TestDocNamesTestsAndMetricsThatExist(t *testing.T) {
 	}
 	registerSpool(reg, &producer{}, 0)
 	registerSources(reg, func() *snapshot { return &snapshot{} })
+	newTails(Tail{}, reg)
 	registerAsked(reg, &follower{history: newHistory(Rejections{})})
 	m.produceErrors.WithLabelValues("a")
 	m.duration.WithLabelValues("a")
@@ -60,5 +61,5 @@ func TestDocNamesTestsAndMetricsThatExist(t *testing.T) {
 			t.Errorf("doc.go lacks %s", f.GetName())
 		}
 	}
-	equal(t, "series", len(families), strings.Count(string(doc), "_total")+3+14)
+	equal(t, "series", len(families), strings.Count(string(doc), "_total")+3+15)
 }

@@ -68,6 +68,7 @@ type Server struct {
 	draining  atomic.Bool
 	letters   *follower
 	dryRuns   dryRuns
+	tails     *tails
 	warned    warning
 }
 
@@ -111,6 +112,7 @@ func New(cfg Config, deps Deps) (*Server, error) {
 	s.producer.busy = func() bool { return s.gate.held.Load() > s.gate.limit/2 }
 	s.producer.measure(s.metrics, deps.Registry, &s.ids, int64(cfg.Spool.MaxBytes))
 	registerAsked(deps.Registry, s.letters)
+	s.tails = newTails(cfg.Tail, deps.Registry)
 	for _, name := range snap.names {
 		s.metrics.zero(name)
 	}

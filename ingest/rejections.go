@@ -100,7 +100,10 @@ func (s *Server) serveAsked(w http.ResponseWriter, r *http.Request, rt route) *r
 	if ref != nil {
 		return ref
 	}
-	if rt.kind == routeRejection {
+	switch rt.kind { //nolint:exhaustive // no others are asked
+	case routeTail:
+		return s.serveTail(w, r, source)
+	case routeRejection:
 		return s.serveRejection(w, r, source, rt.key)
 	}
 	return s.serveRejections(w, r, source)
@@ -116,6 +119,7 @@ func (s *Server) mountAsked(show func(pattern string, h http.Handler)) {
 		}))
 	}
 	handle("GET /rejections", func(w http.ResponseWriter, r *http.Request) *refusal { return s.serveRejections(w, r, "") })
+	handle("GET /tail", func(w http.ResponseWriter, r *http.Request) *refusal { return s.serveTail(w, r, "") })
 	handle("GET /rejections/{id}", func(w http.ResponseWriter, r *http.Request) *refusal {
 		return s.serveRejection(w, r, "", r.PathValue("id"))
 	})

@@ -53,14 +53,15 @@ type request struct {
 	planSpent int             // steps of its schemas
 	would     []wouldReject   // dry runs
 
-	entries []entry                 // of the records
-	users   atomic.Int32            // handler, producer and spool
-	waiting atomic.Int32            // records that are not durable yet
-	failed  atomic.Pointer[refusal] // a record was not taken, and may be later
-	spooled atomic.Bool             // a record is durable on disk
-	mu      sync.Mutex              // guards lost
-	lost    []*kgo.Record           // refused for what they or their neighbours hold
-	done    chan struct{}           // one element when waiting falls to zero
+	entries   []entry                     // of the records
+	users     atomic.Int32                // handler, producer and spool
+	waiting   atomic.Int32                // records that are not durable yet
+	failed    atomic.Pointer[refusal]     // a record was not taken, and may be later
+	spooled   atomic.Bool                 // a record is durable on disk
+	mu        sync.Mutex                  // guards lost
+	lost      []*kgo.Record               // refused for what they or their neighbours hold
+	condemned map[*kgo.Record]*kgo.Record // records that Kafka refused, with their dead letters
+	done      chan struct{}               // one element when waiting falls to zero
 }
 
 type tally struct{ events, bytes int }

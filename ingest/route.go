@@ -22,6 +22,7 @@ const (
 	routeRobots
 	routeRejections
 	routeRejection
+	routeTail
 )
 
 // route is where a path leads.
@@ -39,7 +40,7 @@ func (rt route) allow() string {
 		return "POST, OPTIONS"
 	case routeSettings:
 		return "GET, HEAD, OPTIONS"
-	case routePixel, routeHealth, routeRobots, routeRejections, routeRejection, routeOther:
+	case routePixel, routeHealth, routeRobots, routeRejections, routeRejection, routeTail, routeOther:
 	}
 	return "GET, OPTIONS"
 }
@@ -50,7 +51,7 @@ func (rt route) takes(method string) bool {
 		return method == http.MethodPost
 	case routeSettings:
 		return method == http.MethodGet || method == http.MethodHead
-	case routePixel, routeHealth, routeRobots, routeRejections, routeRejection, routeOther:
+	case routePixel, routeHealth, routeRobots, routeRejections, routeRejection, routeTail, routeOther:
 	}
 	return method == http.MethodGet
 }
@@ -82,6 +83,7 @@ func newRouter(prefix string) *router {
 	add(route{kind: routeHealth}, "/health", "/")
 	add(route{kind: routeRobots}, "/robots.txt")
 	add(route{kind: routeRejections}, "/v1/rejections")
+	add(route{kind: routeTail}, "/v1/tail")
 	rr.prefix = clean(prefix)
 	return rr
 }

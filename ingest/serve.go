@@ -69,8 +69,8 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, rt route, id stri
 			return s.answerRefusal(w, ref, id)
 		}
 		return rec.status
-	case routeRejections, routeRejection:
-		rec := &statusWriter{ResponseWriter: w}
+	case routeRejections, routeRejection, routeTail:
+		rec := &statusWriter{ResponseWriter: w, status: http.StatusOK}
 		if ref := s.serveAsked(rec, r, rt); ref != nil {
 			return s.answerRefusal(w, ref, id)
 		}
@@ -88,6 +88,9 @@ type statusWriter struct {
 	http.ResponseWriter
 	status int
 }
+
+// Unwrap is for http.ResponseController.
+func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 func (w *statusWriter) WriteHeader(status int) {
 	w.status = status

@@ -29,6 +29,7 @@ func (s *Server) drain(ctx context.Context, srv *http.Server, stopDrains func())
 		case <-requests.Done():
 		}
 	}()
+	s.tails.close()
 	if err := srv.Shutdown(requests); err != nil {
 		s.log.Warn("requests were cut off", "err", err)
 		_ = srv.Close() // they were not acknowledged, and their senders repeat them
