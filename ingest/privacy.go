@@ -11,9 +11,10 @@ import (
 
 // privacy is the rules of a source, compiled; nil if it has none.
 type privacy struct {
-	all   *ruleset            // whatever they are narrowed to: for events of which one cannot tell
-	types [6]*ruleset         // by place in event.Types
-	calls map[string]*ruleset // track calls that a rule names
+	all     *ruleset            // whatever they are narrowed to: for events of which nobody can tell the type
+	types   [6]*ruleset         // by place in event.Types
+	calls   map[string]*ruleset // track calls that a rule names
+	unnamed *ruleset            // track calls of which nobody can tell the name
 }
 
 // ruleset is the rules that hold for an event. Events for which the same rules hold share one.
@@ -67,6 +68,7 @@ func newPrivacy(path string, s Source, hashKey config.Secret) (*privacy, error) 
 	for i, t := range typeHeaders {
 		out.types[i] = share(func(r *compiledRule) bool { return r.holds(event.Type(t), "") })
 	}
+	out.unnamed = share(func(r *compiledRule) bool { return len(r.types) == 0 || slices.Contains(r.types, event.Track) })
 	for _, r := range rules {
 		for _, name := range r.events {
 			out.calls[name] = share(func(r *compiledRule) bool { return r.holds(event.Track, name) })
@@ -169,7 +171,7 @@ func (p *privacy) of(f *facts, body []byte, a *arena) *ruleset {
 	}
 	text, _ := isText(f.val[fieldEvent].of(body))
 	if len(text) == 0 {
-		return p.all
+		return p.unnamed
 	}
 	if s, ok := p.calls[string(a.unescaped(text))]; ok {
 		return s

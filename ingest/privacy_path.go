@@ -130,11 +130,11 @@ func (n *pathNode) match(dst []*pathNode, name []byte) []*pathNode {
 		c := &n.names[i]
 		if string(name) == c.name {
 			dst = append(dst, c.node)
-		} else if dot > 0 && string(name[:dot]) == c.name {
+		} else if dot >= 0 && string(name[:dot]) == c.name {
 			dst = c.node.match(dst, name[dot+1:])
 		}
 	}
-	if dot > 0 && n.any != nil {
+	if dot >= 0 && n.any != nil {
 		dst = n.any.match(dst, name[dot+1:])
 	}
 	return dst
