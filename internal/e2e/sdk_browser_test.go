@@ -84,10 +84,11 @@ func testPreflights(t *testing.T, ds drivers, e *edge) {
 	}
 }
 
-// testRetryPasses hangs up three times: Chromium itself may repeat once, the SDK has to do the rest.
+// testRetryPasses hangs up three times: Chromium itself may repeat once, the SDK has to do the rest. 1.70.0 does not
+// look at a status; 1.84.3 forgets X-Retry-Count at times when it batches.
 func testRetryPasses(t *testing.T, ds drivers, e *edge) {
-	all := append(browsers(t, e, "cut", 1, fault{cutBefore: true}, fault{cutBefore: true}, fault{cutBefore: true}),
-		browsers(t, e, "503", 1, fault{status: 503, retryAfter: 1})[:2]...) // 1.70.0 does not look at a status
+	cut := fault{cutBefore: true}
+	all := append(browsers(t, e, "cut", 1, cut, cut, cut), browsers(t, e, "503", 1, fault{status: 503, retryAfter: 1})[:2]...)
 	sendAll(t, ds, all)
 	records := e.records(t)
 	for _, s := range all {
@@ -97,7 +98,7 @@ func testRetryPasses(t *testing.T, ds drivers, e *edge) {
 		}
 		posts := s.proxy.requests(http.MethodPost)
 		last := posts[len(posts)-1]
-		if got := last.Header.Get("X-Retry-Count") != ""; got != (s.sdk.name == "analytics-next@1.84.3") {
+		if got, want := last.Header.Get("X-Retry-Count") != "", s.sdk.name == "analytics-next@1.84.3"; got != want && s.sdk.mode == "single" {
 			t.Errorf("%s: the last of %d attempts has X-Retry-Count: %t", s.sdk, len(posts), got)
 		}
 		if n := stored(records, s.run.ID); n != 1 {
@@ -116,7 +117,7 @@ func stored(records map[string][]*kgo.Record, person string) (n int) {
 	return n
 }
 
-// testLeftPage leaves the page while the SDK gathers. It may send what it holds twice, under the same message ids.
+// testLeftPage looks away from the page and then leaves it, while the SDK gathers: it sends what it holds both times.
 func testLeftPage(t *testing.T, ds drivers, e *edge) {
 	var all []*sending
 	for _, s := range browsers(t, e, "left", 4) {
@@ -130,25 +131,33 @@ func testLeftPage(t *testing.T, ds drivers, e *edge) {
 		if s.err != nil {
 			t.Error(s.err)
 		}
-		if err := await(t.Context(), 10*time.Second, func() bool { n, err := s.proxy.stored(); return n == 4 || err != nil }); err != nil {
-			t.Errorf("%s: not all events came: %v", s.sdk, err)
+		twice := func() bool {
+			n, err := s.proxy.stored()
+			return n == 4 && sent(t, s.proxy) == 8 || err != nil
+		}
+		if err := await(t.Context(), 10*time.Second, twice); err != nil {
+			t.Errorf("%s: %d events were sent, want 4 of them twice", s.sdk, sent(t, s.proxy))
 		}
 	}
 	records := e.records(t)
 	for _, s := range all {
-		sent := 0
-		for _, x := range s.proxy.requests(http.MethodPost) {
-			events, err := x.Events()
-			if err != nil {
-				t.Fatal(err)
-			}
-			sent += len(events)
-		}
-		t.Logf("%s: 4 events, sent %d times", s.sdk, sent)
 		if n := stored(records, s.run.ID); n != 4 {
 			t.Errorf("%s: %d events are stored", s.sdk, n)
 		}
 	}
+}
+
+// sent counts the events of all requests, repeated ones each time.
+func sent(t *testing.T, p *proxy) (n int) {
+	t.Helper()
+	for _, x := range p.requests(http.MethodPost) {
+		events, err := x.Events()
+		if err != nil {
+			t.Error(err)
+		}
+		n += len(events)
+	}
+	return n
 }
 
 // testErrorsAreReadable lets a page of another origin provoke every error that it can.

@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -125,6 +126,37 @@ func TestH01SegmentSDKs(t *testing.T) {
 	}
 	if len(records) != total {
 		t.Errorf("Kafka holds %d events, %d were sent", len(records), total)
+	}
+}
+
+// TestPythonsInfinityCostsNoOtherEvent has an SDK write a number that is none: json.dumps says Infinity.
+func TestPythonsInfinityCostsNoOtherEvent(t *testing.T) {
+	ds := startDrivers(t, "python")
+	e := newEdge(t)
+	p := newProxy(t, e.ingest, false)
+	var calls []json.RawMessage
+	for i, n := range []string{"1", "1e400", "3"} {
+		calls = append(calls, fmt.Appendf(nil, `{"type":"track","userId":"infinite-%d","event":"Measured","properties":{"n":%s}}`, i, n))
+	}
+	client := sdk{name: "analytics-python@2.3.5", driver: "python", key: "dev-server", mode: "batch"}
+	if o, err := ds.send(t.Context(), client, p, run{ID: "infinite", Calls: calls}, nil); err != nil || len(o.Errors) > 0 {
+		t.Fatal(err, o.Errors)
+	}
+	posts := p.requests(http.MethodPost)
+	if len(posts) != 1 || !bytes.Contains(posts[0].Body, []byte("Infinity")) {
+		t.Fatalf("want one request with Infinity, got %d", len(posts))
+	}
+	answer := string(posts[0].answer)
+	for _, want := range []string{`"accepted":2`, `"index":1,`, `"code":"invalid_json"`} {
+		if !strings.Contains(answer, want) {
+			t.Errorf("the answer should hold %s: %s", want, answer)
+		}
+	}
+	records := e.records(t)
+	for i, want := range []int{1, 0, 1} {
+		if n := stored(records, fmt.Sprintf("infinite-%d", i)); n != want {
+			t.Errorf("event %d is stored %d times, want %d", i, n, want)
+		}
 	}
 }
 
