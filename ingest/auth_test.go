@@ -6,10 +6,12 @@ import (
 	"encoding/hex"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/millstream-data/millstream/internal/config"
+	"github.com/millstream-data/millstream/internal/testkit"
 )
 
 func basic(user string) string { return "Basic " + base64.StdEncoding.EncodeToString([]byte(user)) }
@@ -42,6 +44,15 @@ func TestH14Auth(t *testing.T) {
 		{"basic without padding", "", ev + `}`, []string{"Authorization", strings.TrimRight(basic("dev:x"), "=")}, "app"},
 		{"basic wins", "?writeKey=dev", ev + `,"writeKey":"dev"}`, []string{"Authorization", basic("web:"), "X-Write-Key", "dev"}, "web"},
 		{"undecodable basic is absent", "", ev + `}`, []string{"Authorization", "Basic %%%", "X-Write-Key", "dev"}, "app"},
+		{"basic in the other alphabet", "", ev + `}`, []string{"Authorization", "basic " + base64.URLEncoding.EncodeToString([]byte("dev:~~~???"))}, "app"},
+		{"empty basic is absent", "", ev + `}`, []string{"Authorization", basic(":dev"), "X-Write-Key", "web"}, "web"},
+		{"bearer and a header", "", ev + `,"writeKey":"dev"}`, []string{"Authorization", "Bearer " + basic("dev:")[6:], "X-Write-Key", "web"}, "web"},
+		{"bearer and a query", "?writeKey=dev", ev + `}`, []string{"Authorization", "Bearer abc"}, "app"},
+		{"bearer alone", "", ev + `}`, []string{"Authorization", "Bearer abc"}, codeMissingKey},
+		{"a key ahead of the body is checked before it", "", `{"userId":`, []string{"X-Write-Key", "nobody"}, codeUnknownKey},
+		{"a number is no key", "", ev + `,"writeKey":1}`, nil, codeMissingKey},
+		{"expired in the body", "", ev + `,"writeKey":"old"}`, nil, codeExpiredKey},
+		{"origin in the body", "", ev + `,"writeKey":"web"}`, []string{"Origin", "https://evil.example"}, codeOriginDenied},
 		{"bearer is passed over", "", ev + `,"writeKey":"dev"}`, []string{"Authorization", "Bearer abc"}, "app"},
 		{"header before query", "?writeKey=dev", ev + `}`, []string{"X-Write-Key", "web"}, "web"},
 		{"query", "?writeKey=dev", ev + `}`, nil, "app"},
@@ -74,19 +85,46 @@ func TestH14Auth(t *testing.T) {
 			if !strings.Contains(a.body, `"code":"`+c.want+`"`) || !strings.Contains(a.body, `"error":"`+c.want+`"`) {
 				t.Errorf("%s: %d %s, want %s", c.name, a.status, a.body, c.want)
 			}
+			if want := (&refusal{code: c.want}).status(); a.status != want || a.header.Get("WWW-Authenticate") != "" {
+				t.Errorf("%s: %d, want %d; WWW-Authenticate %q", c.name, a.status, want, a.header.Get("WWW-Authenticate"))
+			}
 		}
 	}
 	sources := map[string]int{}
-	for _, r := range e.events(t, 15) {
+	for _, r := range e.events(t, 19) {
 		sources[strings.Fields(headerText(r))[1]]++
 		if strings.Contains(string(r.Value), "writeKey") {
 			t.Errorf("a key reached the topic: %s", r.Value)
 		}
 	}
-	equal(t, "sources", sources, map[string]int{"source=app": 7, "source=web": 8})
+	equal(t, "sources", sources, map[string]int{"source=app": 9, "source=web": 10})
 	e.rejected(t, 0)
-	equal(t, "conflicts", e.metric(t, "key_conflicts_total", "web"), 2.0)
+	equal(t, "conflicts", e.metric(t, "key_conflicts_total", "web"), 3.0)
+	for code, want := range map[string]float64{codeMissingKey: 3, codeUnknownKey: 4, codeExpiredKey: 2, codeSourceDisabled: 1, codeOriginDenied: 6} {
+		equal(t, code, e.metric(t, "unauthorized_total", code), want)
+	}
 	equal(t, "server key in a browser", e.metric(t, "server_key_in_browser_total", "web"), 1.0)
+}
+
+func TestKeysOverlapWhileTheyAreChanged(t *testing.T) {
+	t.Parallel()
+	_, kcfg := testkit.Kafka(t)
+	var now atomic.Int64
+	now.Store(at.UnixMilli())
+	e := setupFaulty(t, kcfg, func(s *Server) { s.now = func() time.Time { return time.UnixMilli(now.Load()) } }, func(c *Config) {
+		c.Sources["app"] = Source{Enabled: true, Keys: []Key{{Key: "old", Kind: KindServer, NotAfter: at.Add(time.Hour)}, {Key: "new", Kind: KindServer}}}
+	})
+	send := func(key string, want int) {
+		t.Helper()
+		equal(t, key, e.do(t, http.MethodPost, "/v1/page", `{"userId":"u"}`, "X-Write-Key", key).status, want)
+	}
+	send("old", 200)
+	send("new", 200)
+	now.Store(at.Add(time.Hour).UnixMilli()) // its last moment
+	send("old", 200)
+	now.Add(1)
+	send("old", 401)
+	send("new", 200)
 }
 
 func TestBatchKeyIsTheEnvelopesElseAnEvents(t *testing.T) {

@@ -149,6 +149,7 @@
 //     a topic that was created again for the old one: see mend.go.
 //   - Never answer 3xx but 304 on settings: to the SDKs for Node, browsers and Ruby a redirect means delivered.
 //   - A 4xx destroys every event of a batch. Answer one only for what no repetition can mend.
+//   - The same holds for a key that is missing from a table which may be old: 503 until the sources can be read.
 //   - Do not let Produce have the request's context: its end would fail records of other requests in the same batch.
 //   - A record's key, value and headers are slices of pooled memory. Whatever outlives the request copies them; see
 //     producer.single.

@@ -60,7 +60,10 @@ func compileFile(cfg Config, where, name string, read *files) (*snapshot, error)
 		return inFile(err)
 	}}
 	if err := config.Decode(where, raw, &doc); err != nil {
-		return nil, fmt.Errorf("sources of %s: %w", where, err)
+		if !strings.Contains(err.Error(), where) { // what is not there has no line
+			err = fmt.Errorf("%s: %w", where, err)
+		}
+		return nil, err
 	}
 	return snap, nil
 }

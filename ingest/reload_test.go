@@ -138,6 +138,38 @@ func TestReloadZeroesTheMetricsOfNewSources(t *testing.T) {
 	equal(t, "accepted", e.metric(t, "events_accepted_total", "other", "alias"), 0.0)
 }
 
+func TestReloadFollowsTheFilesThatSourcesName(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	list := sourcesAt(filepath.Join(dir, "lists", "gone.txt"))
+	if err := os.Mkdir(filepath.Dir(string(list)), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	list.save(t, "somebody\n")
+	file := sourcesAt(filepath.Join(dir, "sources.yaml"))
+	file.save(t, keyed("first")+"    suppress_file: lists/gone.txt\n")
+	_, kcfg := testkit.Kafka(t)
+	e := setupFaulty(t, kcfg, func(s *Server) { s.lookEvery = 5 * time.Millisecond }, func(c *Config) { c.Sources, c.SourcesFile = nil, string(file) })
+	e.until(t, "first", `"success":true`) // sends as u
+	list.save(t, "somebody\nu\n")
+	e.until(t, "first", `"suppressed"`)
+	list.overwrite(t, "somebody\nsha256:half\n")
+	e.until(t, "second", codeKeysStale)
+	e.until(t, "first", `"suppressed"`)
+	if c := e.Check(t.Context()); !strings.Contains(c.Sentence, "gone.txt") || !strings.Contains(c.Sentence, "sources.app.suppress_file") {
+		t.Errorf("got %s", c.Sentence)
+	}
+	list.save(t, "u\n")
+	e.until(t, "second", codeUnknownKey)
+	testkit.Eventually(t, "what is in force should be kept", func() error {
+		name, kept, err := lastGood(e.lastGoodDir())
+		if err == nil && (name != "sources.yaml" || string(kept.content["lists/gone.txt"]) != "u\n") {
+			err = fmt.Errorf("%s %q", name, kept.content)
+		}
+		return err
+	})
+}
+
 func TestHangupReadsTheSourcesAgain(t *testing.T) {
 	t.Parallel()
 	_, kcfg := testkit.Kafka(t)

@@ -199,7 +199,11 @@ func (p *program) welcome(c Config, withDemo bool) {
 	if withDemo {
 		shop = "a made-up shop is sending traffic; its database is " + filepath.Join(c.DataDir, "shop.db")
 	}
-	r := strings.NewReplacer(
+	keys := "dev (browser), dev-server (server)"
+	if c.Ingest.SourcesFile != "" {
+		keys = "those in " + c.Ingest.SourcesFile
+	}
+	r := strings.NewReplacer("{keys}", keys,
 		"{ingest}", c.Ingest.Listen, "{serve}", c.Serve.Listen, "{admin}", c.Admin.Listen, "{kafka}", c.Kafka.Brokers[0],
 		"{s3}", strings.TrimPrefix(c.S3.Endpoint, "http://"), "{redshift_port}", port(c.Local.Redshift.Listen), "{redshift}", c.Local.Redshift.Listen,
 		"{data}", c.DataDir, "{shop}", shop, "{definitions}", c.Rollup.Definitions, "{boards}", c.Serve.Boards, "{bucket}", c.Lake.Bucket,
@@ -212,7 +216,7 @@ const welcomeText = `
 Millstream runs on this machine; {shop}.
 
   wallboard   http://{serve}/
-  events      http://{ingest}      write keys: dev (browser), dev-server (server)
+  events      http://{ingest}      write keys: {keys}
   warehouse   {redshift}             psql 'postgres://{user}:{password}@127.0.0.1:{redshift_port}/{database}'
   Kafka       {kafka}
   S3          http://{s3}      bucket {bucket}, any credentials, path style

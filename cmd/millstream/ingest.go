@@ -66,8 +66,10 @@ func (p *program) drainSpool(ctx context.Context, f *flags, args []string, timeo
 
 func (s *services) startIngest(ctx context.Context) error {
 	hangup := make(chan os.Signal, 1)
-	signal.Notify(hangup, syscall.SIGHUP)
-	s.stack.keep("SIGHUP", func() { signal.Stop(hangup) })
+	if s.cfg.Ingest.SourcesFile != "" { // else it ends the process, as when the terminal of millstream dev is closed
+		signal.Notify(hangup, syscall.SIGHUP)
+		s.stack.keep("SIGHUP", func() { signal.Stop(hangup) })
+	}
 	return s.stack.role(ctx, "ingest", func(_ context.Context, reg *prometheus.Registry) (runner, error) {
 		return ingest.New(s.cfg.Ingest, ingest.Deps{
 			Kafka: s.cfg.Kafka, Log: s.log.With("role", "ingest"), Registry: reg, Health: s.health, Admin: s.pages.handle, Hangup: hangup, Hurry: s.hurry.hear(),
