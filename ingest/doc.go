@@ -49,6 +49,7 @@
 //	Kafka away at the start                  it listens, spools, and drains once Kafka is there                TestStartWithoutKafka
 //	the same without a spool                 it answers 503, and takes events once Kafka is there              TestStartWithoutKafkaAndSpool
 //	one partition without a leader           its lane spools, the others stay direct                           TestDeadPartitionHoldsUpNoOther
+//	it is slow, and connections break        lanes spool and become direct again, in order, over memory used again     TestLanesFlapOverFaults
 //	a lane takes nothing while it drains     it is parked; the others drain past it                            TestLaneThatTakesNothingIsParked
 //	Kafka fails records (rights, topic)      they are handed over again, in order, with a backoff              TestFailedRecordsAreHandedOverAgain
 //	Kafka refuses a spooled record           alone, too: it becomes kafka_refused; its neighbours arrive       TestSpooledRecordThatKafkaRefusesBecomesADeadLetter

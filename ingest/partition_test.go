@@ -159,11 +159,16 @@ func TestSpoolDrainsUnderAnotherNumberOfPartitions(t *testing.T) {
 			if b, err := os.ReadFile(filepath.Join(spoolDir(first.cfg), positionsFile)); err != nil || json.Unmarshal(b, &saved) != nil || saved.Partitions != 4 {
 				t.Fatalf("%s: %v", b, err)
 			}
-			_, kcfg := testkit.Kafka(t)
+			kcfg, addr := nobody(t)
 			kcfg.Topics.Partitions = partitions
 			e := setupAt(t, kcfg, config)
+			for user := range want { // before it knows their lanes
+				equal(t, "status", e.post(t, "/v1/page", numbered(user, 10)).status, 200)
+				want[user]++
+			}
+			testkit.KafkaAt(t, addr, "")
 			e.untilDirect(t)
-			inOrder(t, e.arrived(t, 50), want)
+			inOrder(t, e.arrived(t, 55), want)
 		})
 	}
 }

@@ -82,6 +82,11 @@ func openSpool(dir string, cfg Spool, log *slog.Logger) (*spool, error) {
 	if err := s.take(); err != nil {
 		return nil, err
 	}
+	for at, n := filepath.Dir(dir), 0; n < 2; at, n = filepath.Dir(at), n+1 { // a power cut must not take the folder itself
+		if err := syncFolder(at); err != nil {
+			break // somebody else's, who has seen to it
+		}
+	}
 	var err error
 	if s.segs, s.corrupt, err = listSegments(dir); err == nil {
 		err = s.mend()

@@ -140,3 +140,37 @@ func TestDrainWithoutKafkaSaysWhatIsLeft(t *testing.T) {
 	e := &edge{broker: broker, kafka: kcfg}
 	inOrder(t, e.arrived(t, 5), map[string]int{"u": 5})
 }
+
+// What the producer has and the spool has, too, is lost by no stop, whatever becomes of it in Kafka.
+func TestStopWithKafkaAwayLeavesTheSpool(t *testing.T) {
+	t.Parallel()
+	brokerDir, dir := t.TempDir(), t.TempDir()
+	broker, kcfg := testkit.KafkaAt(t, "127.0.0.1:0", brokerDir)
+	config := func(c *Config) { impatient(c); c.DataDir = dir }
+	want := map[string]int{"u": 0, "v": 0}
+	addr := broker.Addr()
+	for round := range 3 {
+		e := setupAt(t, kcfg, config)
+		if round == 0 {
+			e.untilDirect(t) // later rounds begin without Kafka
+		}
+		for i := range 20 {
+			for user := range want {
+				equal(t, "status", e.post(t, "/v1/page", numbered(user, want[user])).status, 200)
+				want[user]++
+			}
+			if i == 10 {
+				broker.Close()
+			}
+		}
+		e.stop()
+		if err := <-e.ended; err != nil {
+			t.Fatal(err)
+		}
+		e.ended <- nil
+	}
+	testkit.KafkaAt(t, addr, brokerDir)
+	e := setupAt(t, kcfg, config)
+	e.untilDirect(t)
+	inOrder(t, e.arrived(t, 120), want)
+}
