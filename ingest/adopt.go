@@ -52,10 +52,11 @@ func (p *producer) adopt(events string, n int, rejected string, m int) {
 	case int(old.rejected.count.Load()) != m:
 		old.rejected.count.Store(int32(m)) //nolint:gosec // few partitions
 	}
-	switch {
-	case len(old.events) == n:
+	if len(old.events) == n {
 		return
-	case p.spool != nil && old.spooled() > 0 || !old.quiet():
+	}
+	p.teach(events, n)
+	if p.spool != nil && old.spooled() > 0 || !old.quiet() {
 		p.log.Warn("the number of partitions has changed; it is adopted when nothing waits for Kafka", "events", events, "partitions", n)
 		return
 	}
@@ -64,6 +65,19 @@ func (p *producer) adopt(events string, n int, rejected string, m int) {
 	p.lanes.Store(next)
 	poke(p.changed)
 	p.log.Warn("the number of partitions has changed", "events", events, "partitions", n)
+}
+
+// teach waits a moment for the client to see n partitions, of which it would hear within five minutes: it fails records
+// of partitions that it does not know. If it has never produced it learns of them when it does.
+func (p *producer) teach(events string, n int) {
+	client := p.client.Load()
+	client.ForceMetadataRefresh()
+	p.solo.Load().ForceMetadataRefresh()
+	for limit := time.Now().Add(time.Second); time.Now().Before(limit); pause(context.Background(), nil, 5*time.Millisecond) {
+		if leader, _, err := client.PartitionLeader(events, int32(n-1)); err == nil && leader >= 0 { //nolint:gosec // few partitions
+			return
+		}
+	}
 }
 
 // quiet closes the lanes of events and waits until they hold nothing: a record accepted for one number of partitions

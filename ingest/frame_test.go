@@ -85,3 +85,43 @@ func FuzzSpoolFrame(f *testing.F) {
 		}
 	})
 }
+
+// Whatever a file holds, its reader ends, and what it takes for good frames are good ones.
+func FuzzSpoolSegment(f *testing.F) {
+	whole := []byte(nil)
+	for i, r := range exampleRecords() {
+		whole = appendFrame(whole, topicOf(i == 1), &r)
+	}
+	f.Add(whole)
+	f.Add(append(append(append([]byte(nil), whole...), 9, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13), whole...))
+	f.Add(whole[:len(whole)-3])
+	f.Fuzz(func(t *testing.T, b []byte) {
+		path := filepath.Join(t.TempDir(), segmentName(7))
+		write(t, path, append(newSegmentHeader(7), b...))
+		good, err := goodPart(path, 7)
+		if err != nil || good < segmentHeader || good > int64(segmentHeader+len(b)) {
+			t.Fatalf("%d of %d: %v", good, len(b), err)
+		}
+		file, err := os.Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer file.Close()
+		w, last := window{f: file}, int64(segmentHeader)
+		for at := int64(segmentHeader); at < good; {
+			_, end, err := w.frame(at, good)
+			if err == nil {
+				at, last = end, end
+				continue
+			}
+			next, err := w.beyond(at, good)
+			if err != nil || next <= at {
+				t.Fatalf("beyond %d is %d: %v", at, next, err)
+			}
+			at = next
+		}
+		if last != good {
+			t.Fatalf("the last good frame ends at %d, not %d", last, good)
+		}
+	})
+}

@@ -17,6 +17,8 @@ import (
 func (p *producer) mend(ctx context.Context) {
 	p.renew(ctx, &p.client, p.linger)
 	p.renew(ctx, &p.solo, 0)
+	p.client.Load().ForceMetadataRefresh() // by itself it looks for new partitions every five minutes
+	p.solo.Load().ForceMetadataRefresh()
 	if topic := p.recreated.Swap(nil); topic != nil {
 		p.client.Load().PurgeTopicsFromProducing(*topic)
 		p.solo.Load().PurgeTopicsFromProducing(*topic)

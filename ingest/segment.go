@@ -82,7 +82,9 @@ func goodPart(path string, seq uint64) (int64, error) {
 		case err == nil:
 			good, at = end, end
 		case errors.Is(err, errFrame):
-			at = w.beyond(at, size)
+			if at, err = w.beyond(at, size); err != nil {
+				return 0, err
+			}
 		case errors.Is(err, io.EOF):
 			return good, nil
 		default:
@@ -194,19 +196,19 @@ func (w *window) frame(at, size int64) (frame, int64, error) {
 
 // beyond returns where the first good frame behind a damaged one begins, or size. The frames between are found by their
 // lengths and not by trial, for what senders sent could look like a frame.
-func (w *window) beyond(at, size int64) int64 {
+func (w *window) beyond(at, size int64) (int64, error) {
 	for {
 		head, err := w.bytes(at, frameHead, size)
 		if err != nil {
-			return size
+			return size, ignoreEOF(err)
 		}
 		n, err := frameLength(head, size-at)
 		if err != nil {
-			return size
+			return size, nil //nolint:nilerr // nobody knows where it ends
 		}
 		at += frameHead + n
 		if _, _, err := w.frame(at, size); !errors.Is(err, errFrame) {
-			return at
+			return at, nil // who reads on meets another error again
 		}
 	}
 }
@@ -255,7 +257,10 @@ func (c *cursor) next() (f frame, end position, ok bool, err error) {
 		}
 		f, at, err := c.w.frame(c.at.at, seg.size)
 		if errors.Is(err, errFrame) {
-			beyond := c.w.beyond(c.at.at, seg.size)
+			beyond, err := c.w.beyond(c.at.at, seg.size)
+			if err != nil {
+				return f, c.at, false, err
+			}
 			c.s.spoil(seg.seq, c.at.at, beyond)
 			c.at.at = beyond
 			continue
