@@ -81,11 +81,11 @@ func flap(t *testing.T, refuse bool) {
 			id := fmt.Sprintf("b%d-%d", asked.Load(), i)
 			e.post(t, "/v1/batch", `{"batch":[`+strings.Repeat(`{"type":"page","userId":"`+id+`","x":"`+strings.Repeat(id, i*40)+`"},`, 3)+`{"type":1}]}`)
 		}
-		least := min(cut.Load(), slow.Load(), sent.Load()/500)
+		least := min(cut.Load(), slow.Load(), sent.Load()/100)
 		if refuse {
 			least = min(least, denied.Load(), large.Load())
 		}
-		if least < 4 {
+		if least < 3 {
 			return fmt.Errorf("%d denied, %d too large, %d cut, %d slow", denied.Load(), large.Load(), cut.Load(), slow.Load())
 		}
 		return nil

@@ -64,7 +64,7 @@ func (e *edge) arrived(t *testing.T, want int) map[string][]int {
 	in := testkit.KafkaClient(t, e.kafka, kgo.ConsumeTopics(e.kafka.Names().Events()), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
 	out, seen := map[string][]int{}, map[string]bool{}
 	testkit.Eventually(t, fmt.Sprintf("%d events should arrive", want), func() error {
-		ctx, cancel := contextFor(t, 100*time.Millisecond)
+		ctx, cancel := contextFor(t, 2*time.Second) // a busy machine may need more than a moment for each fetch
 		defer cancel()
 		in.PollFetches(ctx).EachRecord(func(r *kgo.Record) {
 			var v struct {
