@@ -26,6 +26,8 @@
 //  10. Memory that a request takes is held at the gate before it is taken, and until Kafka's client has let go of it or,
 //     if its lane has spooled, it is answered: then it counts in the drain's window.
 //  11. A lane's frames name it by the number of partitions. That is changed only while no lane holds a record.
+//  12. What leaves the process of an event of a source with rules is made of cleaned alone: its bytes after the rules.
+//     What cannot be cleaned has no bytes.
 //
 // # Goroutines
 //
@@ -77,6 +79,11 @@
 //	a message id comes after a 503           it is taken, or was taken late and is a duplicate then            TestIDsEnterOnlyWhenDurable
 //	an event differs from its tracking plan  as the plan says: counted, told in its context, or rejected       TestH18Plan
 //	an event that would take long to judge   steps are counted; beyond its share it counts as a violation      TestHostileEventsAreJudgedInBoundedSteps
+//	a source has rules, an event is broken   its dead letter has no bytes: nobody can tell what is in them     TestH17Privacy
+//	rules leave an event without an id       it is rejected as missing_identity, after the rules               TestIDsUnderRules
+//	hashes make an event too large           it is rejected as event_too_large                                 TestHashesThatMakeAnEventTooLargeRefuseIt
+//	a listed person, a browser's key         a dead letter without bytes; the answer is that for anybody       TestBrowsersCannotTellWhoIsSuppressed
+//	a suppression list with a broken line    the old sources stay; the error names file and line               TestSuppressionListIsReadLineByLine
 //	a bug over one event                     it is rejected as internal_error, the rest accepted               TestPanicRejectsOneEvent
 //	a body that cannot be split              400 and one dead letter                                           TestUnreadableRequestsAreRefusedWhole
 //	a compressed bomb                        413; inflated bytes are bounded while they are inflated           TestBombsAreBoundedWhileInflating
@@ -158,5 +165,8 @@
 //   - The JSON Schema library can be neither cancelled nor bounded, quotes values in its messages, panics on numbers such
 //     as 1e9999999 and compares items pair by pair where hashes collide. Give it only what decoder has let through, and
 //     count steps in the hook that judge.watch sets.
+//   - A suppressed event of a browser goes all the way and becomes a dead letter in sift: whatever it did not share with
+//     others, a duplicate or a refusal, would tell a public key who is listed.
+//   - Hashing a hash makes another one. Bytes of a dead letter are after the rules: who sends them again must not hash them.
 //   - The text of the scanner's sum of eight bytes is right for the lowest set bit only: borrows run upwards.
 package ingest

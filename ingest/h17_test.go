@@ -81,6 +81,29 @@ func setupPrivate(t *testing.T, change func(*Config)) (*edge, *logged) {
 	return e, log
 }
 
+// tailed watches e from now on. What it returns fails if the canary was shown, and wants n lines of records as they were
+// produced.
+func tailed(t *testing.T, e *edge) func(records []*kgo.Record, n int) {
+	t.Helper()
+	watch, ref := e.tails.open(TailFilter{})
+	if ref != nil {
+		t.Fatal(ref)
+	}
+	return func(records []*kgo.Record, n int) {
+		t.Helper()
+		lines, _ := watch.take()
+		all := string(bytes.Join(lines, nil))
+		if len(lines) != n || strings.Contains(all, canary) {
+			t.Errorf("the tail shows %d lines, want %d: %s", len(lines), n, all)
+		}
+		for _, r := range records {
+			if !strings.Contains(all, `"accepted":`+string(r.Value)+"}\n") {
+				t.Errorf("the tail lacks %s", r.Value)
+			}
+		}
+	}
+}
+
 // searched fails if the canary is in a record, and returns the records by message id.
 func searched(t *testing.T, records []*kgo.Record) map[string]*kgo.Record {
 	t.Helper()
@@ -114,6 +137,7 @@ func testRulesOnEvents(t *testing.T) {
 		app.Privacy = hidden
 		c.Sources["app"] = app
 	})
+	tail := tailed(t, e)
 	a := e.post(t, "/v1/batch", `{"context":{"traits":{"email":"`+canary+`","age":7},"userAgent":"`+canary+`"},"sentAt":"2026-03-01T10:00:01Z","batch":[`+
 		`{"type":"track","event":"`+canary+`","userId":"`+canary+`","messageId":"track",`+secrets+`},`+
 		`{"type":"track","event":"Paid","userId":"`+canary+`","timestamp":"2026-03-01T10:00:00Z",`+secrets+`},`+
@@ -127,7 +151,9 @@ func testRulesOnEvents(t *testing.T) {
 	q := url.Values{"writeKey": {"dev"}, "userId": {canary}, "event": {canary}, "properties.a.iban": {canary}, "properties.card": {canary}, "context.traits.email": {canary}, "messageId": {"pixel"}}
 	equal(t, "pixel", e.do(t, http.MethodGet, "/v1/pixel/track?"+q.Encode(), "", "User-Agent", canary).status, 200)
 
-	got := searched(t, e.events(t, 7))
+	produced := e.events(t, 7)
+	got := searched(t, produced)
+	tail(produced, 7)
 	for id, want := range map[string]string{
 		"track": `"context":{"tr\u0061its":{}},"type":"track","event":"` + hmacOf(canary) + `","userId":"` + hmacOf(canary) + `","messageId":"track","properties":{"a":{},"card":"***","items":[{"note":"` + hmacOf(canary) + `","n":1.0},{}]}}`,
 		// A mask leaves no object and no array, a hash neither.
@@ -157,6 +183,7 @@ func testRulesOnDeadLetters(t *testing.T) {
 		c.Sources["app"] = app
 		c.Limits.Event, c.RejectedMax = 6000, 5000
 	})
+	tail := tailed(t, e)
 	const whole = `{"context":{"traits":{"email":"` + canary + `","age":7}},"sentAt":"2026-03-01T10:00:01Z","batch":[`
 	a := e.post(t, "/v1/batch", whole+
 		`{"type":"track","messageId":"unnamed","userId":"`+canary+`",`+secrets+`},`+
@@ -170,6 +197,7 @@ func testRulesOnDeadLetters(t *testing.T) {
 	}
 	searched(t, e.events(t, 1))
 	searched(t, e.consume(t, e.kafka.Names().Rejected(), 5))
+	tail(nil, 6)
 	const rest = `"properties":{"a":{},"card":"***","items":[{"note":"%[1]s","n":1.0},{}]},"context":{"tr\u0061its":{}}}`
 	codes := map[string]event.Code{}
 	for _, r := range e.rejected(t, 5) {
