@@ -36,6 +36,7 @@ type lane struct {
 	soloUntil  position   // those before it were refused in a batch
 	backoff    time.Duration
 	resume     time.Time
+	turning    time.Time     // until then new records wait
 	closed     bool          // records belong elsewhere, or will soon
 	turn       int           // rises when next goes back
 	window     *atomic.Int64 // bytes of all spooled lanes with the producer
@@ -134,13 +135,26 @@ func (ln *lane) settle() (park bool) {
 	if ln.rewinding {
 		return ln.rewind()
 	}
-	drained := ln.queued == 0 && !ln.next.before(ln.last) && ln.held <= laneWindow
-	if ln.spooled.Load() && drained && !ln.soloing && !ln.parked && (ln.acked || !ln.handed) {
+	ready := ln.spooled.Load() && !ln.next.before(ln.last) && ln.held <= laneWindow && !ln.soloing && !ln.parked && (ln.acked || !ln.handed)
+	switch {
+	case ready && ln.queued == 0:
 		ln.spooled.Store(false)
-		ln.backoff = 0
+		ln.backoff, ln.turning = 0, time.Time{}
 		poke(ln.drained)
+	case ready && ln.acked: // under load there is always a frame with the writer
+		if now := time.Now(); now.Sub(ln.turning) > time.Second {
+			ln.turning = now.Add(turnPatience)
+		}
 	}
 	return false
+}
+
+// turnPatience is how long new records wait for a lane whose last frames are being written, so that it becomes direct.
+const turnPatience = 100 * time.Millisecond
+
+// shut says whether new records have to wait or go elsewhere. The caller holds the lane.
+func (ln *lane) shut() bool {
+	return ln.closed || !ln.turning.IsZero() && time.Now().Before(ln.turning)
 }
 
 // rewind goes back to the first failed frame once the producer holds none behind it: what it held could overtake.

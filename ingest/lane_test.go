@@ -3,6 +3,7 @@ package ingest
 import (
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -42,4 +43,31 @@ func TestLaneGoesBackToAFailedFrameWhateverIsWrittenLater(t *testing.T) {
 	ln.written(&items[1], position{1, 26}, position{1, 36}, nil)
 	equal(t, "next", ln.next == position{1, 16}, true)
 	equal(t, "position", ln.position(position{1, 36}) == position{1, 16}, true)
+}
+
+// Under load there is always a frame with the writer. New records wait for it, for a moment, and the lane is direct.
+func TestLaneBecomesDirectUnderLoad(t *testing.T) {
+	t.Parallel()
+	ln, all := heldLane(1)
+	ln.spooled.Store(true)
+	ln.handed, ln.acked, ln.queued = true, true, 1
+	ln.next, ln.last = position{1, 36}, position{1, 36}
+	ln.settle()
+	equal(t, "spooled", ln.spooled.Load(), true)
+	equal(t, "new records wait", ln.shut(), true)
+	ln.written(&item{ln: ln, rq: all[0].rq, size: 10}, position{1, 36}, position{1, 46}, nil)
+	equal(t, "spooled, for a frame was not handed over", ln.spooled.Load(), true)
+	ln.mu.Lock()
+	ln.next = position{1, 46} // it was
+	ln.settle()
+	ln.mu.Unlock()
+	equal(t, "spooled", ln.spooled.Load(), false)
+	equal(t, "new records wait", ln.shut(), false)
+	ln.spooled.Store(true)
+	ln.turning, ln.queued = time.Now().Add(-turnPatience), 1
+	ln.settle()
+	equal(t, "it tries again before a second has passed", ln.shut(), false)
+	ln.turning = time.Now().Add(-2 * time.Second)
+	ln.settle()
+	equal(t, "it tries again", ln.shut(), true)
 }

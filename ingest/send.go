@@ -50,7 +50,7 @@ func (p *producer) give(rq *request, i int, now time.Time, credit int64) int64 {
 		ln = l.of(dead, hash)
 	}
 	ln.mu.Lock()
-	for ln.closed { // the topics were found just now, or their number of partitions changes
+	for ln.shut() { // the topics were found just now, their number of partitions changes, or the lane becomes direct
 		ln.mu.Unlock()
 		if open := p.lanes.Load().of(dead, hash); open != ln {
 			ln = open
