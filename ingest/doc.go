@@ -32,11 +32,11 @@
 // # Goroutines
 //
 // New starts those of two Kafka clients. Run starts the HTTP server, which has one a connection; one that follows the
-// topics; one that looks at the sources' files, and alone replaces the snapshot; one that looks at the certificate's files, if
-// there is one; one that follows the dead letters; and one that waits for the end of ctx and drains. With a spool there are the writer, which alone touches the
-// open segment; the patrol, which spools lanes that wait; one that writes positions; the pass that drains for all
-// lanes; and one for each lane, which works while the lane is parked. Run returns when all have ended and closes the
-// clients. Kafka's client calls producer.acked from goroutines of its own. A request belongs to its handler until send,
+// topics; one that looks at the sources' files, and alone replaces the snapshot; one that looks at the certificate's
+// files, if there is one; one that follows the dead letters; and one that waits for the end of ctx and drains. With a
+// spool there are the writer, which alone touches the open segment; the patrol, which spools lanes that wait; one that
+// writes positions; the pass that drains for all lanes; and one for each lane, which works while the lane is parked.
+// Run returns when all have ended and closes the clients. Kafka's client calls producer.acked from goroutines of its own. A request belongs to its handler until send,
 // then to handler, producer and writer together, and returns to its pool when all have left it. Lock order: drain.mu,
 // lane.mu, then spool.mu or the client's own; no lane is locked with another, but limbo when the topics are found.
 // Besides, history.mu guards what is remembered of dead letters, tails.mu and tailReader.mu who watches what,

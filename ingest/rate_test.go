@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -154,6 +155,17 @@ func TestBucketsBearAnything(t *testing.T) {
 	if w := b.wait(time.Second, time.Second); w != maxDebt-time.Second+1 {
 		t.Errorf("wait %v", w)
 	}
+	var wg sync.WaitGroup
+	var shared bucket
+	for range 8 {
+		wg.Go(func() {
+			for range 1000 {
+				shared.take(time.Second, 1, 1000)
+			}
+		})
+	}
+	wg.Wait()
+	equal(t, "what many took at once", time.Duration(shared.full.Load()), 9*time.Second)
 	b.rescale(time.Second, 1e-300, 1e300)
 	if w := b.wait(time.Second, time.Second); w != 0 {
 		t.Errorf("wait %v", w)

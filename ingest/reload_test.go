@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -167,6 +168,31 @@ func TestReloadFollowsTheFilesThatSourcesName(t *testing.T) {
 			err = fmt.Errorf("%s %q", name, kept.content)
 		}
 		return err
+	})
+}
+
+func TestFilesAreReadWhenTheyHaveSettled(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "sources.yaml")
+	whole := keyed("first", "second", "third", "fourth", "fifth")
+	synctest.Test(t, func(t *testing.T) {
+		sourcesAt(path).overwrite(t, "")
+		s := &Server{lookEvery: 2 * time.Second, sight: sight{seen: map[string]os.FileInfo{path: stat(path)}}}
+		go func() {
+			for n := range len(whole) { // a slow editor
+				if err := os.WriteFile(path, []byte(whole[:n+1]), 0o600); err != nil {
+					t.Error(err)
+				}
+				<-time.After(5 * time.Millisecond)
+			}
+		}()
+		<-time.After(5 * time.Millisecond)
+		if !s.settled(t.Context()) {
+			t.Error("the files did not settle")
+		}
+		if got, err := os.ReadFile(path); err != nil || string(got) != whole {
+			t.Errorf("%d of %d bytes, %v", len(got), len(whole), err)
+		}
 	})
 }
 
