@@ -220,6 +220,7 @@ type question struct {
 	since, until             time.Time
 	before                   *place // of the last one that is known
 	rows                     bool   // those of mirrored tables, too
+	dryRun                   bool   // what was accepted, and would have been refused by a tracking plan
 	limit                    int
 }
 

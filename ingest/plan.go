@@ -33,7 +33,7 @@ const (
 func (o outcome) String() string {
 	switch o {
 	case outcomeNone:
-		return "unplanned"
+		return "unjudged"
 	case outcomeOK:
 		return "ok"
 	case outcomeAllow:
@@ -187,9 +187,12 @@ func (rq *request) plan(p *plan, i int, f *facts) verdict {
 
 // try notes an event that a plan in its dry run would have refused, as it is after the privacy rules.
 func (rq *request) try(i int, f *facts) {
+	if len(rq.would) == 2*keepWould { // no more than the last ones are remembered
+		rq.would = append(rq.would[:0], rq.would[keepWould:]...)
+	}
 	rq.would = append(rq.would, wouldReject{
 		at: rq.received, code: f.would.code, message: f.would.message, typ: f.typ, event: string(f.name), messageID: string(f.sentID()),
-		size: rq.idx.events[i].span.len(),
+		requestID: rq.id, index: i, key: rq.access.fingerprint, size: rq.idx.events[i].span.len(),
 	})
 }
 

@@ -3,11 +3,13 @@ package ingest
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
@@ -133,7 +135,7 @@ func TestH18Plan(t *testing.T) {
 
 	t.Run("dry run accepts everything", func(t *testing.T) {
 		t.Parallel()
-		e := setup(t, withPlan(t, "dry_run: true\nunplanned: reject"+plannedEvents))
+		e := setup(t, withPlan(t, "dry_run: true\nunplanned: reject"+plannedEvents), twoSources)
 		for _, ev := range []string{track("m0", "Order Completed", bad), track("m1", "Order Refused", bad), track("m2", "Other", "")} {
 			equal(t, "answer", e.post(t, "/v1/track", ev).body, `{"success":true}`)
 		}
@@ -142,12 +144,56 @@ func TestH18Plan(t *testing.T) {
 		}
 		equal(t, "would_flag", e.metric(t, "plan_results_total", "would_flag", "app"), 1.0)
 		equal(t, "would_reject", e.metric(t, "plan_results_total", "would_reject", "app"), 2.0)
-		var ids []string
-		for _, w := range e.dryRuns.list("app") {
-			ids = append(ids, fmt.Sprint(w.messageID, " ", w.code, " ", w.event))
+		for query, want := range map[string]string{
+			"":                       "m2 m1 complete=true next=false",
+			"&code=unplanned_event":  "m2 complete=true next=false",
+			"&event=Order%20Refused": "m1 complete=true next=false",
+			"&message_id=m0":         " complete=true next=false",
+			"&limit=1":               "m2 complete=true next=true",
+			"&until=1":               " complete=true next=false",
+			"&since=2026-03-02":      " complete=true next=false",
+		} {
+			equal(t, query, e.ask(t, "dev-server", "?dry_run=1"+query).shown(), want)
 		}
-		equal(t, "would-be refusals", ids, []string{"m2 unplanned_event Other", "m1 plan_violation Order Refused"})
-		equal(t, "of another source", len(e.dryRuns.list("other")), 0)
+		page := e.ask(t, "dev-server", "?dry_run=1&limit=1")
+		equal(t, "second page", e.ask(t, "dev-server", "?dry_run=1&limit=1&cursor="+*page.Next).shown(), "m1 complete=true next=false")
+		equal(t, "view", page.Rejections[0], letterView{
+			At: "2026-03-01T10:00:01.200Z", Source: "app", Stage: event.StageIngest, Code: event.CodeUnplannedEvent,
+			Message: "the tracking plan has no such event", MessageID: "m2", Type: "track", Event: "Other", RequestID: page.Rejections[0].RequestID,
+			Index: new(0), Key: "6b941275", Size: len(track("m2", "Other", "")),
+		})
+		equal(t, "another source", e.ask(t, "shop-server", "?dry_run=1").shown(), " complete=true next=false")
+		equal(t, "a browser", e.do(t, "GET", "/v1/rejections?dry_run=1", "", "X-Write-Key", "dev").status, 403)
+		equal(t, "operators", decodePage(t, e.admin(t, "/rejections?dry_run=1&source=app").body).shown(), "m2 m1 complete=true next=false")
+		equal(t, "dead letters", len(e.rejected(t, 0)), 0)
+		equal(t, "parameter", e.do(t, "GET", "/v1/rejections?dry_run=yes", "", "X-Write-Key", "dev-server").status, 400)
+	})
+
+	t.Run("a changed schema is read again, a broken one is not", func(t *testing.T) {
+		t.Parallel()
+		e, file := setupFile(t, keyed("first"))
+		dir := filepath.Dir(string(file))
+		save := func(name, text string) {
+			if err := errors.Join(os.MkdirAll(filepath.Join(dir, "schemas"), 0o700), os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		save("plan.yaml", "events: {E: {schema: schemas/e.json, mode: reject}}\n")
+		save("schemas/e.json", `{"required":["total"]}`)
+		file.save(t, keyed("first")+"    plan: plan.yaml\n")
+		e.until(t, "first", "/properties/total: is missing")
+		save("schemas/e.json", `{"required":["price"]}`)
+		e.until(t, "first", "/properties/price: is missing")
+		save("schemas/e.json", `{"required":"price"}`)
+		e.until(t, "second", codeKeysStale)
+		for _, want := range []string{string(file) + ":5:", "sources.app.plan", "plan.yaml:1:", "events.E.schema", "schemas/e.json#/required"} {
+			if c := e.Check(t.Context()); !strings.Contains(c.Sentence, want) {
+				t.Errorf("%q lacks %q", c.Sentence, want)
+			}
+		}
+		e.until(t, "first", "/properties/price: is missing")
+		save("schemas/e.json", `{}`)
+		e.until(t, "first", `"success":true`)
 	})
 
 	t.Run("a new snapshot has the new plan", func(t *testing.T) {
@@ -204,6 +250,22 @@ events:
 			}
 		}
 	})
+}
+
+func TestDryRunsAreBounded(t *testing.T) {
+	t.Parallel()
+	var d dryRuns
+	for i := range 2*keepWould + 5 {
+		d.add("app", []wouldReject{{at: at.Add(time.Duration(i) * time.Second), messageID: fmt.Sprint(i)}})
+	}
+	q := question{limit: pageMost}
+	page := d.page(&q)
+	equal(t, "kept", len(page.Rejections), keepWould)
+	equal(t, "newest", page.Rejections[0].MessageID, fmt.Sprint(2*keepWould+4))
+	equal(t, "oldest", page.Rejections[keepWould-1].MessageID, fmt.Sprint(keepWould+5))
+	equal(t, "complete", page.Complete, false)
+	q.since = at.Add((keepWould + 5) * time.Second)
+	equal(t, "complete since", d.page(&q).Complete, true)
 }
 
 func TestPlanJudgesSingleAndBatchedEventsAlike(t *testing.T) {

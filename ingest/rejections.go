@@ -131,6 +131,10 @@ func (s *Server) serveRejections(w http.ResponseWriter, r *http.Request, source 
 	if ref != nil {
 		return ref
 	}
+	if q.dryRun {
+		writeJSON(w, http.StatusOK, encodeJSON(s.dryRuns.page(&q)))
+		return nil
+	}
 	ctx, cancel := context.WithTimeout(r.Context(), lookLimit)
 	defer cancel()
 	caughtUp := s.letters.catchUp(ctx)
@@ -226,12 +230,17 @@ func parseQuestion(raw, source string, now time.Time, history time.Duration) (qu
 			if ok = source == ""; ok {
 				q.source = value
 			}
+		case "dry_run":
+			q.dryRun, ok = value == "1", value == "1" || value == "0"
+			if !ok {
+				return q, refuse(codeBadParameter, "dry_run must be 1 or 0")
+			}
 		case "writeKey", "writekey":
 		default:
 			ok = false
 		}
 		if !ok {
-			return q, refuse(codeBadParameter, "there is no parameter "+strconv.Quote(name)+"; there are since, until, code, message_id, event, limit and cursor")
+			return q, refuse(codeBadParameter, "there is no parameter "+strconv.Quote(name)+"; there are since, until, code, message_id, event, dry_run, limit and cursor")
 		}
 	}
 	return q, nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -31,8 +32,13 @@ type probe struct {
 // check validates the configuration and tries everything that it names:
 //
 //	configuration ─▶ Kafka ─▶ sources ─▶ topics for ingest ─▶ S3 ─▶ Redshift ─▶ metric store ─▶ definitions ─▶ boards ─▶ each database
+//
+// With --plan it checks events by a tracking plan instead.
 func (p *program) check(ctx context.Context, args []string) error {
-	f := p.newFlags("check", "--config FILE [--set KEY=VALUE …]")
+	if slices.ContainsFunc(args, isPlanFlag) {
+		return p.checkPlan(args)
+	}
+	f := p.newFlags("check", "--config FILE [--set KEY=VALUE …], or check --plan FILE EVENTS.ndjson")
 	cfg, err := p.load(f, args, defaultConfig(), allSections()...)
 	if err != nil {
 		fmt.Fprintf(p.stdout, "configuration is wrong:\n%v\n", err)

@@ -16,7 +16,7 @@ import (
 )
 
 func main() {
-	p := &program{stdout: os.Stdout, stderr: os.Stderr, environ: os.Environ(), hurry: &hurry{c: make(chan struct{})}}
+	p := &program{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, environ: os.Environ(), hurry: &hurry{c: make(chan struct{})}}
 	ctx, stop := untilSignalled(p.stderr, p.hurry)
 	err := p.run(ctx, os.Args[1:])
 	stop()
@@ -62,6 +62,7 @@ func (h *hurry) hear() <-chan struct{} {
 
 // program is the command line as a value, so that tests can run it in-process.
 type program struct {
+	stdin          io.Reader
 	stdout, stderr io.Writer
 	environ        []string
 	hurry          *hurry // nil: no signal comes
