@@ -57,6 +57,12 @@ func TestH10Memory(t *testing.T) {
 			a.flood(t, 32, 2*time.Second, plain(wide(9000, `{"type":"page","userId":"u"}`)))
 			idleConnections(t, a)
 		}, full: true},
+		{name: "slow bodies after large batches", attack: func(t *testing.T, a *abused) {
+			for range 3 {
+				a.flood(t, 32, time.Second, plain(wide(2000, `{"type":"page","userId":"u","context":{"a":1,"b":2,"c":3}}`)))
+				a.slowBodies(t, 2<<10)
+			}
+		}, full: true},
 		{name: "deep and wide JSON", attack: deepAndWide, full: true},
 		{name: "large bodies at full rate", attack: largeBodies, full: true},
 		{name: "stalled Kafka", attack: stalledKafka},
@@ -300,7 +306,7 @@ func (a *abused) flood(t *testing.T, workers int, d time.Duration, what ...paylo
 
 func bombs(t *testing.T, a *abused) {
 	text := `{"batch":[{"type":"page","userId":"u","x":"` + strings.Repeat("x", 15<<20) + `"}]}`
-	a.flood(t, 64, 5*time.Second,
+	a.flood(t, 64, 4*time.Second,
 		zipped(t, make([]byte, 256<<20)), zipped(t, []byte(text)), zipped(t, wide(10_000, `{"type":"page","userId":"u"}`)),
 		windowed(t, make([]byte, 64<<20)), windowed(t, []byte(text)), windowed(t, wide(100, `{"type":"page","userId":"u"}`)))
 }
@@ -413,7 +419,7 @@ func deepAndWide(t *testing.T, a *abused) {
 	for i := 1; many.Len() < 250<<10; i++ {
 		many.WriteString("," + member(i))
 	}
-	a.flood(t, 32, 8*time.Second,
+	a.flood(t, 32, 6*time.Second,
 		plain(bytes.Repeat([]byte(`[`), 4<<20)),
 		plain([]byte(`{"batch":[`+strings.Repeat(`{"x":`, 800_000))),
 		plain(wide(10_000, `0`)),
@@ -428,7 +434,7 @@ func deepAndWide(t *testing.T, a *abused) {
 }
 
 func largeBodies(t *testing.T, a *abused) {
-	a.flood(t, 64, 8*time.Second,
+	a.flood(t, 64, 6*time.Second,
 		plain(wide(20, `{"type":"page","userId":"u","x":"`+noise(200<<10)+`"}`)),
 		plain(wide(5000, `{"type":"page","userId":"u","x":"`+noise(700)+`"}`)))
 }
