@@ -169,6 +169,9 @@ func (rq *request) one(i int) {
 	})
 	m := made{event: int32(i), typ: uint8(typeAt(f.typ)), fresh: f.fresh, listed: listed, given: given, flags: f.flags} //nolint:gosec // a batch is bounded, and so is a list
 	rq.made = append(rq.made, m)
+	if listed {
+		rq.buried += deadCost // sift puts a dead letter in its place
+	}
 }
 
 // settle produces rq.records and waits until all are durable.

@@ -12,6 +12,7 @@ import (
 	"unsafe"
 
 	"github.com/millstream-data/millstream/internal/event"
+	"github.com/millstream-data/millstream/internal/testkit"
 	"github.com/millstream-data/millstream/internal/wire"
 )
 
@@ -190,4 +191,26 @@ func BenchmarkSuppressed(b *testing.B) {
 		id = fmt.Appendf(id[:5], "%d", i%10_000_000)
 		list.has(id)
 	}
+}
+
+func TestNewRulesAndListsHoldWithoutARestart(t *testing.T) {
+	t.Parallel()
+	e, file := setupFile(t, keyed("k"), func(c *Config) { c.PrivacyHashKey = testHashKey })
+	list := sourcesAt(filepath.Join(filepath.Dir(string(file)), "forgotten.txt"))
+	e.until(t, "k", `"success":true`)
+	list.save(t, "nobody\n")
+	file.save(t, keyed("k")+"    suppress_file: forgotten.txt\n    privacy: [{action: drop, path: event}]\n")
+	e.until(t, "k", "after the privacy rules of its source")
+	list.save(t, "nobody\nu\n")
+	e.until(t, "k", string(event.CodeSuppressed))
+	list.save(t, "sha256:broken\nu\n") // the old one stays
+	testkit.Eventually(t, "readiness should name the line", func() error {
+		if c := e.Check(t.Context()); !strings.Contains(fmt.Sprint(c), "forgotten.txt, line 1") {
+			return fmt.Errorf("%v", c)
+		}
+		return nil
+	})
+	e.until(t, "k", string(event.CodeSuppressed))
+	list.save(t, "nobody\n")
+	e.until(t, "k", "after the privacy rules of its source")
 }
