@@ -67,10 +67,12 @@ func (f *follower) run(ctx context.Context) {
 	}
 }
 
-// newClient opts for records of transactions that were committed, with their markers, which have offsets, too.
+// newClient opts for records of transactions that were committed, with their markers, which have offsets, too. It keeps
+// no session for its fetches: who closes one waits until a broker that hangs has answered.
 func (f *follower) newClient(opts ...kgo.Opt) (*kgo.Client, error) {
 	return kafka.NewClient(f.kafka, f.log, append([]kgo.Opt{
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords(), kgo.FetchMaxWait(500 * time.Millisecond),
+		kgo.DisableFetchSessions(),
 		kgo.FetchMaxBytes(4 << 20), kgo.FetchMaxPartitionBytes(1 << 20), // one larger record comes all the same
 	}, opts...)...)
 }

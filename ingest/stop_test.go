@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/millstream-data/millstream/internal/kafka"
 	"github.com/millstream-data/millstream/internal/testkit"
@@ -173,4 +174,21 @@ func TestStopWithKafkaAwayLeavesTheSpool(t *testing.T) {
 	e := setupAt(t, kcfg, config)
 	e.untilDirect(t)
 	inOrder(t, e.arrived(t, 120), want)
+}
+
+// TestStopHasNoSessionToClose is about a broker that hangs: a session that nobody ends is one that a stop waits for.
+func TestStopHasNoSessionToClose(t *testing.T) {
+	t.Parallel()
+	broker, kcfg := testkit.Kafka(t)
+	epochs := make(chan int32, 1)
+	broker.Cluster().ControlKey(int16(kmsg.Fetch), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		broker.Cluster().KeepControl()
+		select {
+		case epochs <- r.(*kmsg.FetchRequest).SessionEpoch:
+		default:
+		}
+		return nil, nil, false
+	})
+	follows(t, setupAt(t, kcfg))
+	equal(t, "epoch of a session, of which -1 is none", <-epochs, int32(-1))
 }
