@@ -151,6 +151,8 @@
 //     held when the lane spooled has its frames first, and the drain steps over them.
 //   - A failed record sends its lane back only when the producer holds nothing of it: the rest could overtake it.
 //   - An entry is the context of its record: the promise finds it by that, and it must be set before Produce.
+//   - Under load a spooled lane always has a frame with the writer. New records wait for it, for a moment, or the lane
+//     stays spooled as long as requests come.
 //   - Readiness must mend by itself: a server out of its balancer gets no request to try a full disk or a broken one with.
 //   - Kafka's client fails all that it holds of a partition when one batch of it fails; what is accepted in the moment
 //     before the lane hears of it may overtake. A client that was refused a producer's id never asks again, nor does it take
