@@ -102,6 +102,9 @@ func (s *spool) group(items []item, buf []byte) {
 		if ref == nil {
 			next.at += items[i].size
 		}
+		if ref == nil && items[i].rq != nil {
+			s.metrics.spoolFrames.Inc() // before its sender can ask
+		}
 		items[i].ln.written(&items[i], at, next, ref)
 		at = next
 	}
@@ -113,11 +116,6 @@ func (s *spool) group(items []item, buf []byte) {
 		s.room -= int64(len(buf))
 		s.failures = 0
 		s.mu.Unlock()
-		for i := range items {
-			if items[i].rq != nil {
-				s.metrics.spoolFrames.Inc()
-			}
-		}
 	}
 	for i := range items {
 		if items[i].rq != nil {
