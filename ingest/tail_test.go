@@ -171,7 +171,7 @@ func TestSlowTailDropsAndHoldsNothing(t *testing.T) {
 		r, out := io.Pipe()
 		w, ended = &stuck{httptest.NewRecorder(), make(chan error), out}, make(chan *refusal, 1)
 		go func() {
-			ended <- e.serveTail(w, httptest.NewRequest(http.MethodGet, "/v1/tail", nil), "app")
+			ended <- e.serveTail(w, httptest.NewRequest(http.MethodGet, "/v1/tail", nil), "")
 			_ = out.Close()
 		}()
 		return w, bufio.NewReader(r), ended
@@ -235,7 +235,7 @@ func TestTailBeats(t *testing.T) {
 		s := &Server{now: time.Now, tails: newTails(Tail{Readers: 1, Buffer: 1}, prometheus.NewRegistry())}
 		w := httptest.NewRecorder()
 		ended := make(chan *refusal, 1)
-		go func() { ended <- s.serveTail(w, httptest.NewRequest(http.MethodGet, "/v1/tail", nil), "app") }()
+		go func() { ended <- s.serveTail(w, httptest.NewRequest(http.MethodGet, "/v1/tail", nil), "") }()
 		time.Sleep(tailBeat*2 + time.Second) //nolint:forbidigo // of the bubble's clock
 		synctest.Wait()
 		equal(t, "lines", w.Body.String(), `{"heartbeat":"2000-01-01T00:00:00.000Z"}`+"\n"+`{"heartbeat":"2000-01-01T00:00:15.000Z"}`+"\n"+`{"heartbeat":"2000-01-01T00:00:30.000Z"}`+"\n")
@@ -245,6 +245,33 @@ func TestTailBeats(t *testing.T) {
 		}
 		if _, ref := s.tails.open(TailFilter{}); ref == nil || ref.code != codeDraining {
 			t.Errorf("a tail of a process that stops: got %+v", ref)
+		}
+	})
+}
+
+func TestTailEndsWithItsKey(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := &Server{now: time.Now, tails: newTails(Tail{Readers: 1, Buffer: 1}, prometheus.NewRegistry())}
+		snap, err := newSnapshot(DefaultConfig(), DevSources(), newFiles(""))
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.sources.Store(snap)
+		r := httptest.NewRequest(http.MethodGet, "/v1/tail", nil)
+		r.Header.Set("X-Write-Key", "dev-server")
+		ended := make(chan *refusal, 1)
+		go func() { ended <- s.serveTail(httptest.NewRecorder(), r, "app") }()
+		time.Sleep(tailBeat + time.Second) //nolint:forbidigo // of the bubble's clock
+		synctest.Wait()
+		equal(t, "readers", len(s.tails.watching()), 1)
+		s.sources.Store(&snapshot{})
+		time.Sleep(tailBeat) //nolint:forbidigo // of the bubble's clock
+		synctest.Wait()
+		equal(t, "readers once the key was taken out", len(s.tails.watching()), 0)
+		s.tails.close()
+		if ref := <-ended; ref != nil {
+			t.Error(ref)
 		}
 	})
 }

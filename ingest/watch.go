@@ -16,7 +16,7 @@ const (
 )
 
 // serveTail streams what this process accepts and rejects of source, or, if that is empty, of the one that is asked
-// for, until the reader leaves or takes nothing, or the process stops.
+// for, until the reader leaves or takes nothing, its key ends, or the process stops.
 func (s *Server) serveTail(w http.ResponseWriter, r *http.Request, source string) *refusal {
 	want, ref := parseTail(r.URL.RawQuery, source)
 	if ref != nil {
@@ -48,6 +48,9 @@ func (s *Server) serveTail(w http.ResponseWriter, r *http.Request, source string
 				out.buf = append(strconv.AppendInt(append(out.buf, `{"dropped":`...), int64(missed), 10), "}\n"...)
 			}
 		case <-beat.C:
+			if source != "" && !s.stillHolds(r, source) {
+				return nil
+			}
 			out.heartbeat(s.now())
 		case <-s.tails.closed:
 			return nil
@@ -56,6 +59,13 @@ func (s *Server) serveTail(w http.ResponseWriter, r *http.Request, source string
 		}
 	}
 	return nil
+}
+
+// stillHolds says whether the key of r may watch source now: one that was taken out must not go on for as long as its
+// connection.
+func (s *Server) stillHolds(r *http.Request, source string) bool {
+	holds, ref := s.keyHolder(r)
+	return ref == nil && holds == source
 }
 
 // tailWriter writes lines, and does not wait for long for who does not read them.
