@@ -90,6 +90,7 @@
 //	more in flight than fits                 503 overloaded at once; room again when Kafka has acknowledged    TestOverloadIsAnsweredAtOnceAndPasses
 //	a slow body                              408 and one dead letter                                           TestSlowBodyIsAnswered408
 //	the client hangs up                      before the body's end nothing, after it processed                 TestClientGone
+//	the wall clock steps back                windows and deadlines go on; receivedAt follows the clock                TestClockStepsBack
 //	SIGTERM under load                       readiness fails, requests in flight end, nothing is refused early TestH11Drain
 //	a second signal                          what waits or comes is answered 503 draining; the producer flushes        TestSecondSignalSkipsToTheFlush
 //	a lost pod's volume                      millstream ingest --drain-only empties its spool                          TestDrainEmptiesTheSpoolOfAnother
