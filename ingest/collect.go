@@ -159,7 +159,7 @@ func (rq *request) one(i int) {
 		rq.try(i, &f)
 	}
 	given := f.sentID() != nil
-	value := rq.stamper.stamp(stamped, &f, i)
+	value := rq.stamper.stamp(stamped, &f, i+rq.first)
 	rq.arena.room(len(rq.access.source.name) + 1 + len(f.id))
 	lo := len(rq.arena.buf)
 	rq.arena.buf = wire.EventKey(rq.arena.buf, rq.access.source.name, "")

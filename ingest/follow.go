@@ -67,19 +67,19 @@ func (f *follower) run(ctx context.Context) {
 	}
 }
 
-// newClient opts for records of transactions that were committed, with their markers, which have offsets, too. It keeps
-// no session for its fetches: who closes one waits until a broker that hangs has answered.
-func (f *follower) newClient(opts ...kgo.Opt) (*kgo.Client, error) {
-	return kafka.NewClient(f.kafka, f.log, append([]kgo.Opt{
-		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords(), kgo.FetchMaxWait(500 * time.Millisecond),
+// newLetterClient opts for records of transactions that were committed, with their markers, which have offsets, too.
+// It keeps no session for its fetches: who closes one waits until a broker that hangs has answered.
+func newLetterClient(cfg kafka.Config, log *slog.Logger) (*kgo.Client, error) {
+	return kafka.NewClient(cfg, log,
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords(), kgo.FetchMaxWait(500*time.Millisecond),
 		kgo.DisableFetchSessions(),
-		kgo.FetchMaxBytes(4 << 20), kgo.FetchMaxPartitionBytes(1 << 20), // one larger record comes all the same
-	}, opts...)...)
+		kgo.FetchMaxBytes(4<<20), kgo.FetchMaxPartitionBytes(1<<20), // one larger record comes all the same
+	)
 }
 
 // follow reads on until something fails.
 func (f *follower) follow(ctx context.Context) error {
-	client, err := f.newClient()
+	client, err := newLetterClient(f.kafka, f.log)
 	if err != nil {
 		return err
 	}
@@ -232,7 +232,7 @@ var errNoLetter = errors.New("no such dead letter")
 // fetch reads one dead letter whole.
 func (f *follower) fetch(ctx context.Context, partition int32, offset int64) (*kgo.Record, error) {
 	topic := f.kafka.Names().Rejected()
-	client, err := f.newClient()
+	client, err := newLetterClient(f.kafka, f.log)
 	if err != nil {
 		return nil, err
 	}

@@ -37,7 +37,9 @@ func (rq *request) bury(original []byte, code event.Code, message string, messag
 		MessageID: string(messageID), ReceivedAt: rq.received, Type: string(cutText([]byte(typ), event.MaxName)), Key: rq.access.fingerprint,
 		RequestID: rq.id, Route: rq.route(), Index: at, Original: original, Size: len(original), Max: int(rq.srv.cfg.RejectedMax),
 	}
-	if at < 0 {
+	if at >= 0 {
+		r.Index += rq.first
+	} else {
 		r.Size = max(rq.size, len(original))
 		r.Truncated = rq.body == nil && r.Size > 0
 	}

@@ -26,6 +26,7 @@ type request struct {
 	body    *buffer
 	partial []byte // of a body that was refused while it was read
 	size    int    // of the body on the wire
+	first   int    // place in the batch of what is replayed
 	held    int64  // bytes held at the gate
 	wanted  int64  // with those that it did not give
 	buried  int64  // bytes of dead letters besides those of the body

@@ -26,6 +26,7 @@ type stamper struct {
 	hash      hash.Hash // SHA-256, reused
 	ids       *event.IDs
 	source    string
+	letter    string // id of the dead letter that is replayed
 	caller    caller
 	received  time.Time
 	skew      bool // correct the client's clock
@@ -124,6 +125,14 @@ func (s *stamper) identify(ev *eventIndex, f *facts, original, sentAt []byte, at
 		s.hash.Write(a.since(lo))
 		a.buf = a.buf[:lo]
 		s.hash.Write(ev.span.of(s.body))
+		f.messageID = s.digest("auto-", 16)
+	case s.letter != "": // however often it is replayed
+		s.hash.Reset()
+		a.room(len(s.letter) + 32)
+		lo := len(a.buf)
+		a.buf = strconv.AppendInt(append(append(a.buf, s.letter...), 0), int64(at), 10)
+		s.hash.Write(a.since(lo))
+		a.buf = a.buf[:lo]
 		f.messageID = s.digest("auto-", 16)
 	default:
 		a.room(64)

@@ -86,6 +86,8 @@ func commands() []command {
 		{"rollup", "Kafka to daily metrics in the metric store", (*program).rollup},
 		{"serve", "metrics to wallboards, over WebSocket and HTTP", (*program).serve},
 		{"check", "validates the configuration, connects to each service, says what is wrong and how to mend it", (*program).check},
+		{"tail", "shows events and refusals as they come in, of every process", (*program).tail},
+		{"replay", "runs what the HTTP edge refused through its code again", (*program).replay},
 		{"verify", "proves from S3 alone that no chain of commits has a gap or an overlap", (*program).verify},
 		{"local", "the local Redshift alone, over the configured S3", (*program).local},
 		{"bench", "measures on this hardware: ingest, e2e", (*program).bench},

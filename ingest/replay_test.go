@@ -1,0 +1,162 @@
+package ingest
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/millstream-data/millstream/internal/event"
+	"github.com/millstream-data/millstream/internal/testkit"
+	"github.com/millstream-data/millstream/internal/wire"
+)
+
+// replayer is one for a server's configuration, with what has changed since.
+func (e *edge) replayer(t *testing.T, change ...func(*Config)) *Replayer {
+	t.Helper()
+	cfg := e.cfg
+	for _, f := range change {
+		f(&cfg)
+	}
+	p, err := NewReplayer(cfg, e.kafka, testkit.Log(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// replay runs what and returns a line for each dead letter.
+func (e *edge) replay(t *testing.T, p *Replayer, what Replay) string {
+	t.Helper()
+	var lines []string
+	if err := p.Run(t.Context(), what, func(r Replayed) { lines = append(lines, r.String()) }); err != nil {
+		t.Fatal(err)
+	}
+	return strings.Join(lines, "\n")
+}
+
+// narrow is a limit that refused what is replayed under a wider one.
+func narrow(c *Config) { c.Limits.Event, c.Limits.EventSoft = 150, 150 }
+
+func wide(c *Config) { c.Limits.Event, c.Limits.EventSoft = 256<<10, 32<<10 }
+
+const replayedBatch = `{"batch":[{"type":"page","userId":"u0","messageId":"m-0"},` +
+	`{"type":"track","userId":"u1","event":"Paid","messageId":"m-1","timestamp":"2026-03-01T10:00:00Z","properties":{"id":9007199254740993,"p":1.0,"pad":"PAD"}},` +
+	`{"type":"track","userId":"u2","event":"Paid","timestamp":"2026-03-01T10:00:00Z","properties":{"pad":"PAD"}}],` +
+	`"sentAt":"2026-03-01T10:00:01Z","context":{"library":{"name":"analytics-go","version":"3.0.0"}},"integrations":{"All":true}}`
+
+// What was refused by a limit becomes, once that is raised, exactly what it would have become at first.
+func TestH19Replay(t *testing.T) {
+	t.Parallel()
+	body := strings.ReplaceAll(replayedBatch, "PAD", strings.Repeat("x", 150))
+	requests := func(e *edge) {
+		e.post(t, "/v1/batch", body)
+		e.post(t, "/v1/import", body)
+		e.post(t, "/v1/identify", `{"type":"page","userId":"u3","traits":{"pad":"`+strings.Repeat("x", 150)+`"},"timestamp":"2026-03-01T09:00:00Z","sentAt":"2026-03-01T09:00:01Z"}`)
+	}
+	noDuplicates := func(c *Config) { c.Dedup.Window = 0 }
+	undisturbed := setup(t, noDuplicates)
+	requests(undisturbed)
+	want := map[string]string{}
+	for _, r := range undisturbed.events(t, 7) {
+		want[fmt.Sprintf("%s %s", headerText(r), r.Value)] = fmt.Sprintf("%s %d %s", r.Key, r.Partition, r.Timestamp.UTC())
+	}
+	e := setup(t, noDuplicates, narrow)
+	requests(e)
+	e.rejected(t, 5)
+	e.events(t, 2)
+	e.replay(t, e.replayer(t, wide), Replay{}) // a dry run
+	e.events(t, 2)
+	got := e.replay(t, e.replayer(t, wide), Replay{Write: true})
+	equal(t, "told", strings.Count(got, "event_too_large: 1 events"), 5)
+	for _, r := range e.events(t, 7) {
+		text := fmt.Sprintf("%s %s", headerText(r), r.Value)
+		if place := fmt.Sprintf("%s %d %s", r.Key, r.Partition, r.Timestamp.UTC()); want[text] != place {
+			t.Errorf("not as at its first arrival: %s\n%s, want %s", text, place, want[text])
+		}
+	}
+	e.rejected(t, 5)
+}
+
+func TestReplayedTwiceTheMessageIDsAreTheSame(t *testing.T) {
+	t.Parallel()
+	e := setup(t, narrow)
+	pad := strings.Repeat("x", 150)
+	e.post(t, "/v1/batch", `{"batch":[{"type":"page","userId":"u","pad":"`+pad+`"},{"type":"page","userId":"u","pad":"`+pad+`"}]}`)
+	p := e.replayer(t, wide)
+	for range 2 {
+		e.replay(t, p, Replay{Write: true})
+	}
+	ids := map[string]int{}
+	for _, r := range e.events(t, 4) {
+		ids[string(r.Headers[4].Value)]++
+	}
+	equal(t, "ids", len(ids), 2) // two clicks without a time are two clicks
+	for id, n := range ids {
+		if n != 2 || !strings.HasPrefix(id, "auto-") {
+			t.Errorf("%s is there %d times", id, n)
+		}
+	}
+}
+
+func TestReplayChoosesAndTells(t *testing.T) {
+	t.Parallel()
+	e := follows(t, setup(t, twoSources, narrow))
+	pad := `"pad":"` + strings.Repeat("x", 150) + `"}`
+	e.post(t, "/v1/page", `{"userId":"u","messageId":"m-1",`+pad)
+	e.post(t, "/v1/page", `{"messageId":"m-2"}`)
+	e.do(t, http.MethodPost, "/v1/page", `{"userId":"u","messageId":"m-3",`+pad, "X-Write-Key", "shop-server")
+	e.post(t, "/v1/batch", `{"batch":[`)
+	produceLetters(t, e, manyLetters(1)[0],
+		wire.Rejected{Stage: event.StageIngest, Source: "app", Code: event.CodeInvalidJSON, Index: 0, Redacted: true, Size: 7},
+		wire.Rejected{Stage: event.StageIngest, Source: "app", Code: event.CodeEventTooLarge, Index: 0, Original: []byte(`{"user`), Max: 3},
+		wire.Rejected{Stage: event.StageIngest, Source: "gone", Code: event.CodeEventTooLarge, Index: 0, Original: []byte(`{}`)},
+		wire.Rejected{Stage: event.StageIngest, Source: "app", Code: event.CodeEventTooLarge, Index: 0, Route: "/v1/batch", Original: []byte(`{}`)},
+		wire.Rejected{Stage: event.StageIngest, Source: "app", Code: event.CodeKafkaRefused, Index: -1, Route: letterSpooled, Type: "track", ReceivedAt: at,
+			Original: []byte(`{"type":"track","userId":"u","event":"E","messageId":"m-9","timestamp":"2020-01-01T00:00:00Z"}`)})
+	p := e.replayer(t, wide)
+	ids := map[string]string{}
+	for _, v := range decodePage(t, e.admin(t, "/rejections").body).Rejections {
+		ids[v.MessageID] = v.ID
+	}
+	equal(t, "one source", e.replay(t, p, Replay{Source: "shop"}), ids["m-3"]+" shop event_too_large: 1 events")
+	equal(t, "one code", e.replay(t, p, Replay{Code: event.CodeMissingIdentity}), ids["m-2"]+" app missing_identity: refused again: missing_identity: neither userId nor anonymousId is set")
+	equal(t, "one id", e.replay(t, p, Replay{ID: ids["m-1"]}), ids["m-1"]+" app event_too_large: 1 events")
+	equal(t, "until", strings.Count(e.replay(t, p, Replay{Until: at.Add(time.Millisecond)}), "\n"), 3)
+	lines := e.replay(t, p, Replay{Since: at.Add(time.Second)})
+	for _, want := range []string{"bad_json: skipped: another stage", "skipped: redacted", "skipped: truncated", "gone event_too_large: skipped: unknown source", "its batch was not kept", "kafka_refused: 1 events"} {
+		if !strings.Contains(lines, want) {
+			t.Errorf("want %q in\n%s", want, lines)
+		}
+	}
+	if err := p.Run(t.Context(), Replay{ID: "0-999"}, func(Replayed) {}); err == nil {
+		t.Error("an id that is not there should be told")
+	}
+	e.replay(t, p, Replay{Write: true, WriteRefused: true, Code: event.CodeKafkaRefused})
+	r := e.events(t, 1)[0]
+	equal(t, "stamped already", string(r.Value), `{"type":"track","userId":"u","event":"E","messageId":"m-9","timestamp":"2020-01-01T00:00:00Z"}`)
+	equal(t, "headers", headerText(r), "v=1 source=app type=track event=E message_id=m-9 received_at=1772359201200")
+	e.replay(t, p, Replay{Write: true, WriteRefused: true, Until: at.Add(time.Millisecond)})
+	again := e.rejected(t, 12)
+	codes := map[event.Code]int{}
+	for _, r := range again {
+		codes[r.Code]++
+	}
+	equal(t, "refused again", []int{codes[event.CodeMissingIdentity], codes[event.CodeInvalidJSON]}, []int{2, 3})
+}
+
+func TestReplayHashesNothingTwice(t *testing.T) {
+	t.Parallel()
+	e := setup(t, narrow, func(c *Config) {
+		c.PrivacyHashKey = testHashKey
+		src := c.Sources["app"]
+		src.Privacy = []PrivacyRule{{Action: PrivacyHash, Path: "properties.email"}, {Action: PrivacyMask, Path: "properties.name"}}
+		c.Sources["app"] = src
+	})
+	e.post(t, "/v1/page", `{"userId":"u","messageId":"m-1","properties":{"email":"ann","name":"Ann","pad":"`+strings.Repeat("x", 150)+`"}}`)
+	e.replay(t, e.replayer(t, wide), Replay{Write: true})
+	if value := string(e.events(t, 1)[0].Value); !strings.Contains(value, `{"email":"`+hmacOf("ann")+`","name":"***",`) {
+		t.Errorf("got %s", value)
+	}
+}
