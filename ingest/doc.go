@@ -105,6 +105,7 @@
 //	an early answer, and a client that sends it reaches the client before the connection ends                  TestEarlyAnswerReachesAClientThatStillSends
 //	a new certificate that is broken         the one before stays; readiness is degraded and names the file    TestCertificateIsReadAgainWhenItChanges
 //	a topic narrower than the limits         logged, readiness is degraded and names the setting to change      TestTopicsThatAreTooNarrowAreToldWithTheSettingToChange
+//	a dead letter is replayed, twice         it is what it would have been at first, with the same message id  TestReplayedTwiceTheMessageIDsAreTheSame
 //	who watches does not read                lines are dropped and counted, nothing waits; then it is let go   TestSlowTailDropsAndHoldsNothing
 //	the port is taken                        the start names address and key                                   TestTakenPortIsNamed
 //
@@ -147,6 +148,8 @@
 //
 // # Non-obvious
 //
+//   - A dead letter must hold what a replay needs: value, envelope, route, received_at. What changes how an event is
+//     stamped belongs there, too.
 //   - Never sync a file again after a failed sync: the kernel may have dropped its pages, and the second one lies.
 //   - A lane's frames are queued under its lock, for their order on disk is that of their acceptance. What the producer
 //     held when the lane spooled has its frames first, and the drain steps over them.

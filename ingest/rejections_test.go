@@ -301,3 +301,37 @@ func TestRejectionsWithoutKafka(t *testing.T) {
 		return nil
 	})
 }
+
+func TestH09TenancyOfRejectionsAndTail(t *testing.T) {
+	t.Parallel()
+	e := follows(t, setup(t, twoSources))
+	own, foreign := e.watch(t, "dev-server", ""), e.watch(t, "shop-server", "")
+	const same, bad = `{"userId":"u1","messageId":"m-1"}`, `{"messageId":"m-2"}`
+	for _, key := range []string{"dev", "shop-server"} {
+		equal(t, "stored", e.do(t, http.MethodPost, "/v1/page", same, "X-Write-Key", key).body, `{"success":true}`)
+		equal(t, "refused", e.do(t, http.MethodPost, "/v1/page", bad, "X-Write-Key", key).status, http.StatusBadRequest)
+	}
+	for source, c := range map[string]struct {
+		key string
+		w   watcher
+	}{"app": {"dev-server", own}, "shop": {"shop-server", foreign}} {
+		for range 2 {
+			if line := c.w.line(t); !strings.HasPrefix(line, `{"source":"`+source+`"`) {
+				t.Errorf("the tail of %s shows %s", source, line)
+			}
+		}
+		page := e.ask(t, c.key, "")
+		equal(t, "rejections of "+source, page.shown(), "m-2 complete=true next=false")
+		equal(t, "source", page.Rejections[0].Source, source)
+		for other, key := range map[string]string{"app": "dev-server", "shop": "shop-server", "a browser's key": "dev"} {
+			want := map[bool]int{true: http.StatusOK, false: http.StatusNotFound}[other == source]
+			if key == "dev" {
+				want = http.StatusForbidden
+			}
+			equal(t, other+" reads one of "+source, e.do(t, http.MethodGet, "/v1/rejections/"+page.Rejections[0].ID, "", "X-Write-Key", key).status, want)
+		}
+	}
+	for _, path := range []string{"/v1/rejections", "/v1/tail"} {
+		equal(t, "a browser's key", e.do(t, http.MethodGet, path, "", "X-Write-Key", "dev").status, http.StatusForbidden)
+	}
+}

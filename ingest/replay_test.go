@@ -113,8 +113,10 @@ func TestReplayChoosesAndTells(t *testing.T) {
 		wire.Rejected{Stage: event.StageIngest, Source: "app", Code: event.CodeEventTooLarge, Index: 0, Original: []byte(`{"user`), Max: 3},
 		wire.Rejected{Stage: event.StageIngest, Source: "gone", Code: event.CodeEventTooLarge, Index: 0, Original: []byte(`{}`)},
 		wire.Rejected{Stage: event.StageIngest, Source: "app", Code: event.CodeEventTooLarge, Index: 0, Route: "/v1/batch", Original: []byte(`{}`)},
-		wire.Rejected{Stage: event.StageIngest, Source: "app", Code: event.CodeKafkaRefused, Index: -1, Route: letterSpooled, Type: "track", ReceivedAt: at,
-			Original: []byte(`{"type":"track","userId":"u","event":"E","messageId":"m-9","timestamp":"2020-01-01T00:00:00Z"}`)})
+		wire.Rejected{
+			Stage: event.StageIngest, Source: "app", Code: event.CodeKafkaRefused, Index: -1, Route: letterSpooled, Type: "track", ReceivedAt: at,
+			Original: []byte(`{"type":"track","userId":"u","event":"E","messageId":"m-9","timestamp":"2020-01-01T00:00:00Z"}`),
+		})
 	p := e.replayer(t, wide)
 	ids := map[string]string{}
 	for _, v := range decodePage(t, e.admin(t, "/rejections").body).Rejections {

@@ -68,10 +68,7 @@ func (t *tailer) run(ctx context.Context) error {
 			}
 			said = ""
 		})
-		if ctx.Err() != nil {
-			return nil
-		}
-		if text := err.Error(); text != said {
+		if text := err.Error(); text != said && ctx.Err() == nil {
 			said = text
 			fmt.Fprintf(t.stderr, "Kafka at %s: %s; waiting for it\n", strings.Join(t.kafka.Brokers, ", "), text)
 		}
