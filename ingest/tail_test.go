@@ -278,12 +278,20 @@ func TestTailEndsWithItsKey(t *testing.T) {
 
 func TestTailOutlivesTheTimeoutsOfRequests(t *testing.T) {
 	t.Parallel()
-	e := setup(t, func(c *Config) { c.Timeouts.Header, c.Timeouts.Body = 50*time.Millisecond, 50*time.Millisecond })
-	w, start := e.watch(t, "dev-server", ""), time.Now()
-	for i := 0; time.Since(start) < 400*time.Millisecond; i++ {
-		e.post(t, "/v1/page", fmt.Sprintf(`{"userId":"u","messageId":"m-%d"}`, i))
-		if line := w.line(t); !strings.Contains(line, fmt.Sprintf(`"m-%d"`, i)) {
-			t.Fatalf("got %s", line)
+	e := setup(t)
+	for _, http2 := range []bool{false, true} {
+		srv := httptest.NewUnstartedServer(e.Server)
+		srv.EnableHTTP2, srv.Config.ReadTimeout, srv.Config.WriteTimeout = http2, 50*time.Millisecond, 50*time.Millisecond
+		srv.StartTLS()
+		t.Cleanup(srv.Close)
+		t.Cleanup(e.tails.close)
+		w, start := watch(t, srv.Client(), srv.URL+"/v1/tail", "dev-server"), time.Now()
+		for i := 0; time.Since(start) < 300*time.Millisecond; i++ {
+			id := fmt.Sprintf("m-%t-%d", http2, i)
+			e.post(t, "/v1/page", `{"userId":"u","messageId":"`+id+`"}`)
+			if line := w.line(t); !strings.Contains(line, `"`+id+`"`) {
+				t.Fatalf("%s: got %s", w.resp.Proto, line)
+			}
 		}
 	}
 }

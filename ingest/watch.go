@@ -32,7 +32,6 @@ func (s *Server) serveTail(w http.ResponseWriter, r *http.Request, source string
 	h["Cache-Control"] = headerNoStore
 	h["X-Accel-Buffering"] = []string{"no"} // nginx would gather lines
 	out := &tailWriter{w: w, rc: http.NewResponseController(w)}
-	_ = out.rc.SetReadDeadline(time.Time{})    // its end would look like the reader's
 	defer out.rc.SetWriteDeadline(time.Time{}) //nolint:errcheck // the connection is gone, or serves on
 	beat := time.NewTicker(tailBeat)
 	defer beat.Stop()
