@@ -70,8 +70,8 @@ func keyText(raw []byte) string {
 	return string(unescape(nil, text))
 }
 
-// admit looks up key and decides whether the request may go on.
-func (s *Server) admit(r *http.Request, snap *snapshot, key string) (*access, *refusal) {
+// admit looks up key and decides whether the request may go on. A pixel is a browser's, whatever its key.
+func (s *Server) admit(r *http.Request, snap *snapshot, key string, pixel bool) (*access, *refusal) {
 	if key == "" {
 		bearer := ""
 		if scheme, _, _ := strings.Cut(r.Header.Get("Authorization"), " "); strings.EqualFold(scheme, "Bearer") {
@@ -87,7 +87,7 @@ func (s *Server) admit(r *http.Request, snap *snapshot, key string) (*access, *r
 		return nil, refuse(codeUnknownKey, "no source has this write key; its operator knows which there are")
 	}
 	origin, now := r.Header.Get("Origin"), s.now()
-	if ref := a.admit(origin, now); ref != nil {
+	if ref := a.admit(origin, pixel, now); ref != nil {
 		if ref.code == codeExpiredKey && snap.stale != "" {
 			ref = refuse(codeKeysStale, "this write key has ended, unless the sources that could not be read say otherwise; repeat the request")
 		}

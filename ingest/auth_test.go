@@ -175,3 +175,31 @@ func TestConfigurationNamesEveryProblem(t *testing.T) {
 		}
 	}
 }
+
+func TestAnEventThatCannotBeReadIsNotAskedForItsKey(t *testing.T) {
+	t.Parallel()
+	e := setup(t)
+	for body, want := range map[string][2]string{
+		`{"userId":"u","event":"E","writeKey":"dev",}`:   {"invalid_json", "byte 43"},
+		`{"userId":"u","event":"E` + "\xff" + `"}`:       {"invalid_utf8", "byte 24"},
+		`["writeKey","dev"]`:                             {"not_an_object", "object"},
+		`{"userId":"u","event":"E","writeKey":"nobody"}`: {"unknown_write_key", ""},
+		`{"userId":"u","event":"E"}`:                     {"missing_write_key", ""},
+	} {
+		a := e.do(t, "POST", "/v1/track", body)
+		if !strings.Contains(a.body, `"`+want[0]+`"`) || !strings.Contains(a.body, want[1]) {
+			t.Errorf("%s: %d %s", body, a.status, a.body)
+		}
+	}
+	equal(t, "dead letters of nobody", len(e.rejected(t, 0)), 0)
+}
+
+func TestAPixelIsABrowsersWhateverItsKey(t *testing.T) {
+	t.Parallel()
+	e := setup(t, func(c *Config) {
+		c.Sources["web"] = Source{Enabled: true, Origins: []string{"https://a.example"}, Keys: []Key{{Key: "secret", Kind: KindServer}}}
+	})
+	equal(t, "a server's request", e.do(t, "POST", "/v1/page", page("m1"), "X-Write-Key", "secret", "Origin", "https://b.example").status, 200)
+	equal(t, "another site's image", e.do(t, "GET", "/v1/pixel/page?writeKey=secret&userId=u", "", "Origin", "https://b.example").status, 403)
+	equal(t, "its own", e.do(t, "GET", "/v1/pixel/page?writeKey=secret&userId=u", "", "Origin", "https://a.example").status, 200)
+}

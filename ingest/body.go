@@ -81,12 +81,17 @@ func (rq *request) fill(r io.Reader, limit int) (*buffer, error) {
 		return b, nil
 	}
 	if b != nil {
-		if n := min(len(b.b), keepPartial); rq.hold(int64(n)) {
-			rq.partial = append([]byte(nil), b.b[:n]...)
-		}
+		rq.keep(b)
 		rq.drop(b)
 	}
 	return nil, err
+}
+
+// keep copies the begin of b for the dead letter of the body, if there is room.
+func (rq *request) keep(b *buffer) {
+	if n := min(len(b.b), keepPartial); rq.hold(int64(n)) {
+		rq.partial = append([]byte(nil), b.b[:n]...)
+	}
 }
 
 // grow returns a buffer of at least size bytes with what b holds. While it copies, both are held.
@@ -156,6 +161,7 @@ func (rq *request) inflate(open opener, wire *buffer) *refusal {
 	defer rq.srv.inflaters.exit()
 	in, done, err := open(wire.b)
 	if err != nil {
+		rq.keep(wire)
 		return refuse(codeBadEncoding, "the body is not compressed as its Content-Encoding says; leave that out if it is not compressed")
 	}
 	defer done()

@@ -49,6 +49,9 @@ func (rq *request) take(r *http.Request) *refusal {
 	}
 	inner := bodyKey(rq.body.b, &rq.idx)
 	if rq.access == nil {
+		if ref = rq.unreadable(); inner == "" && ref != nil {
+			return ref
+		}
 		if ref = rq.comeIn(r, snap, inner); ref != nil {
 			return ref
 		}
@@ -59,6 +62,19 @@ func (rq *request) take(r *http.Request) *refusal {
 	}
 	rq.begin(r)
 	return rq.build()
+}
+
+// unreadable says why a single event cannot be read, or nil: its key may be in what was not read, and nobody should
+// look for that.
+func (rq *request) unreadable() *refusal {
+	if rq.kind == routeBatch || rq.kind == routeImport {
+		return nil // split has refused it
+	}
+	ev := &rq.idx.events[0]
+	if ev.problem == problemNone {
+		return nil
+	}
+	return refuse(string(ev.problem.code()), rq.problemOf(ev))
 }
 
 // split scans the body into rq.idx.

@@ -3,7 +3,6 @@ package ingest
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -52,12 +51,7 @@ func setup(t *testing.T, change ...func(*Config)) *edge {
 	broker, kcfg := testkit.Kafka(t)
 	e := setupAt(t, kcfg, change...)
 	e.broker = broker
-	testkit.Eventually(t, "the server should find its topics", func() error {
-		if l := e.producer.lanes.Load(); l == nil || l.spooled() > 0 {
-			return errors.New(e.producer.away(time.Now()))
-		}
-		return nil
-	})
+	e.untilDirect(t)
 	return e
 }
 

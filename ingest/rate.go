@@ -90,7 +90,7 @@ func (s *Server) limited(a *access) *refusal {
 
 // comeIn looks up key for a request that sends events.
 func (rq *request) comeIn(r *http.Request, snap *snapshot, key string) (ref *refusal) {
-	if rq.access, ref = rq.srv.admit(r, snap, key); ref != nil {
+	if rq.access, ref = rq.srv.admit(r, snap, key, rq.kind == routePixel); ref != nil {
 		return ref
 	}
 	return rq.srv.limited(rq.access)

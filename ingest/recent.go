@@ -91,11 +91,11 @@ func (r *recent) add(ids []mark) {
 			continue
 		}
 		set := r.set(id)
-		oldest, age := &set[0], uint64(0)
+		oldest, least := &set[0], now
 		for i := range set {
 			// An empty slot has tick 0, and so is the oldest.
-			if a := now - set[i].rest.Load()&(1<<tickBits-1); a > age {
-				oldest, age = &set[i], a
+			if tick := set[i].rest.Load() & (1<<tickBits - 1); tick < least {
+				oldest, least = &set[i], tick
 			}
 		}
 		oldest.hash.Store(id[0])

@@ -13,8 +13,8 @@ const maxEnvelope = 8 << 10
 // turnDown refuses event i.
 func (rq *request) turnDown(i int, f *facts, v verdict, listed bool) {
 	ev, message := &rq.idx.events[i], v.message
-	if ev.problem != problemNone && ev.problem != problemNotObject {
-		message = problemAt(int(ev.at), ev.problem, ev.span.of(rq.body.b), rq.srv.cfg.Limits.Depth)
+	if ev.problem != problemNone {
+		message = rq.problemOf(ev)
 	}
 	id := f.sentID()
 	if listed {
@@ -24,6 +24,14 @@ func (rq *request) turnDown(i int, f *facts, v verdict, listed bool) {
 		return
 	}
 	rq.bury(ev.span.of(rq.body.b), v.code, message, id, string(f.rawType), i)
+}
+
+// problemOf says where in an event is what keeps it from being read.
+func (rq *request) problemOf(ev *eventIndex) string {
+	if ev.problem == problemNotObject {
+		return ev.problem.String()
+	}
+	return problemAt(int(ev.at), ev.problem, ev.span.of(rq.body.b), rq.srv.cfg.Limits.Depth)
 }
 
 // bury adds the dead letter of an event, or, at index −1, of the request.

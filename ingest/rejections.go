@@ -84,7 +84,7 @@ const (
 // keyHolder returns the source about which the holder of the request's key may ask.
 func (s *Server) keyHolder(r *http.Request) (string, *refusal) {
 	key, _ := headerKey(r)
-	a, ref := s.admit(r, s.sources.Load(), key)
+	a, ref := s.admit(r, s.sources.Load(), key, false)
 	switch {
 	case ref != nil:
 		return "", ref

@@ -46,6 +46,7 @@ func (rq *request) sift() {
 		}
 		kept++
 	}
+	clear(rq.records[kept:]) // they point to what others get
 	rq.records, rq.made, rq.ids = rq.records[:kept], rq.made[:kept], rq.ids[:k]
 }
 

@@ -137,13 +137,13 @@ func (s *snapshot) inherit(old *snapshot, now time.Duration) {
 func (s *snapshot) find(key string) *access { return s.keys[sha256.Sum256([]byte(key))] }
 
 // admit says whether a holder of a may send now from origin, which is empty if the request names none.
-func (a *access) admit(origin string, now time.Time) *refusal {
+func (a *access) admit(origin string, pixel bool, now time.Time) *refusal {
 	switch {
 	case !a.notAfter.IsZero() && now.After(a.notAfter):
 		return refuse(codeExpiredKey, "this write key has ended; use the one that replaced it")
 	case !a.enabled:
 		return refuse(codeSourceDisabled, "this source is switched off; its operator knows why")
-	case a.kind == KindServer || len(a.origins) == 0:
+	case a.kind == KindServer && !pixel || len(a.origins) == 0:
 		return nil
 	case origin == "" && !a.requireOrigin:
 		return nil
