@@ -29,6 +29,12 @@ func TestHealthIsWhatReadinessSays(t *testing.T) {
 	t.Parallel()
 	e := setup(t)
 	e.healthIs(t, 200, `{"status":"ready"}`, telemetry.StateReady)
+	testkit.Eventually(t, "its first look should end, which says of the topics what follows here", func() error {
+		if e.producer.lastLook.Load() == 0 {
+			return errors.New("not yet")
+		}
+		return nil
+	})
 	narrow := "x"
 	e.producer.tooNarrow.Store(&narrow)
 	e.healthIs(t, 200, `{"status":"degraded"}`, telemetry.StateDegraded)
