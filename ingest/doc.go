@@ -92,6 +92,7 @@
 //	the client hangs up                      before the body's end nothing, after it processed                 TestClientGone
 //	the wall clock steps back                windows and deadlines go on; receivedAt follows the clock                TestClockStepsBack
 //	SIGTERM under load                       readiness fails, requests in flight end, nothing is refused early TestH11Drain
+//	the same behind a balancer                  whoever obeys readiness sees no request fail                             TestH11DrainUnderLoad
 //	a second signal                          what waits or comes is answered 503 draining; the producer flushes        TestSecondSignalSkipsToTheFlush
 //	a lost pod's volume                      millstream ingest --drain-only empties its spool                          TestDrainEmptiesTheSpoolOfAnother
 //	SIGTERM while Kafka is away              it ends within drain_timeout                                      TestStopWithoutKafkaEndsInTime

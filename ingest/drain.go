@@ -57,7 +57,7 @@ func (p *producer) hand(ln *lane, f *frame, pos, end position, turn int) fate {
 		return blocked
 	}
 	solo := pos.before(ln.soloUntil)
-	if (solo || ln.soloing) && ln.head != nil {
+	if (solo || ln.soloing || ln.probing) && ln.head != nil {
 		return blocked
 	}
 	f.key, f.value = bytes.Clone(f.key), bytes.Clone(f.value)

@@ -32,6 +32,7 @@ type lane struct {
 	acked      bool       // since it spooled, Kafka has taken something
 	parked     bool       // it has a pass of its own
 	rewinding  bool       // something failed: it is handed over again when the producer has let go of all
+	probing    bool       // something failed, and Kafka has taken nothing since: frames go one by one
 	soloing    bool       // frames go one by one
 	soloUntil  position   // those before it were refused in a batch
 	backoff    time.Duration
@@ -185,6 +186,8 @@ func (ln *lane) rewind() (park bool) {
 	}
 	ln.rewinding, ln.soloing = false, false
 	if wait {
+		// Between a failure and its promise a second frame could still be handed over, and taken.
+		ln.probing, ln.acked = true, false
 		ln.backoff = min(max(2*ln.backoff, time.Second), 30*time.Second)
 		ln.resume = time.Now().Add(ln.backoff)
 	}

@@ -106,7 +106,7 @@ func (p *producer) acked(r *kgo.Record, err error) {
 	rq := e.rq // left when the lane is: the entry is the request's
 	switch {
 	case err == nil:
-		ln.acked, ln.backoff = true, 0
+		ln.acked, ln.probing, ln.backoff = true, false, 0
 		p.let(ln, e, nil)
 	case isContent(err) && e.solo && e.letters < 2:
 		rq = nil

@@ -5,11 +5,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -191,4 +194,52 @@ func TestStopHasNoSessionToClose(t *testing.T) {
 	})
 	follows(t, setupAt(t, kcfg))
 	equal(t, "epoch of a session, of which -1 is none", <-epochs, int32(-1))
+}
+
+// A balancer that obeys readiness sends nothing more once it has failed, and a client with connections that stay open
+// sees no failure.
+func TestH11DrainUnderLoad(t *testing.T) {
+	t.Parallel()
+	e := setup(t, func(c *Config) { c.Timeouts.DrainDelay = 3 * time.Second })
+	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 8}}
+	defer client.CloseIdleConnections()
+	var out atomic.Bool // of the balancer
+	var acknowledged atomic.Int64
+	var workers sync.WaitGroup
+	for w := range 8 {
+		workers.Go(func() {
+			for n := 0; !out.Load(); n++ {
+				body := fmt.Sprintf(`{"batch":[{"type":"page","userId":"u%d","messageId":"%d-%d"}]}`, w, w, n)
+				r, _ := http.NewRequest(http.MethodPost, e.url+"/v1/batch", strings.NewReader(body)) // its URL is good
+				r.SetBasicAuth("dev", "")
+				a, err := client.Do(r)
+				if err != nil {
+					t.Errorf("worker %d, request %d: %v", w, n, err)
+					return
+				}
+				_, _ = io.Copy(io.Discard, a.Body)
+				_ = a.Body.Close()
+				if a.StatusCode != http.StatusOK {
+					t.Errorf("worker %d, request %d: %d", w, n, a.StatusCode)
+				}
+				acknowledged.Add(1)
+			}
+		})
+	}
+	until(t, &acknowledged, 100)
+	e.stop()
+	testkit.Eventually(t, "the balancer should see that it stops", func() error {
+		if a, err := e.try(http.MethodGet, "/health", ""); err != nil || a.status != http.StatusServiceUnavailable {
+			return fmt.Errorf("%d, %w", a.status, err)
+		}
+		return nil
+	})
+	until(t, &acknowledged, 50) // those that are on their way while it does not know yet
+	out.Store(true)
+	workers.Wait()
+	if err := <-e.ended; err != nil {
+		t.Errorf("run: %v", err)
+	}
+	e.ended <- nil
+	e.events(t, int(acknowledged.Load()))
 }
