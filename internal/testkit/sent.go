@@ -198,7 +198,7 @@ func checkContext(e SentEvent, raw json.RawMessage, same func(what string, got, 
 			same("context."+name, string(got[name]), string(v))
 		}
 	}
-	var library struct{ Name, Version string }
-	_ = json.Unmarshal(got["library"], &library) // absent: seen by the next line
-	same("context.library has name and version", library.Name != "" && library.Version != "", true)
+	var lib struct{ Name, Version string }
+	_ = json.Unmarshal(got["library"], &lib) // absent: seen by the next line
+	same("context.library has name and version", lib.Name != "" && lib.Version != "", true)
 }
