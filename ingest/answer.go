@@ -15,6 +15,8 @@ type refusal struct {
 	gone    bool          // the client has left before the end of its body
 	as      int           // the status, where it is not the code's own
 	wait    time.Duration // until a repetition makes sense, where the code does not say it
+	key     string        // fingerprint of the write key, where that is what is refused
+	source  string        // that the key is of, if any
 }
 
 // Codes of refused requests; those of refused events are event.Code.

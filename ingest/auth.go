@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"crypto/sha256"
 	"encoding/base64"
 	"net/http"
 	"net/url"
@@ -79,6 +80,18 @@ func (s *Server) admit(r *http.Request, snap *snapshot, key string, pixel bool) 
 		}
 		return nil, refuse(codeMissingKey, "no write key: send it as the user name of Authorization: Basic, as X-Write-Key, or as writeKey in the body"+bearer)
 	}
+	a, ref := s.open(r, snap, key, pixel)
+	if ref != nil {
+		if ref.key = fingerprint(sha256.Sum256([]byte(key))); a != nil {
+			ref.source = a.source.name
+		}
+		return nil, ref
+	}
+	return a, nil
+}
+
+// open is admit for a request with a key. It returns what the key opens also if it is refused.
+func (s *Server) open(r *http.Request, snap *snapshot, key string, pixel bool) (*access, *refusal) {
 	a := snap.find(key)
 	if a == nil && snap.stale != "" {
 		return nil, refuse(codeKeysStale, "this write key is not known, and the sources could not be read again; repeat the request")
@@ -91,7 +104,7 @@ func (s *Server) admit(r *http.Request, snap *snapshot, key string, pixel bool) 
 		if ref.code == codeExpiredKey && snap.stale != "" {
 			ref = refuse(codeKeysStale, "this write key has ended, unless the sources that could not be read say otherwise; repeat the request")
 		}
-		return nil, ref
+		return a, ref
 	}
 	a.state.use(now)
 	if origin != "" && a.kind == KindServer {

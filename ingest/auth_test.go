@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
+	"log/slog"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -173,6 +174,52 @@ func TestConfigurationNamesEveryProblem(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v lacks %q", err, want)
 		}
+	}
+}
+
+func TestEventsGoToTheSpoolBeforeTheirRequestIsAnswered(t *testing.T) {
+	t.Parallel()
+	c := testConfig()
+	c.Timeouts.AckTimeout = c.Timeouts.AnswerTimeout
+	if err := c.Validate(); err == nil || !strings.Contains(err.Error(), "ingest.timeouts.ack_timeout: must be < ingest.timeouts.answer_timeout, which is 8s (got 8s)") {
+		t.Errorf("validate: %v", err)
+	}
+	c.Spool.MaxBytes = 0 // nothing waits for it then
+	if err := c.Validate(); err != nil {
+		t.Errorf("without a spool: %v", err)
+	}
+}
+
+func TestRefusedKeysAreLoggedByTheirFingerprint(t *testing.T) {
+	t.Parallel()
+	log := &logged{}
+	_, kcfg := testkit.Kafka(t)
+	e := setupFaulty(t, kcfg, func(s *Server) { s.log = slog.New(slog.NewTextHandler(log, nil)) }, func(c *Config) {
+		c.Sources["web"] = Source{Enabled: true, Origins: []string{"https://a.example"}, Keys: []Key{{Key: "web-browser", Kind: KindBrowser}}}
+	})
+	for _, c := range []struct{ method, path, key, want string }{
+		{"POST", "/v1/page", "nobodys-key", "code=unknown_write_key key=" + fingerprint(sha256.Sum256([]byte("nobodys-key"))) + ` source=""`},
+		{"POST", "/v1/page", "web-browser", "code=origin_denied key=" + fingerprint(sha256.Sum256([]byte("web-browser"))) + " source=web"},
+		{"GET", "/v1/tail", "dev", "code=server_key_required key=" + fingerprint(sha256.Sum256([]byte("dev"))) + " source=app"},
+		{"POST", "/v1/page", "", `code=missing_write_key key="" source=""`},
+	} {
+		e.warned.mu.Lock()
+		e.warned.last = time.Time{} // a second has passed
+		e.warned.mu.Unlock()
+		e.do(t, c.method, c.path, page("m"), "X-Write-Key", c.key, "Origin", "https://b.example")
+		if lines := log.String(); !strings.Contains(lines, c.want) {
+			t.Errorf("%s: no %q in\n%s", c.path, c.want, lines)
+		}
+	}
+	before := strings.Count(log.String(), "requests refused for their write key")
+	for range 20 {
+		e.do(t, "POST", "/v1/page", page("m"), "X-Write-Key", "nobodys-key")
+	}
+	if n := strings.Count(log.String(), "requests refused for their write key") - before; n > 3 {
+		t.Errorf("%d lines of 20 requests in a moment", n)
+	}
+	if lines := log.String(); strings.Contains(lines, "nobodys-key") || strings.Contains(lines, "web-browser") {
+		t.Errorf("a key is in the log:\n%s", lines)
 	}
 }
 

@@ -3,6 +3,7 @@ package ingest
 import (
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"runtime"
@@ -137,6 +138,9 @@ func (rq *request) read(r *http.Request) *refusal {
 		return ref
 	}
 	wire, err := rq.fill(r.Body, int(lim.Body))
+	if err != nil && isMalformed(r, err) {
+		return refuse(codeBadEncoding, "the body is not in chunks as its Transfer-Encoding says; mend the client or the proxy before this server, or send Content-Length instead")
+	}
 	if err != nil {
 		return rq.bodyRefusal(err, "the body is larger than "+lim.Body.String()+"; send smaller batches")
 	}
@@ -187,6 +191,21 @@ func (rq *request) bodyRefusal(err error, tooLarge string) *refusal {
 		return refuse(codeBodyTimeout, "the body did not arrive within "+rq.srv.cfg.Timeouts.Body.String()+"; repeat the request")
 	}
 	return &refusal{code: codeBodyTimeout, message: "the body ended early", gone: true}
+}
+
+// isMalformed says whether err is about chunks that nobody could read, which no repetition mends. net/http has no type for
+// those: they are what is left when neither this package nor the connection has ended the body.
+func isMalformed(r *http.Request, err error) bool {
+	if len(r.TransferEncoding) == 0 {
+		return false
+	}
+	for _, other := range []error{errLimit, errGate, io.ErrUnexpectedEOF, http.ErrBodyReadAfterClose} {
+		if errors.Is(err, other) {
+			return false
+		}
+	}
+	_, network := errors.AsType[net.Error](err)
+	return !network
 }
 
 // opener makes a reader of compressed bytes; done gives it back.

@@ -120,6 +120,52 @@ func TestSlowBodyIsAnswered408(t *testing.T) {
 	equal(t, "dead letter", string(e.rejected(t, 1)[0].Original), `{"userId":`)
 }
 
+func TestChunksThatNobodyCanReadAreAnswered400(t *testing.T) {
+	t.Parallel()
+	e := setup(t)
+	const head = "POST /v1/page HTTP/1.1\r\nHost: x\r\nX-Write-Key: dev\r\nTransfer-Encoding: chunked\r\n\r\n"
+	bad := []string{
+		"12x\r\n{\"userId\":\"u\"}\r\n0\r\n\r\n",                   // no length
+		"3\r\n{\"userId\":\"u\"}\r\n0\r\n\r\n",                     // more than its length
+		"fffffffffffffffff\r\n{",                                   // a length that no number holds
+		strings.Repeat("1", 5000) + "\r\n{",                        // a line without an end
+		"e\r\n{\"userId\":\"u\"}\r\n0\r\nno trailer: \x00\r\n\r\n", // a trailer that is none
+	}
+	for _, body := range bad {
+		c, err := net.Dial("tcp", e.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprint(c, head+body)
+		resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+		if err != nil {
+			t.Fatalf("%.40q: %v", body, err)
+		}
+		got, _ := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		c.Close()
+		if resp.StatusCode != 400 || !strings.Contains(string(got), `"code":"bad_encoding","message":"the body is not in chunks`) {
+			t.Errorf("%.40q: %d %s", body, resp.StatusCode, got)
+		}
+	}
+	for _, r := range e.rejected(t, len(bad)) {
+		equal(t, "code", string(r.Code), codeBadEncoding)
+	}
+	c, err := net.Dial("tcp", e.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	fmt.Fprint(c, head+"5\r\n{\"u")
+	c.Close() // has gone, which is no fault of its chunks
+	testkit.Eventually(t, "no request should be left", func() error {
+		if n := e.metric(t, "inflight_requests"); n != 0 {
+			return fmt.Errorf("%v are", n)
+		}
+		return nil
+	})
+	e.rejected(t, len(bad))
+}
+
 func TestClientGone(t *testing.T) {
 	t.Parallel()
 	e := setup(t)

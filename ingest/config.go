@@ -239,7 +239,7 @@ func (c Config) Validate() error {
 		config.Positive("ingest.rejections.bytes", c.Rejections.Bytes),
 		config.NonNegative("ingest.tail.readers", c.Tail.Readers),
 		config.Positive("ingest.tail.buffer", c.Tail.Buffer),
-		c.TLS.validate(), c.Limits.validate(), c.Timeouts.validate(), c.Spool.validate(),
+		c.TLS.validate(), c.Limits.validate(), c.Timeouts.validate(), c.Spool.validate(), c.patience(),
 	}
 	if c.PathPrefix != "" && !strings.HasPrefix(c.PathPrefix, "/") {
 		errs = append(errs, config.Invalid("ingest.path_prefix", "must begin with / (got %q)", c.PathPrefix))
@@ -296,6 +296,16 @@ func (t Timeouts) validate() error {
 		config.NonNegative("ingest.timeouts.drain_delay", t.DrainDelay),
 		config.NonNegative("ingest.timeouts.drain_timeout", t.DrainTimeout),
 	)
+}
+
+// patience wants what waits to be in the spool before its request is answered.
+func (c Config) patience() error {
+	ack, answer := c.Timeouts.AckTimeout, c.Timeouts.AnswerTimeout
+	if c.Spool.MaxBytes <= 0 || ack <= 0 || answer <= 0 || ack < answer {
+		return nil
+	}
+	return config.Invalid("ingest.timeouts.ack_timeout", "must be < ingest.timeouts.answer_timeout, which is %v (got %v): "+
+		"requests would be answered 503 before their events go to the spool", answer, ack)
 }
 
 func validateSources(sources map[string]Source) error {

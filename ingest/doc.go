@@ -89,6 +89,7 @@
 //	a compressed bomb                        413; inflated bytes are bounded while they are inflated           TestBombsAreBoundedWhileInflating
 //	more in flight than fits                 503 overloaded at once; room again when Kafka has acknowledged    TestOverloadIsAnsweredAtOnceAndPasses
 //	a slow body                              408 and one dead letter                                           TestSlowBodyIsAnswered408
+//	chunks that nobody can read              400 bad_encoding and one dead letter: no repetition mends them         TestChunksThatNobodyCanReadAreAnswered400
 //	the client hangs up                      before the body's end nothing, after it processed                 TestClientGone
 //	the wall clock steps back                windows and deadlines go on; receivedAt follows the clock                TestClockStepsBack
 //	SIGTERM under load                       readiness fails, requests in flight end, nothing is refused early TestH11Drain

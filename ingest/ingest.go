@@ -48,6 +48,7 @@ type Server struct {
 	now       func() time.Time
 	ids       event.IDs
 	router    *router
+	bundle    bundle
 	proxies   []netip.Prefix
 	sources   atomic.Pointer[snapshot]
 	sight     sight                // of the sources' files; of New, then of watchSources
@@ -78,7 +79,7 @@ func New(cfg Config, deps Deps) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{
-		cfg: cfg, log: deps.Log, now: deps.Now, router: newRouter(cfg.PathPrefix),
+		cfg: cfg, log: deps.Log, now: deps.Now, router: newRouter(cfg.PathPrefix), bundle: newBundle(script),
 		gate: gate{limit: int64(cfg.Limits.Inflight)}, recent: newRecent(cfg.Dedup), inflaters: newInflaters(),
 		clock: steady(), lookEvery: 2 * time.Second, hangup: deps.Hangup, hurry: deps.Hurry,
 	}

@@ -20,6 +20,10 @@ func (s *Server) servePixel(w http.ResponseWriter, r *http.Request, rq *request)
 		s.note(ref)
 		setRetryAfter(w.Header(), ref)
 	}
+	return answerGIF(w, status)
+}
+
+func answerGIF(w http.ResponseWriter, status int) int {
 	h := w.Header()
 	h["Content-Type"] = []string{"image/gif"}
 	h["Cache-Control"] = headerNoStore

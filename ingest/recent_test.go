@@ -48,7 +48,7 @@ func TestManyIDsOfABatchAreComparedAsFew(t *testing.T) {
 
 func TestIDsEnterOnlyWhenDurable(t *testing.T) {
 	t.Parallel()
-	e := setup(t, func(c *Config) { c.Timeouts.AnswerTimeout = 50 * time.Millisecond })
+	e := setup(t, func(c *Config) { c.Timeouts.AnswerTimeout, c.Spool.MaxBytes = 50*time.Millisecond, 0 })
 	held, release := e.holdProduce(t)
 	equal(t, "while Kafka is held", e.post(t, "/v1/page", page("m")).status, 503)
 	<-held

@@ -89,7 +89,9 @@ func (s *Server) keyHolder(r *http.Request) (string, *refusal) {
 	case ref != nil:
 		return "", ref
 	case a.kind != KindServer:
-		return "", refuse(codeServerKeyRequired, "this needs a server's key: a browser's is public")
+		ref = refuse(codeServerKeyRequired, "this needs a server's key: a browser's is public")
+		ref.key, ref.source = a.fingerprint, a.source.name
+		return "", ref
 	}
 	return a.source.name, nil
 }

@@ -18,6 +18,7 @@ const (
 	routeMetrics
 	routePixel
 	routeSettings
+	routeBundle
 	routeHealth
 	routeRobots
 	routeRejections
@@ -30,30 +31,26 @@ type route struct {
 	kind routeKind
 	typ  event.Type
 	name string // for metrics: the canonical path
-	key  string // of settings; the id of a rejection
+	key  string // of settings and bundle; the id of a rejection
 }
 
-// methods that the route knows, besides OPTIONS.
+// allow lists the methods that the route knows.
 func (rt route) allow() string {
-	switch rt.kind {
-	case routeEvent, routeBatch, routeImport, routeMetrics:
+	if rt.posts() {
 		return "POST, OPTIONS"
-	case routeSettings:
-		return "GET, HEAD, OPTIONS"
-	case routePixel, routeHealth, routeRobots, routeRejections, routeRejection, routeTail, routeOther:
 	}
-	return "GET, OPTIONS"
+	return "GET, HEAD, OPTIONS"
 }
 
 func (rt route) takes(method string) bool {
-	switch rt.kind {
-	case routeEvent, routeBatch, routeImport, routeMetrics:
+	if rt.posts() {
 		return method == http.MethodPost
-	case routeSettings:
-		return method == http.MethodGet || method == http.MethodHead
-	case routePixel, routeHealth, routeRobots, routeRejections, routeRejection, routeTail, routeOther:
 	}
-	return method == http.MethodGet
+	return method == http.MethodGet || method == http.MethodHead
+}
+
+func (rt route) posts() bool {
+	return rt.kind == routeEvent || rt.kind == routeBatch || rt.kind == routeImport || rt.kind == routeMetrics
 }
 
 // router finds routes. It is our own because http.ServeMux redirects unclean paths, and to some SDKs a redirect means
@@ -116,6 +113,9 @@ func (rr *router) find(path string) route {
 		segs = segs[n-3:]
 		if segs[0] == "projects" && segs[2] == "settings" {
 			return route{kind: routeSettings, name: "/v1/projects/{key}/settings", key: segs[1]}
+		}
+		if segs[0] == "analytics.js" && segs[2] == "analytics.min.js" {
+			return route{kind: routeBundle, name: "/analytics.js/v1/{key}/analytics.min.js", key: segs[1]}
 		}
 	}
 	if len(segs) == 2 && segs[0] == "rejections" {

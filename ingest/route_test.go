@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -59,7 +60,11 @@ func TestH13Routes(t *testing.T) {
 		{"DELETE", "/v1/batch", 405, "method_not_allowed"},
 		{"POST", "/health", 405, "method_not_allowed"},
 		{"GET", "/v1/nothing", 404, "unknown_route"},
-		{"GET", "/analytics.js/v1/dev/analytics.min.js", 404, "unknown_route"}, // there is no browser SDK yet
+		{"GET", "/analytics.js/v1/dev/analytics.min.js", 200, ""},
+		{"HEAD", "/collect/analytics.js/v1/dev/analytics.min.js", 200, ""},
+		{"GET", "/analytics.js/v1/v1/analytics.min.js", 404, ""},
+		{"GET", "/analytics.js/v1/d.v/analytics.min.js", 404, "unknown_write_key"},
+		{"POST", "/analytics.js/v1/dev/analytics.min.js", 405, "method_not_allowed"},
 		{"POST", "/v1/track/more", 404, "unknown_route"},
 		{"POST", "/other/v1/track", 404, "unknown_route"},
 		{"GET", "/v1/projects/dev/settings", 200, `"apiKey":"dev"`},
@@ -96,6 +101,36 @@ func TestNoPathIsRedirected(t *testing.T) {
 			}
 		}
 	}
+}
+
+func TestHeadIsAnsweredAsGetIs(t *testing.T) {
+	t.Parallel()
+	e := setup(t)
+	letter := fmt.Sprintf("/v1/rejections/%s", e.letterID(t))
+	for _, path := range []string{
+		"/", "/health", "/robots.txt", "/v1/projects/dev/settings", "/v1/projects/nobody/settings", "/analytics.js/v1/dev/analytics.min.js",
+		"/v1/pixel/page?userId=u", "/v1/rejections", "/v1/rejections?nonsense=1", letter,
+	} {
+		get := e.do(t, http.MethodGet, path, "", "X-Write-Key", "dev-server")
+		head := e.do(t, http.MethodHead, path, "", "X-Write-Key", "dev-server")
+		if get.body == "" || head.body != "" || head.status != get.status || head.header.Get("Content-Type") != get.header.Get("Content-Type") || head.header.Get("ETag") != get.header.Get("ETag") {
+			t.Errorf("%s: GET %d %v, HEAD %d %v", path, get.status, get.header, head.status, head.header)
+		}
+	}
+	equal(t, "a tail is not opened", e.do(t, http.MethodHead, "/v1/tail", "", "X-Write-Key", "dev-server").status, 200)
+	equal(t, "nor for others", e.do(t, http.MethodHead, "/v1/tail", "", "X-Write-Key", "dev").status, 403)
+	e.events(t, 1) // of the pixel that was fetched
+}
+
+// letterID is that of a dead letter which it makes.
+func (e *edge) letterID(t *testing.T) string {
+	t.Helper()
+	e.post(t, "/v1/track", `{"userId":"u"}`)
+	list := decodePage(t, e.do(t, http.MethodGet, "/v1/rejections", "", "X-Write-Key", "dev-server").body).Rejections
+	if len(list) != 1 {
+		t.Fatalf("%d dead letters", len(list))
+	}
+	return list[0].ID
 }
 
 func TestSettingsAreCachedByTheirTag(t *testing.T) {

@@ -57,15 +57,22 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, rt route, id stri
 		defer rq.leave()
 		return s.answerEvents(w, rq, rq.collect(r))
 	case routePixel:
+		if r.Method == http.MethodHead { // a look, and no visit
+			return answerGIF(w, http.StatusOK)
+		}
 		rq := s.newRequest(id, rt)
 		defer rq.leave()
 		return s.servePixel(w, r, rq)
 	case routeMetrics:
 		w.WriteHeader(http.StatusNoContent) // net/http discards the body
 		return http.StatusNoContent
-	case routeSettings:
+	case routeSettings, routeBundle:
 		rec := &statusWriter{ResponseWriter: w}
-		if ref := s.serveSettings(rec, r, rt.key); ref != nil {
+		serve := s.serveSettings
+		if rt.kind == routeBundle {
+			serve = s.serveBundle
+		}
+		if ref := serve(rec, r, rt.key); ref != nil {
 			return s.answerRefusal(w, ref, id)
 		}
 		return rec.status
@@ -131,13 +138,14 @@ func setRetryAfter(h http.Header, ref *refusal) {
 	}
 }
 
-// note counts refused keys, and logs one a second at most: strangers decide how many there are.
+// note counts refused keys, and logs one a second at most: strangers decide how many there are. The line is about the
+// last of them; a key that no source has is shown by its fingerprint, too, for its holder can compute that.
 func (s *Server) note(ref *refusal) {
 	switch ref.status() {
 	case http.StatusUnauthorized, http.StatusForbidden:
 		s.metrics.unauthorized.WithLabelValues(ref.code).Inc()
 		if n, ok := s.warned.due(time.Now()); ok {
-			s.log.Warn("requests refused for their write key", "code", ref.code, "since_last", n)
+			s.log.Warn("requests refused for their write key", "code", ref.code, "key", ref.key, "source", ref.source, "since_last", n)
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 )
 
@@ -15,19 +16,30 @@ func (s *Server) serveSettings(w http.ResponseWriter, r *http.Request, key strin
 		return &refusal{code: codeUnknownKey, message: "no source has this write key", as: http.StatusNotFound}
 	}
 	body := appendSettings(nil, key, s.cfg.PublicURL)
-	sum := sha256.Sum256(body)
-	etag := `"` + hex.EncodeToString(sum[:8]) + `"`
+	w.Header().Set("Cache-Control", "public, max-age=300")
+	answerCacheable(w, r, "application/json", body, tagOf(body))
+	return nil
+}
+
+// tagOf is the entity tag of what these bytes are.
+func tagOf(b []byte) string {
+	sum := sha256.Sum256(b)
+	return `"` + hex.EncodeToString(sum[:8]) + `"`
+}
+
+// answerCacheable answers body, or that whoever asks has it: the only 3xx of this server.
+func answerCacheable(w http.ResponseWriter, r *http.Request, typ string, body []byte, tag string) {
 	h := w.Header()
-	h.Set("Cache-Control", "public, max-age=300")
-	h.Set("ETag", etag)
-	if match := r.Header.Get("If-None-Match"); match == "*" || strings.Contains(match, etag) {
+	h.Set("ETag", tag)
+	if match := r.Header.Get("If-None-Match"); match == "*" || strings.Contains(match, tag) {
+		h.Del("Content-Encoding")
 		w.WriteHeader(http.StatusNotModified)
-		return nil
+		return
 	}
-	h["Content-Type"] = headerJSON
+	h.Set("Content-Type", typ)
+	h.Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(http.StatusOK)
 	_, _ = w.Write(body) // the client has gone
-	return nil
 }
 
 // appendSettings writes the settings of key. The host is the configured one and never the request's: a shared cache

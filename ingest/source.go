@@ -27,7 +27,7 @@ type access struct {
 	source        *source
 	state         *keyState
 	quota         *quota // nil: unlimited
-	fingerprint   string // first 8 hex digits of the key's SHA-256: the only form of a key in logs and records
+	fingerprint   string
 	kind          Kind
 	notAfter      time.Time // zero: never
 	enabled       bool
@@ -97,7 +97,7 @@ func newSnapshot(cfg Config, sources map[string]Source, read *files) (*snapshot,
 				return nil, err
 			}
 			out.keys[sum] = &access{
-				source: src, state: &keyState{}, quota: quotaOf(s.Rate), fingerprint: hex.EncodeToString(sum[:4]), kind: k.Kind, notAfter: k.NotAfter,
+				source: src, state: &keyState{}, quota: quotaOf(s.Rate), fingerprint: fingerprint(sum), kind: k.Kind, notAfter: k.NotAfter,
 				enabled: s.Enabled, requireOrigin: s.RequireOrigin, origins: s.Origins,
 			}
 		}
@@ -107,6 +107,9 @@ func newSnapshot(cfg Config, sources map[string]Source, read *files) (*snapshot,
 	}
 	return out, nil
 }
+
+// fingerprint is the first 8 hex digits of a key's SHA-256: the only form of a key in logs and records.
+func fingerprint(sum [32]byte) string { return hex.EncodeToString(sum[:4]) }
 
 func (k Key) digest() (sum [32]byte, err error) {
 	if k.Key != "" {

@@ -28,7 +28,7 @@ func TestSecondSignalSkipsToTheFlush(t *testing.T) {
 	broker, kcfg := testkit.Kafka(t)
 	hurry := make(chan struct{})
 	e := setupFaulty(t, kcfg, func(s *Server) { s.hurry = hurry }, func(c *Config) {
-		c.Timeouts.DrainDelay, c.Timeouts.AnswerTimeout, c.Timeouts.AckTimeout = time.Hour, time.Hour, 2*time.Hour
+		c.Timeouts.DrainDelay, c.Timeouts.AnswerTimeout, c.Timeouts.AckTimeout = time.Hour, 2*time.Hour, time.Hour
 		c.Timeouts.DrainTimeout = time.Hour
 	})
 	e.broker = broker

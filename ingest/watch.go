@@ -22,15 +22,19 @@ func (s *Server) serveTail(w http.ResponseWriter, r *http.Request, source string
 	if ref != nil {
 		return ref
 	}
+	h := w.Header()
+	h["Content-Type"] = []string{"application/x-ndjson"}
+	h["Cache-Control"] = headerNoStore
+	h["X-Accel-Buffering"] = []string{"no"} // nginx would gather lines
+	if r.Method == http.MethodHead {
+		w.WriteHeader(http.StatusOK)
+		return nil
+	}
 	reader, ref := s.tails.open(want)
 	if ref != nil {
 		return ref
 	}
 	defer s.tails.leave(reader)
-	h := w.Header()
-	h["Content-Type"] = []string{"application/x-ndjson"}
-	h["Cache-Control"] = headerNoStore
-	h["X-Accel-Buffering"] = []string{"no"} // nginx would gather lines
 	out := &tailWriter{w: w, rc: http.NewResponseController(w)}
 	defer out.rc.SetWriteDeadline(time.Time{}) //nolint:errcheck // the connection is gone, or serves on
 	beat := time.NewTicker(tailBeat)
