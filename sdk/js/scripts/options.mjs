@@ -1,0 +1,15 @@
+import { readFileSync } from 'node:fs'
+
+const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'))
+
+/** What every bundle shares. Members that begin with `_` are private and get short names. */
+const common = {
+  bundle: true,
+  charset: 'utf8',
+  define: { VERSION: JSON.stringify(version) },
+  legalComments: 'none',
+  logLevel: 'warning',
+  mangleProps: /^_[a-z]/,
+}
+export const browser = { ...common, platform: 'browser', target: 'es2019' }
+export const node = { ...common, platform: 'node', target: 'node18' }

@@ -1,0 +1,409 @@
+import { encode, TooLarge } from './encode.js'
+import { complete, flaw, rfc3339 } from './event.js'
+import { backoff, judge, retryAfter } from './policy.js'
+import { Ledger } from './ledger.js'
+import { uuids } from './uuid.js'
+import type { ConsentState, CoreOptions, Draft, Drained, Event, Fate, Item, Reply, Seams, Stats } from './types.js'
+
+/** The hard limit of ingest for one event. */
+const MAX_EVENT = 256 * 1024
+/** Events that wait for consent, in memory only. */
+const MAX_HELD = 1000
+/** Room in a body for what is not an event: `"sentAt":"…","batch":[]}`. */
+const ENVELOPE = 55
+
+interface Waiter {
+  target: number
+  until: number
+  resolve(drained: Drained): void
+}
+
+/**
+ * The queue's one sender: it encodes calls, cuts batches, keeps one of them on the wire, repeats it as the answer
+ * asks for, and tells each event's fate. It has one timer, and none while there is nothing to do.
+ */
+export class Core {
+  /** False from a failed request to the next answer that ends a batch. */
+  reachable = true
+  /** Bytes of the body on the wire. */
+  inFlightBytes = 0
+
+  private _id: (now: number) => string
+  private _consent: ConsentState
+  private _preferences: { [category: string]: boolean } | undefined
+  private _held: Item[] = []
+  private _heldBytes = 0
+  /** Cut and without a fate, in order. The first one is on the wire if busy, else sent at due. */
+  private _batches: Item[][] = []
+  private _busy = false
+  private _due = 0
+  /** A Retry-After forbids to send earlier; flush does not cut it. */
+  private _floor = 0
+  private _tries = 0
+  private _counted = 0
+  /** Taken by the platform, which settles them or gives them back. */
+  private _away = 0
+  private _accepted = 0
+  private _settled = 0
+  private _waiters: Waiter[] = []
+  private _timer: unknown
+  private _timerAt = Infinity
+  private _timerKept = false
+  private _closing: Promise<Drained> | undefined
+  private _ended = false
+
+  constructor(private _o: CoreOptions, private _s: Seams, private _ledger = new Ledger(_o)) {
+    this._id = uuids(_s.random)
+    this._consent = _o.consent
+  }
+
+  /** Takes a call in and returns its message id, or null if it was refused; done is told the fate in either case. */
+  enqueue(draft: Draft, done?: Item['done']): string | null {
+    const item = this.prepare(draft, done)
+    return item && this.admit(item)
+  }
+
+  /** Encodes a call; null if it was refused. An item must be admitted or settled. */
+  prepare(draft: Draft, done?: Item['done']): Item | null {
+    const now = this._s.now()
+    const id = draft.messageId && typeof draft.messageId === 'string' ? draft.messageId : this._id(now)
+    const item = { id, text: '', bytes: 0, at: this._s.mono(), tries: 0, done }
+    this._ledger.enqueued++
+    if (this._closing) return this._refuse(item, 'closed')
+    if (this._consent === 'denied') return this._refuse(item, 'consent')
+    let code = 'invalid'
+    try {
+      let event: Event | null = complete(draft, id, rfc3339(draft.timestamp || now), this._context(draft))
+      code = 'middleware'
+      for (const change of this._o.middleware) if (!(event = change(event))) return this._refuse(item, code)
+      code = 'invalid'
+      const wrong = flaw(event)
+      if (wrong) return this._refuse(item, code, wrong)
+      const [text, coerced] = encode(event, MAX_EVENT)
+      item.text = text
+      item.bytes = this._s.size(text)
+      this._ledger.coerced += coerced
+    } catch (e) {
+      return this._refuse(item, e instanceof TooLarge ? 'too_large' : code, '' + e)
+    }
+    return item.bytes > MAX_EVENT ? this._refuse(item, 'too_large') : item
+  }
+
+  /** Puts a prepared item into the queue and returns its id, or null if there is no room. */
+  admit(item: Item): string | null {
+    const why = this._closing ? 'closed' : this._consent === 'pending' ? this._hold(item) : this._s.queue.add(item)
+    if (why) return this._refuse(item, why)
+    this._accepted++
+    const queue = this._s.queue
+    if (!this._busy && !this._batches.length && (queue.length < 2 || this._full())) this._arm()
+    return item.id
+  }
+
+  /**
+   * Resolves when all events taken in so far have a fate or are safe in the spool, at the latest after ms. It sends at
+   * once and cuts a running backoff short, but not a Retry-After.
+   */
+  flush(ms: number): Promise<Drained> {
+    return this._drain(ms, true)
+  }
+
+  /** Refuses further calls, flushes for at most ms, and leaves the rest to the spool or drops it as closed. */
+  close(ms: number): Promise<Drained> {
+    return (this._closing = this._closing || this._drain(ms).then(() => this._end()))
+  }
+
+  stats(): Stats {
+    const { queue } = this._s
+    return this._ledger.stats(queue.waiting - queue.spooled + this._held.length, this._inFlight().length + this._away, queue.spooled, queue.bytes + this._heldBytes)
+  }
+
+  consent(state: ConsentState, preferences?: { [category: string]: boolean }): void {
+    this._consent = state
+    if (preferences) this._preferences = preferences
+    if (state === 'pending') return
+    const held = this._held
+    this._held = []
+    this._heldBytes = 0
+    if (state === 'denied') {
+      this._fate(held, 'dropped', 'consent')
+      this.settle(this.takeUnsent(), 'dropped', 'consent')
+    } else {
+      for (const item of held) {
+        const why = this._s.queue.add(item)
+        if (why) this._fate([item], 'dropped', why)
+      }
+    }
+    this.wake()
+  }
+
+  /** Hands out what is not on the wire, from the head, at most so many bytes. Settle it or give it back. */
+  takeUnsent(maxBytes = Infinity): Item[] {
+    const { queue } = this._s
+    const waiting = this._batches.splice(this._busy ? 1 : 0)
+    if (waiting.length) queue.back(([] as Item[]).concat(...waiting))
+    if (!this._busy) this._next()
+    const items = queue.first && queue.first.bytes <= maxBytes ? queue.take(Infinity, maxBytes) : []
+    this._away += items.length
+    return items
+  }
+
+  /** Takes back, to the head of the queue, what takeUnsent gave out. */
+  giveBack(items: Item[]): void {
+    this._away -= items.length
+    this._s.queue.back(items)
+    this.wake()
+  }
+
+  /** Counts events that another process or page left behind and that now wait in this queue. */
+  adopted(events: number): void {
+    this._ledger.enqueued += events
+    this._accepted += events
+    this.wake()
+  }
+
+  /** Gives items from takeUnsent their fate. */
+  settle(items: Item[], fate: Fate, code?: string): void {
+    this._away -= items.length
+    this._s.queue.done(items)
+    this._fate(items, fate, code)
+    this._ledger.tell()
+  }
+
+  /** Gives items from takeUnsent the fates that the answer means; false if it asks to try again. */
+  settleBy(items: Item[], reply: Reply): boolean {
+    const verdict = judge(reply.status)
+    if (verdict !== 'done' && verdict !== 'drop') return false
+    this._away -= items.length
+    this._conclude(items, reply)
+    this._ledger.tell()
+    return true
+  }
+
+  /** Looks again for something to do: the queue has got more, or the page is shown again. */
+  wake(): void {
+    const now = this._s.mono()
+    if (!this._busy && !this._ended && this._consent === 'granted') {
+      if (!this._batches.length) this._cut(now)
+      if (this._batches.length && now >= this._due) this._send(now)
+    }
+    this._ledger.tell()
+    this._answerWaiters(now)
+    this._arm()
+  }
+
+  private _context(draft: Draft): Event['context'] {
+    const context: Event['context'] = { ...this._s.context(), ...this._o.context, ...draft.context }
+    const categoryPreferences = this._preferences
+    if (categoryPreferences) context.consent = { ...(context.consent as object), categoryPreferences }
+    return context
+  }
+
+  private _refuse(item: Item, code: string, message?: string): null {
+    this._ledger.end(item, 'dropped', code, message)
+    this._ledger.tell()
+    if (this._ledger.untold.length) this._arm()
+    return null
+  }
+
+  private _hold(item: Item): string | undefined {
+    if (this._held.length >= MAX_HELD || this._heldBytes + item.bytes > this._o.queueBytes) return 'queue_full'
+    this._held.push(item)
+    this._heldBytes += item.bytes
+    return
+  }
+
+  private _full(): boolean {
+    const { queue } = this._s
+    return queue.length >= this._o.flushAt || queue.bytes >= this._o.batchBytes
+  }
+
+  private _inFlight(): Item[] {
+    return ([] as Item[]).concat(...this._batches)
+  }
+
+  /** Cuts a batch if one is due. */
+  private _cut(now: number): void {
+    const { queue } = this._s
+    const o = this._o
+    let first
+    while ((first = queue.first) && first.at + o.maxAgeMs <= now) this._drop(queue.take(1, 0), 'expired')
+    if (first && (this._full() || this._waiters.length || first.at + o.flushIntervalMs <= now)) {
+      this._batches = [queue.take(o.batchEvents, o.batchBytes - ENVELOPE - this._s.head.length)]
+      this._next()
+    }
+  }
+
+  /** Makes ready for the first try of another batch. */
+  private _next(): void {
+    this._due = this._floor = this._tries = this._counted = 0
+  }
+
+  private _send(now: number): void {
+    const o = this._o
+    const all = this._batches[0]!
+    const items = all.filter(item => item.at + o.maxAgeMs > now)
+    if (items.length < all.length) this._drop(all.filter(item => item.at + o.maxAgeMs <= now), 'expired')
+    this._batches[0] = items
+    if (!items.length) {
+      this._batches.shift()
+      this._next()
+      return this.wake()
+    }
+    this._busy = true
+    if (this._tries++) this._ledger.retries++
+    for (const item of items) item.tries++
+    this.inFlightBytes = items.reduce((bytes, item) => bytes + item.bytes + 1, ENVELOPE + this._s.head.length)
+    const texts = items.map(item => item.text).join(',')
+    const body = this._s.head + '"sentAt":"' + rfc3339(this._s.now()) + '","batch":[' + texts + ']}'
+    this._s.transport.send(body, this._tries).then(
+      reply => this._answered(items, reply),
+      error => this._answered(items, { status: 0, body: '' }, error),
+    )
+  }
+
+  private _answered(items: Item[], reply: Reply, error?: unknown): void {
+    if (this._ended) return
+    const { status } = reply
+    const verdict = judge(status)
+    const retry = verdict === 'wait' || verdict === 'count'
+    this._busy = false
+    this.inFlightBytes = 0
+    this.reachable = !retry
+    if (verdict !== 'done') this._complain(status, error)
+    if (retry && this._consent !== 'denied' && !(verdict === 'count' && ++this._counted >= this._o.maxAttempts)) {
+      this._later(reply)
+    } else {
+      this._batches.shift()
+      this._next()
+      if (verdict === 'split' && items.length > 1) {
+        const half = items.length >> 1
+        this._batches.unshift(items.slice(0, half), items.slice(half))
+      } else if (retry) {
+        this._drop(items, this._consent === 'denied' ? 'consent' : 'max_attempts')
+      } else {
+        this._conclude(items, reply)
+      }
+    }
+    this.wake()
+  }
+
+  private _later(reply: Reply): void {
+    const o = this._o
+    const now = this._s.mono()
+    const asked = retryAfter(reply.retryAfter, this._s.now())
+    this._floor = asked && now + asked * (1 + Math.random() / 10)
+    this._due = Math.max(this._floor, now + backoff(this._tries, o.backoffBaseMs, o.backoffMaxMs))
+  }
+
+  private _complain(status: number, error: unknown): void {
+    const ledger = this._ledger
+    ledger.lastError = error ? '' + error : 'http_' + status
+    if (status === 401 || status === 403) {
+      ledger.warn('key', `the write key that ends in ${this._o.key} was refused (${status}), events are dropped`, this._s.mono())
+    } else if (status > 299 && status < 400) {
+      ledger.warn('redirect', `the endpoint redirects (${status}); redirects are not followed, events wait`)
+    }
+  }
+
+  /** Gives a batch the fates that a final answer means. */
+  private _conclude(items: Item[], reply: Reply): void {
+    const answer = parse(reply.body)
+    this._s.queue.done(items)
+    if (judge(reply.status) !== 'done') return this._fate(items, 'dropped', 'http_' + reply.status, answer.message)
+    const rejected = new Map<string, any>()
+    for (const r of reply.status === 200 && Array.isArray(answer.rejected) ? answer.rejected : []) {
+      // The index is the server's word, the id is ours: only both together name an event.
+      if (r && items[r.index] && items[r.index]!.id === r.messageId) rejected.set(r.messageId, r)
+    }
+    this._settled += items.length
+    for (const item of items) {
+      const r = rejected.get(item.id)
+      this._ledger.end(item, r ? 'rejected' : 'delivered', r && r.code, r && r.message)
+    }
+  }
+
+  private _drop(items: Item[], code: string): void {
+    this._s.queue.done(items)
+    this._fate(items, 'dropped', code)
+  }
+
+  private _fate(items: Item[], fate: Fate, code?: string, message?: string): void {
+    this._settled += items.length
+    for (const item of items) this._ledger.end(item, fate, code, message)
+  }
+
+  private _drain(ms: number, spool?: boolean): Promise<Drained> {
+    const { queue } = this._s
+    return new Promise(resolve => {
+      const waiter = { target: this._accepted, until: this._s.mono() + ms, resolve }
+      this._waiters.push(waiter)
+      this._due = Math.min(this._due, this._floor)
+      this.wake()
+      if (!spool || !queue.sync) return
+      queue.sync().then(safe => {
+        if (!safe) return
+        waiter.until = 0
+        this.wake()
+      })
+    })
+  }
+
+  private _answerWaiters(now: number): void {
+    const waiters = this._waiters
+    this._waiters = waiters.filter(w => w.target > this._settled && w.until > now && this._consent === 'granted' && !this._ended)
+    for (const w of waiters) {
+      if (this._waiters.includes(w)) continue
+      const left = Math.max(0, w.target - this._settled)
+      const safe = this._s.queue.spooled + this._inFlight().filter(item => item.safe).length
+      w.resolve({ ok: left <= safe, queued: Math.max(0, left - safe), spooled: Math.min(left, safe) })
+    }
+  }
+
+  private async _end(): Promise<Drained> {
+    const { queue } = this._s
+    this._ended = true // an answer that comes now changes nothing
+    this._busy = false
+    if (queue.sync) await queue.sync()
+    const left = this.takeUnsent()
+    const lost = left.filter(item => !item.safe)
+    this.settle(lost, 'dropped', 'closed')
+    this.giveBack(left.filter(item => item.safe))
+    this._fate(this._held, 'dropped', 'closed')
+    const queued = lost.length + this._held.length
+    this._held = []
+    this.wake()
+    return { ok: !queued, queued, spooled: queue.spooled }
+  }
+
+  /** Sets the one timer to the next thing to do, or takes it away. */
+  private _arm(): void {
+    const { queue, mono, timer, untimer } = this._s
+    let at = this._ledger.untold.length ? 0 : Infinity
+    for (const w of this._waiters) at = Math.min(at, w.until)
+    if (!this._busy && this._consent === 'granted') {
+      const { first } = queue
+      if (this._batches.length) at = Math.min(at, this._due)
+      else if (first) at = this._full() || this._waiters.length ? 0 : Math.min(at, first.at + this._o.flushIntervalMs)
+    }
+    if (this._ended) at = Infinity
+    const kept = this._waiters.length > 0
+    if (at === this._timerAt && kept === this._timerKept) return
+    if (this._timerAt < Infinity) untimer(this._timer)
+    this._timerAt = at
+    this._timerKept = kept
+    if (at === Infinity) return
+    const wake = (): void => {
+      this._timerAt = Infinity
+      this.wake()
+    }
+    this._timer = timer(wake, Math.min(Math.max(0, Math.ceil(at - mono())), 2 ** 31 - 1), kept)
+  }
+}
+
+function parse(body: string): any {
+  try {
+    return JSON.parse(body) || {}
+  } catch {
+    return {}
+  }
+}
