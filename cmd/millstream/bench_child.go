@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -90,12 +91,17 @@ func (c *child) stop(spooled *int64) (time.Duration, error) {
 // wake lets a process go on that was stopped.
 func (c *child) wake() { _ = c.cmd.Process.Signal(syscall.SIGCONT) } // it may have ended
 
-// kill ends a child of which nothing is asked any more, if it has not ended.
-func (c *child) kill() {
-	if c.cmd.ProcessState == nil {
-		_ = c.cmd.Process.Kill()
-		_ = c.cmd.Wait()
+// end ends a child of which nothing is asked any more, if it has not ended. It
+// gets some seconds to remove what it has on disk.
+func (c *child) end() {
+	if c.cmd.ProcessState != nil {
+		return
 	}
+	c.wake()
+	_ = c.stdin.Close() // it may have ended
+	late := time.AfterFunc(5*time.Second, func() { _ = c.cmd.Process.Kill() })
+	defer late.Stop()
+	_ = c.cmd.Wait()
 }
 
 // benchChild serves one of bench ingest's servers, and prints its address.
@@ -108,14 +114,7 @@ func (p *program) benchChild(ctx context.Context, args []string) error {
 	}()
 	log := telemetry.NewLogger(p.stderr, telemetry.LogConfig{Level: "error", Format: "text"})
 	if len(args) == 1 && args[0] == "kafka" {
-		k, err := local.NewKafka(local.KafkaConfig{Listen: "127.0.0.1:0"}, log)
-		if err != nil {
-			return err
-		}
-		defer k.Close()
-		fmt.Fprintln(p.stdout, k.Addr())
-		<-ctx.Done()
-		return nil
+		return p.serveKafka(ctx, log)
 	}
 	if len(args) == 3 {
 		stop, err := profileCPU(args[2])
@@ -143,6 +142,25 @@ func (p *program) benchChild(ctx context.Context, args []string) error {
 		return p.serveIngest(ctx, kc)
 	}
 	return p.serveBare(ctx, kc)
+}
+
+// serveKafka serves the broker as millstream dev does, on disk: kept in memory,
+// its log is copied to a larger place each time that it doubles, and nobody is
+// answered while that goes on.
+func (p *program) serveKafka(ctx context.Context, log *slog.Logger) error {
+	dir, err := os.MkdirTemp("", "millstream-bench-")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(dir) }() // a folder of nobody's
+	k, err := local.NewKafka(local.KafkaConfig{Listen: "127.0.0.1:0", Dir: dir}, log)
+	if err != nil {
+		return err
+	}
+	defer k.Close()
+	fmt.Fprintln(p.stdout, k.Addr())
+	<-ctx.Done()
+	return nil
 }
 
 func (p *program) serveIngest(ctx context.Context, kc kafka.Config) error {

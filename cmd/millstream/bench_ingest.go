@@ -18,7 +18,7 @@ type ingestReport struct {
 	Hardware string         `json:"hardware"`
 	Rounds   []ingestRound  `json:"rounds"`
 	Ratios   []ingestRatio  `json:"ratios"` // medians over the rounds
-	Paced    *bench.Result  `json:"at_70_percent_of_the_peak,omitempty"`
+	Paced    *pacedRound    `json:"at_70_percent_of_the_peak,omitempty"`
 	Spooled  *bench.Result  `json:"kafka_stands_still,omitempty"`
 	Soak     []memorySample `json:"soak,omitempty"`
 }
@@ -27,6 +27,13 @@ type ingestRound struct {
 	Batch     int          `json:"events_a_request"`
 	Ingest    bench.Result `json:"ingest"`
 	Reference bench.Result `json:"reference"`
+}
+
+// pacedRound has both servers at one rate, 0.7 of ingest's peak.
+type pacedRound struct {
+	Ingest    bench.Result  `json:"ingest"`
+	Reference bench.Result  `json:"reference"`
+	Soak      *bench.Result `json:"soak,omitempty"` // ingest for as long as its memory was watched
 }
 
 type ingestRatio struct {
@@ -60,7 +67,7 @@ func (p *program) benchIngest(ctx context.Context, args []string) error {
 	f.set.DurationVar(&b.duration, "duration", 10*time.Second, "of each measurement")
 	f.set.IntVar(&b.rounds, "rounds", 3, "how often reference and ingest take turns; the ratios are medians")
 	f.set.IntVar(&b.connections, "connections", 32, "requests at a time")
-	f.set.DurationVar(&b.soak, "soak", 0, "watch the memory for so long, at 70% of the peak")
+	f.set.DurationVar(&b.soak, "soak", 0, "watch the memory for so long, at 70% of the peak; the broker fills up to 1 GB of disk a minute")
 	f.set.StringVar(&b.profiles, "profile", "", "write CPU profiles of the servers to this `folder`")
 	out := f.set.String("json", "", "write the figures to this `file` too")
 	if _, err := p.load(f, args, defaultConfig()); err != nil {
@@ -117,22 +124,33 @@ func median(v []float64) float64 {
 	return v[len(v)/2]
 }
 
-// paced measures latency, and memory over time, at 70 % of what was the most.
+// paced measures latency at 70 % of what was the most: of both, and of ingest
+// once more for as long as its memory is watched.
 func (b *ingestBench) paced(ctx context.Context) error {
 	load := bench.Load{Batch: 100, WarmUp: 3 * time.Second, Rate: 0.7 * b.report.Ratios[0].Rate}
-	if b.soak > 0 {
-		load.Duration = b.soak
+	var (
+		r   pacedRound
+		err error
+	)
+	if r.Reference, err = b.measure(ctx, "bare", load, nil); err != nil {
+		return err
 	}
-	r, err := b.measure(ctx, "ingest", load, func(ctx context.Context, server, _ *child) {
-		if b.soak > 0 {
-			b.watchMemory(ctx, server)
-		}
-	})
+	b.print("bare at the same rate", 100, r.Reference)
+	if r.Ingest, err = b.measure(ctx, "ingest", load, nil); err != nil {
+		return err
+	}
+	b.print("ingest at 70%", 100, r.Ingest)
+	b.report.Paced = &r
+	if b.soak == 0 {
+		return nil
+	}
+	load.Duration = b.soak
+	soak, err := b.measure(ctx, "ingest", load, func(ctx context.Context, server, _ *child) { b.watchMemory(ctx, server) })
 	if err != nil {
 		return err
 	}
-	b.report.Paced = &r
-	b.print("ingest at 70%", 100, r)
+	r.Soak = &soak
+	b.print("ingest, soak", 100, soak)
 	if n := len(b.report.Soak); n > 1 {
 		fmt.Fprintf(b.p.stdout, "memory after %d s: %d MB, at the end: %d MB\n", b.report.Soak[0].Seconds, b.report.Soak[0].RSS>>20, b.report.Soak[n-1].RSS>>20)
 	}
@@ -178,7 +196,7 @@ func (b *ingestBench) measure(ctx context.Context, server string, load bench.Loa
 	if err != nil {
 		return bench.Result{}, err
 	}
-	defer broker.kill()
+	defer broker.end()
 	b.runs++
 	args := []string{server, broker.addr}
 	if b.profiles != "" {
@@ -188,7 +206,7 @@ func (b *ingestBench) measure(ctx context.Context, server string, load bench.Loa
 	if err != nil {
 		return bench.Result{}, err
 	}
-	defer c.kill()
+	defer c.end()
 	load.URL, load.WriteKey, load.Connections = "http://"+c.addr, "dev-server", b.connections
 	if load.Duration == 0 {
 		load.Duration = b.duration
