@@ -107,6 +107,7 @@
 //	an early answer, and a client that sends it reaches the client before the connection ends                  TestEarlyAnswerReachesAClientThatStillSends
 //	a new certificate that is broken         the one before stays; readiness is degraded and names the file    TestCertificateIsReadAgainWhenItChanges
 //	a topic narrower than the limits         logged, readiness is degraded and names the setting to change      TestTopicsThatAreTooNarrowAreToldWithTheSettingToChange
+//	a reload raises a limit                  compared with the topics anew; beyond what the process was started for: refused  TestReloadedLimitsAreComparedWithWhatTheTopicsTake
 //	a dead letter is replayed, twice         it is what it would have been at first, with the same message id  TestReplayedTwiceTheMessageIDsAreTheSame
 //	who watches does not read                lines are dropped and counted, nothing waits; then it is let go   TestSlowTailDropsAndHoldsNothing
 //	the port is taken                        the start names address and key                                   TestTakenPortIsNamed

@@ -49,8 +49,10 @@ type producer struct {
 	lastLook    atomic.Int64           // unix ns of the last good look at the topics
 	watchErr    atomic.Pointer[error]  // of the last look
 
-	needs     []topicNeed // the largest records of both topics
-	tried     bool        // they were compared with the topics; belongs to watch
+	needs     atomic.Pointer[[]topicNeed] // the largest records of both topics
+	renewed   chan struct{}               // one element: needs are others
+	tried     *[]topicNeed                // those that were compared with the topics; belongs to watch
+	largest   int                         // batch of records, fixed at the start
 	tooNarrow atomic.Pointer[string]
 }
 
@@ -71,12 +73,13 @@ func newProducer(cfg kafka.Config, c Config, needs []topicNeed, log *slog.Logger
 		kgo.MaxBufferedRecords(1 << 30), // its default would block requests; in-flight bytes bound memory
 	}
 	out := &producer{
-		cfg: cfg, log: log, found: make(chan struct{}), timeouts: c.Timeouts, linger: p.Linger, needs: needs,
+		cfg: cfg, log: log, found: make(chan struct{}), timeouts: c.Timeouts, linger: p.Linger, renewed: make(chan struct{}, 1), largest: largest,
 		changed: make(chan struct{}, 1), drained: make(chan struct{}, 1), rejectedMax: int(c.RejectedMax),
 		dial: func(linger time.Duration) (*kgo.Client, error) {
 			return kafka.NewClient(cfg, log, append(slices.Clip(opts), kgo.ProducerLinger(linger))...)
 		},
 	}
+	out.needs.Store(&needs)
 	client, err := out.dial(p.Linger)
 	if err != nil {
 		return nil, err
@@ -168,6 +171,7 @@ func (p *producer) watch(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 		case <-timer.C:
+		case <-p.renewed:
 		}
 		timer.Stop()
 	}
@@ -188,10 +192,10 @@ func (p *producer) await(limit <-chan time.Time) *lanes {
 func (p *producer) look(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	events, rejected := p.cfg.EventsTopic(), p.cfg.RejectedTopic()
+	events, rejected, needs := p.cfg.EventsTopic(), p.cfg.RejectedTopic(), *p.needs.Load()
 	for i, t := range []kafka.Topic{events, rejected} {
-		if have, err := strconv.Atoi(t.Configs[maxMessage]); err == nil && have < p.needs[i].bytes() {
-			t.Configs[maxMessage] = strconv.Itoa(p.needs[i].bytes())
+		if have, err := strconv.Atoi(t.Configs[maxMessage]); err == nil && have < needs[i].bytes() {
+			t.Configs[maxMessage] = strconv.Itoa(needs[i].bytes())
 		}
 	}
 	if err := kafka.EnsureTopics(ctx, p.cfg, p.client.Load(), events, rejected); err != nil {

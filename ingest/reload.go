@@ -173,6 +173,13 @@ func (s *Server) settled(ctx context.Context) bool {
 // reload compiles the sources anew and puts the snapshot in force, or says why the old one stays.
 func (s *Server) reload(asked bool) {
 	snap, read, err := compile(s.cfg)
+	var needs []topicNeed
+	if err == nil {
+		needs = s.cfg.topicNeeds(snap, s.producer.cfg.Names())
+		if err = s.producer.takes(needs); err != nil {
+			err = fmt.Errorf("%s: %w", s.cfg.SourcesFile, err)
+		}
+	}
 	now := read.sight(err, time.Now())
 	same := now.problem == s.sight.problem && maps.Equal(now.sums, s.sight.sums)
 	s.sight = now
@@ -193,6 +200,7 @@ func (s *Server) reload(asked bool) {
 		s.metrics.zero(name)
 	}
 	s.sources.Store(snap)
+	s.producer.need(needs)
 	s.log.Info("sources reloaded", "file", s.cfg.SourcesFile, "sources", len(snap.names), "keys", len(snap.keys))
 	s.keepGood(read)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strconv"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -34,8 +35,9 @@ func (n topicNeed) bytes() int { return int(n.limit) + aroundRecord }
 func (c Config) topicNeeds(snap *snapshot, names wire.Topics) []topicNeed {
 	events := topicNeed{names.Events(), "ingest.limits.event", c.Limits.Event}
 	for _, a := range snap.keys {
-		if largest := config.Bytes(a.source.limits.event); largest > events.limit {
-			events.key, events.limit = "limits.event of the source "+a.source.name, largest
+		key, largest := "limits.event of the source "+a.source.name, config.Bytes(a.source.limits.event)
+		if largest > events.limit || largest == events.limit && key < events.key { // of equal ones always the same
+			events.key, events.limit = key, largest
 		}
 	}
 	return []topicNeed{events, {names.Rejected(), "ingest.rejected_max_bytes", c.RejectedMax}}
@@ -76,14 +78,15 @@ func narrowTopics(ctx context.Context, cl *kgo.Client, needs []topicNeed) ([]err
 // checkTopics is narrowTopics for a running server. Where something is too narrow it is logged once, and readiness is
 // degraded until it was mended: such records become dead letters, and dead letters of that size lose their bytes.
 func (p *producer) checkTopics(ctx context.Context) {
-	if p.tried && p.tooNarrow.Load() == nil {
+	needs := p.needs.Load()
+	if p.tried == needs && p.tooNarrow.Load() == nil {
 		return
 	}
-	found, err := narrowTopics(ctx, p.client.Load(), p.needs)
+	found, err := narrowTopics(ctx, p.client.Load(), *needs)
 	if err != nil {
 		return // a broker in trouble has louder signs; this is tried again
 	}
-	p.tried = true
+	p.tried = needs
 	if len(found) == 0 {
 		p.tooNarrow.Store(nil)
 		return
@@ -93,6 +96,26 @@ func (p *producer) checkTopics(ctx context.Context) {
 		for _, err := range found {
 			p.log.Error("a topic is narrower than the configuration", "err", err)
 		}
+	}
+}
+
+// takes says why records that are needed now do not fit into the batches for which this process was started. Larger
+// ones would take another client, which could overtake this one.
+func (p *producer) takes(needs []topicNeed) error {
+	for _, n := range needs {
+		if n.bytes() > p.largest {
+			return fmt.Errorf("%s of %s is more than this process was started for: start it again, or keep it at %s or below",
+				n.key, n.limit, config.Bytes((p.largest-aroundRecord)>>10)*config.KiB)
+		}
+	}
+	return nil
+}
+
+// need has the topics compared with other needs, soon.
+func (p *producer) need(needs []topicNeed) {
+	if !slices.Equal(needs, *p.needs.Load()) {
+		p.needs.Store(&needs)
+		poke(p.renewed)
 	}
 }
 

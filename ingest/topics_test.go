@@ -55,6 +55,47 @@ func TestTopicsThatAreTooNarrowAreToldWithTheSettingToChange(t *testing.T) {
 	}
 }
 
+func TestReloadedLimitsAreComparedWithWhatTheTopicsTake(t *testing.T) {
+	t.Parallel()
+	limited := func(size string) string { return keyed("first") + "    limits: {event: " + size + "}\n" }
+	e, file := setupFile(t, limited("256KiB"))
+	e.until(t, "first", `"success":true`)
+	adm, events := kadm.NewClient(testkit.KafkaClient(t, e.kafka)), e.kafka.Names().Events()
+	resize := func(size string) {
+		t.Helper()
+		if _, err := adm.AlterTopicConfigs(t.Context(), []kadm.AlterConfig{{Op: kadm.SetConfig, Name: maxMessage, Value: &size}}, events); err != nil {
+			t.Fatal(err)
+		}
+	}
+	degraded := func(want string) {
+		t.Helper()
+		testkit.Eventually(t, "readiness should be degraded, and say what to change", func() error {
+			if r := e.health.Report(t.Context()); r.State != telemetry.StateDegraded || !strings.Contains(r.String(), want) {
+				return errors.New(r.String())
+			}
+			return nil
+		})
+	}
+	resize("500000")
+	file.save(t, limited("600KiB"))
+	degraded("topic " + events + " takes records of 500000 bytes, and limits.event of the source app of 600KiB needs 679936: raise the topic's max.message.bytes, or lower limits.event of the source app")
+	resize("700000")
+	file.save(t, limited("601KiB")) // has it look again
+	testkit.Eventually(t, "readiness should be as before", func() error {
+		if r := e.health.Report(t.Context()); r.State != telemetry.StateReady {
+			return errors.New(r.String())
+		}
+		return nil
+	})
+	body := `{"userId":"u","event":"E","x":"` + strings.Repeat("x", 590<<10) + `"}`
+	equal(t, "what is allowed now", e.do(t, "POST", "/v1/track", body, "X-Write-Key", "first").body, `{"success":true}`)
+
+	file.save(t, limited("2MiB"))
+	degraded(string(file) + ": limits.event of the source app of 2MiB is more than this process was started for: start it again, or keep it at 912KiB or below")
+	equal(t, "config_ok", e.metric(t, "config_ok"), 0.0)
+	equal(t, "the limit in force", e.sources.Load().find("first").source.limits.event, 601<<10)
+}
+
 func TestMissingTopicsAreCreatedWideEnough(t *testing.T) {
 	t.Parallel()
 	e := setup(t, func(c *Config) {
