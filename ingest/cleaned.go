@@ -145,36 +145,36 @@ func (rq *request) cleanse(ev *eventIndex, f *facts) (*eventIndex, verdict) {
 	return clean, v
 }
 
+// kept is what a dead letter holds of what was refused.
+type kept struct {
+	value, envelope, sender []byte
+	redacted                bool // nothing: nobody can tell what is in it
+}
+
 // shown is what a dead letter may hold of the event at i, or of the body at -1, in most bytes and one more. Of a source
-// with rules, what cannot be read is not kept: nobody can tell what is in it.
-func (rq *request) shown(i int, original []byte, code event.Code, most int) (value, envelope []byte, redacted bool) {
+// with rules, what cannot be read is not kept.
+func (rq *request) shown(i int, original []byte, code event.Code, most int) kept {
 	src := rq.access.source
 	switch {
 	case !src.guarded() && i < 0:
-		return original, nil, false
-	case !src.guarded():
-		return original, rq.batchEnvelope(rq.body.b, &rq.idx.env), false
-	case i < 0 || code == event.CodeInternal:
-		return nil, nil, true
+		return kept{value: original, sender: rq.sender(i, &rq.caller)}
+	case src.guarded() && (i < 0 || code == event.CodeInternal || rq.idx.events[i].problem != problemNone):
+		return kept{redacted: true}
+	case src.privacy == nil:
+		return kept{value: original, envelope: rq.batchEnvelope(rq.body.b, &rq.idx.env), sender: rq.sender(i, &rq.caller)}
 	}
-	ev := &rq.idx.events[i]
-	if ev.problem != problemNone {
-		return nil, nil, true
-	}
-	if src.privacy == nil {
-		return original, rq.batchEnvelope(rq.body.b, &rq.idx.env), false
-	}
-	f, c := facts{}, &rq.clean
+	ev, f, c, out := &rq.idx.events[i], facts{}, &rq.clean, kept{}
 	f.find(&rq.idx, ev)
 	f.readType(rq.body.b, rq.typ, &rq.arena)
 	rules := src.privacy.of(&f, rq.body.b, &rq.arena)
 	if part := c.batch(rq, rules, src.limits.hard); part != nil {
 		rq.envelope = nil // the rules of other events may be others
-		envelope = rq.batchEnvelope(c.dst, &part.env)
+		out.envelope, out.sender = rq.batchEnvelope(c.dst, &part.env), rq.sender(i, &part.caller)
 	}
 	c.dst = c.dst[:c.events]
 	c.copy(rq, ev.span, most+1, rules.root)
-	return rq.arena.keep(c.dst[c.events:]), envelope, false
+	out.value = rq.arena.keep(c.dst[c.events:])
+	return out
 }
 
 // keep copies b to the arena; nil stays nil.

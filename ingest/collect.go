@@ -21,6 +21,7 @@ func (rq *request) collect(r *http.Request) *refusal {
 	}
 	if ref != nil {
 		rq.records, rq.made, rq.ids, rq.refused = rq.records[:0], rq.made[:0], rq.ids[:0], rq.refused[:0]
+		rq.meet(r)
 		rq.bury(rq.whole(), event.Code(ref.code), ref.message, nil, "", -1)
 	}
 	if notDurable := rq.settle(); notDurable != nil {
@@ -60,7 +61,8 @@ func (rq *request) take(r *http.Request) *refusal {
 	if conflict || inner != "" && inner != key {
 		rq.srv.metrics.keyConflicts.WithLabelValues(rq.access.source.name).Inc()
 	}
-	rq.begin(r)
+	rq.meet(r)
+	rq.begin()
 	return rq.build()
 }
 
@@ -106,8 +108,8 @@ func (rq *request) split() *refusal {
 	return nil
 }
 
-// begin prepares the stamper for this request.
-func (rq *request) begin(r *http.Request) {
+// begin prepares the stamper for this request, whose sender is known.
+func (rq *request) begin() {
 	s, a := &rq.stamper, rq.access
 	rq.tick = rq.srv.recent.now()
 	*s = stamper{
@@ -118,10 +120,6 @@ func (rq *request) begin(r *http.Request) {
 	lo := len(rq.arena.buf)
 	rq.arena.buf = strconv.AppendInt(rq.arena.buf, rq.received.UnixMilli(), 10)
 	rq.stampHdr = rq.arena.since(lo)
-	rq.caller = rq.srv.callerOf(r, a.kind == KindBrowser || rq.kind == routePixel, &rq.arena)
-	if rq.caller.browser && a.source.bots != BotsIgnore {
-		rq.caller.suspect, rq.caller.bot = true, isBot(r.UserAgent())
-	}
 	s.caller = rq.caller
 }
 

@@ -109,6 +109,7 @@
 //	a topic narrower than the limits         logged, readiness is degraded and names the setting to change      TestTopicsThatAreTooNarrowAreToldWithTheSettingToChange
 //	a reload raises a limit                  compared with the topics anew; beyond what the process was started for: refused  TestReloadedLimitsAreComparedWithWhatTheTopicsTake
 //	a dead letter is replayed, twice         it is what it would have been at first, with the same message id  TestReplayedTwiceTheMessageIDsAreTheSame
+//	the same of a browser                    its address, user agent and locale, as the rules leave them, are there again     TestReplayKnowsWhoSentIt
 //	who watches does not read                lines are dropped and counted, nothing waits; then it is let go   TestSlowTailDropsAndHoldsNothing
 //	the port is taken                        the start names address and key                                   TestTakenPortIsNamed
 //
@@ -151,7 +152,7 @@
 //
 // # Non-obvious
 //
-//   - A dead letter must hold what a replay needs: value, envelope, route, received_at. What changes how an event is
+//   - A dead letter must hold what a replay needs: value, envelope, sender, route, received_at. What changes how an event is
 //     stamped belongs there, too.
 //   - Never sync a file again after a failed sync: the kernel may have dropped its pages, and the second one lies.
 //   - A lane's frames are queued under its lock, for their order on disk is that of their acceptance. What the producer

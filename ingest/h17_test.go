@@ -264,7 +264,8 @@ func testUnreadableIsNotKept(t *testing.T) {
 	if ref := rq.split(); ref != nil {
 		t.Fatal(ref)
 	}
-	rq.begin(&http.Request{})
+	rq.meet(&http.Request{})
+	rq.begin()
 	rq.idx.events[0].top.hi = 1 << 20 // as a bug in the scanner might
 	if ref := rq.build(); ref != nil {
 		t.Fatal(ref)

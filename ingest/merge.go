@@ -36,7 +36,7 @@ func (s *stamper) context(ev *eventIndex, f *facts) bool {
 			a.buf = appendMember(a.buf, lo, s.body[m.lo:m.val.hi])
 		}
 	}
-	if setIP {
+	if setIP && len(s.caller.ip) > 0 {
 		a.buf = append(appendMember(a.buf, lo, []byte(`"ip":`)), s.caller.ip...)
 	}
 	if s.caller.browser {
@@ -48,18 +48,18 @@ func (s *stamper) context(ev *eventIndex, f *facts) bool {
 	return false
 }
 
-// setsIP says whether context.ip is the request's: always for browsers, for servers only if the event asks for it.
+// setsIP says whether context.ip is the request's: always for browsers, for servers only if the event asks for it. Where
+// nobody knows that any more there is none: what the event says was not believed when it came.
 func (s *stamper) setsIP(own, shared []member) bool {
-	if len(s.caller.ip) == 0 {
-		return false
-	}
-	if s.caller.browser {
-		return true
-	}
+	return s.caller.browser || isDirect(s.body, own, shared)
+}
+
+// isDirect says whether an event of a server asks for the address of its request.
+func isDirect(b []byte, own, shared []member) bool {
 	for _, list := range [2][]member{own, shared} {
 		for _, m := range slices.Backward(list) {
 			if m.field == fieldDirect {
-				return string(m.val.of(s.body)) == "true"
+				return string(m.val.of(b)) == "true"
 			}
 		}
 	}

@@ -233,11 +233,12 @@ func searchedAll(t *testing.T, s Source, ev, ctx string) {
 			t.Fatalf("%s of %s with %s tells under %v: %s", what, ev, ctx, s.Privacy, b)
 		}
 	}
-	value, envelope, _ := rq.shown(0, rq.idx.events[0].span.of(rq.body.b), event.CodeMissingEvent, 1<<20)
-	look("dead letter", value)
-	look("envelope", envelope)
-	if len(value) > 0 && !json.Valid(value) {
-		t.Fatalf("dead letter is no JSON: %s", value)
+	left := rq.shown(0, rq.idx.events[0].span.of(rq.body.b), event.CodeMissingEvent, 1<<20)
+	look("dead letter", left.value)
+	look("envelope", left.envelope)
+	look("sender", left.sender)
+	if len(left.value) > 0 && !json.Valid(left.value) {
+		t.Fatalf("dead letter is no JSON: %s", left.value)
 	}
 	f, v := decide(rq.body.b, &rq.idx, &rq.idx.events[0], "", testLimits, &rq.arena)
 	if v.code != "" {

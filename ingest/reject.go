@@ -51,16 +51,16 @@ func (rq *request) bury(original []byte, code event.Code, message string, messag
 		r.Size = max(rq.size, len(original))
 		r.Truncated = rq.body == nil && r.Size > 0
 	}
-	if r.Original, r.Envelope, r.Redacted = rq.shown(at, original, code, r.Max); r.Redacted {
-		r.Truncated = false
-	}
+	left := rq.shown(at, original, code, r.Max)
+	r.Original, r.Envelope, r.Sender, r.Redacted = left.value, left.envelope, left.sender, left.redacted
+	r.Truncated = r.Truncated && !r.Redacted
 	rq.made = append(rq.made, made{event: int32(at), dead: true}) //nolint:gosec // a batch is bounded
 	rq.records = append(rq.records, rq.letter(r))
 }
 
 // letter returns the record of a dead letter.
 func (rq *request) letter(r wire.Rejected) kgo.Record {
-	rq.buried += deadCost + int64(len(r.Envelope))
+	rq.buried += deadCost + int64(len(r.Envelope)+len(r.Sender))
 	value, _ := r.Value()
 	return kgo.Record{
 		Topic: rq.srv.producer.cfg.Names().Rejected(), // marks it as a dead letter

@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -61,8 +60,8 @@ type Replayed struct {
 }
 
 // Replay returns what becomes of rec, a record of the dead letters: with its value, envelope, route and time the same
-// as at its first arrival, but for what the configuration says otherwise now. Neither the sender's address nor its
-// browser were kept. A message id that has to be made is the same each time.
+// as at its first arrival, but for what the configuration says otherwise now, and for what privacy rules have taken from
+// the sender's address and browser. A message id that has to be made is the same each time.
 func (p *Replayer) Replay(rec *kgo.Record) Replayed {
 	out := Replayed{ID: place{partition: rec.Partition, offset: rec.Offset}.id(), Letter: wire.ParseRejected(rec.Headers, rec.Value)}
 	r := &out.Letter
@@ -79,7 +78,7 @@ func (p *Replayer) Replay(rec *kgo.Record) Replayed {
 		out.Skipped = "another stage"
 	case r.Redacted:
 		out.Skipped = "redacted"
-	case r.Truncated || r.Size > len(rec.Value):
+	case r.Truncated: // size alone says nothing: rules shorten
 		out.Skipped = "truncated"
 	case len(rec.Value) == 0:
 		out.Skipped = "empty"
@@ -116,7 +115,8 @@ func (rq *request) replay(r *wire.Rejected) *refusal {
 	if ref := rq.split(); ref != nil {
 		return ref
 	}
-	rq.begin(&http.Request{Header: http.Header{}})
+	rq.recall(r)
+	rq.begin()
 	rq.stamper.letter = r.ID
 	if r.Route == letterSpooled {
 		return rq.restore()

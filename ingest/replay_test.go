@@ -1,12 +1,15 @@
 package ingest
 
 import (
+	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/millstream-data/millstream/internal/config"
 	"github.com/millstream-data/millstream/internal/event"
 	"github.com/millstream-data/millstream/internal/testkit"
 	"github.com/millstream-data/millstream/internal/wire"
@@ -146,6 +149,77 @@ func TestReplayChoosesAndTells(t *testing.T) {
 		codes[r.Code]++
 	}
 	equal(t, "refused again", []int{codes[event.CodeMissingIdentity], codes[event.CodeInvalidJSON]}, []int{2, 3})
+}
+
+// Who sent an event is kept with its dead letter, as far as the rules of its source leave it.
+func TestReplayKnowsWhoSentIt(t *testing.T) {
+	t.Parallel()
+	e := setup(t, narrow, func(c *Config) {
+		c.PrivacyHashKey = testHashKey
+		c.Sources = map[string]Source{}
+		for name, s := range map[string]Source{
+			"plain": {}, "cut": {IP: IPTruncate, Privacy: []PrivacyRule{{Action: PrivacyDrop, Path: "context.userAgent"}}},
+			"hashed": {IP: IPHash, Privacy: []PrivacyRule{{Action: PrivacyMask, Path: "context.locale"}}}, "dropped": {IP: IPDrop},
+		} {
+			s.Enabled, s.SkewCorrection, s.Bots = true, true, BotsFlag
+			s.Keys = []Key{{Key: config.Secret(name), Kind: KindBrowser}, {Key: config.Secret(name) + "-server", Kind: KindServer}}
+			c.Sources[name] = s
+		}
+	})
+	pad := `"properties":{"pad":"` + strings.Repeat("x", 150) + `"}`
+	const forged = `"context":{"ip":"6.6.6.6"}`
+	for _, source := range []string{"plain", "cut", "hashed", "dropped"} {
+		send := func(key, path, body string) {
+			t.Helper()
+			e.do(t, http.MethodPost, path, body, "X-Write-Key", key, "User-Agent", "HeadlessBot/1.0 \"x\"", "Accept-Language", "de-DE,de;q=0.9")
+		}
+		send(source, "/v1/page", `{"userId":"u","messageId":"single",`+forged+`,`+pad+`}`)
+		send(source, "/v1/batch", `{"batch":[{"type":"page","userId":"u","messageId":"batched",`+forged+`,`+pad+`}]}`)
+		send(source+"-server", "/v1/page", `{"userId":"u","messageId":"server",`+forged+`,`+pad+`}`)
+		send(source+"-server", "/v1/page", `{"userId":"u","messageId":"direct","context":{"ip":"6.6.6.6","direct":true},`+pad+`}`)
+	}
+	for _, r := range e.rejected(t, 16) {
+		if text := string(r.Sender); r.Source != "plain" && strings.Contains(text, "127.0.0.1") || r.Source == "cut" && strings.Contains(text, "Headless") || r.Source == "hashed" && strings.Contains(text, "de-DE") {
+			t.Errorf("a dead letter of %s tells: %s", r.Source, text)
+		}
+		equal(t, "sender of "+r.Source+" "+r.MessageID, len(r.Sender) > 0, r.MessageID != "server" && (r.Source != "dropped" || r.MessageID != "direct"))
+	}
+	again := e.replayer(t, wide, func(c *Config) { // the keys of browsers have gone since
+		c.Sources = maps.Clone(c.Sources)
+		for name, s := range c.Sources {
+			s.Keys = s.Keys[1:]
+			c.Sources[name] = s
+		}
+	})
+	first := e.replayer(t, wide)
+	for _, p := range []*Replayer{first, again} {
+		got := map[string]string{}
+		err := p.Run(t.Context(), Replay{}, func(r Replayed) {
+			if len(r.Events) != 1 {
+				t.Fatal(r.String())
+			}
+			var v struct{ Context json.RawMessage }
+			if err := json.Unmarshal(r.Events[0].Value, &v); err != nil {
+				t.Fatal(err)
+			}
+			got[r.Letter.Source+" "+r.Letter.MessageID] = string(v.Context)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		const agent, bot = `"userAgent":"HeadlessBot/1.0 \"x\""`, `"millstream":{"bot":"ua"}`
+		for id, want := range map[string]string{
+			"plain single": `{"ip":"127.0.0.1",` + agent + `,"locale":"de-DE",` + bot + `}`, "plain direct": `{"direct":true,"ip":"127.0.0.1"}`, "plain server": `{"ip":"6.6.6.6"}`,
+			"cut single": `{"ip":"127.0.0.0","locale":"de-DE"}`, "cut direct": `{"direct":true,"ip":"127.0.0.0"}`, "cut server": `{"ip":"6.6.6.0"}`,
+			"hashed single": `{"ip":"` + hmacOf("127.0.0.1") + `",` + agent + `,"locale":"***",` + bot + `}`, "hashed direct": `{"direct":true,"ip":"` + hmacOf("127.0.0.1") + `"}`,
+			"dropped single": `{` + agent + `,"locale":"de-DE",` + bot + `}`, "dropped direct": `{"direct":true}`, "dropped server": `{}`,
+		} {
+			equal(t, id, got[id], want)
+			if batched, ok := strings.CutSuffix(id, " single"); ok {
+				equal(t, batched+" batched", got[batched+" batched"], want)
+			}
+		}
+	}
 }
 
 func TestReplayHashesNothingTwice(t *testing.T) {

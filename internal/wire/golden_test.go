@@ -44,6 +44,12 @@ func formats() map[string]format {
 			ID: "019caa3f-8b50-7c31-9d7e-2b1f60c4a9e9", ReceivedAt: received, Type: "track", Key: "dev…5e1c", RequestID: "r-19", Route: "/v1/track",
 			Size: 15, Original: []byte(`{"userId":"u1"}`),
 		}),
+		"rejected_v1_sender.json": rejectedFormat(wire.Rejected{
+			Stage: event.StageIngest, Code: event.CodeEventTooLarge, Message: "the event has 300000 bytes", Source: "app",
+			ID: "019caa3f-8b50-7c31-9d7e-2b1f60c4a9ea", ReceivedAt: received, Type: "page", Key: "6b941275", RequestID: "r-20", Route: "/v1/page",
+			Sender: []byte(`{"browser":true,"ip":"203.0.113.0","userAgent":"Mozilla/5.0","locale":"de-DE"}`),
+			Size:   15, Original: []byte(`{"userId":"u1"}`),
+		}),
 		"rejected_v1_redacted.json": rejectedFormat(wire.Rejected{
 			Stage: event.StageIngest, Code: event.CodeInvalidJSON, Message: "The event is not JSON.", Source: "app",
 			ID: "019caa3f-8b50-7c31-9d7e-2b1f60c4a9e8", ReceivedAt: received, Key: "dev…5e1c", RequestID: "r-18", Index: 0, Size: 412, Redacted: true,

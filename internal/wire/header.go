@@ -44,6 +44,7 @@ const (
 	HeaderRoute     = "route"
 	HeaderIndex     = "index"
 	HeaderEnvelope  = "envelope"
+	HeaderSender    = "sender"
 	HeaderColumn    = "column"
 	HeaderRecordKey = "record_key"
 

@@ -28,6 +28,7 @@ type Rejected struct {
 	Route      string // by which it came in, as ingest knows it
 	Index      int    // place in the batch, or -1
 	Envelope   []byte // the batch's sentAt, context and integrations as JSON
+	Sender     []byte // what the request said of its sender, as JSON
 	Redacted   bool   // the bytes were withheld for privacy
 	Size       int    // bytes of the original before it was cut
 	Truncated  bool   // set by ParseRejected: Original was cut
@@ -56,8 +57,8 @@ func (r Rejected) Value() (value []byte, truncated bool) {
 }
 
 // AppendRejectedHeaders appends the headers of r's record to dst. Members that
-// are empty are left out, but for those that every dead letter has. The envelope is
-// not copied.
+// are empty are left out, but for those that every dead letter has. The envelope and
+// the sender are not copied.
 func AppendRejectedHeaders[H headerShape](dst []H, r Rejected) []H {
 	put := func(key, value string) {
 		if value != "" {
@@ -97,6 +98,9 @@ func AppendRejectedHeaders[H headerShape](dst []H, r Rejected) []H {
 	if len(r.Envelope) > 0 { // shared by all dead letters of a batch
 		dst = append(dst, H{Key: HeaderEnvelope, Value: r.Envelope})
 	}
+	if len(r.Sender) > 0 {
+		dst = append(dst, H{Key: HeaderSender, Value: r.Sender})
+	}
 	put(HeaderTable, r.Table)
 	put(HeaderColumn, r.Column)
 	put(HeaderRecordKey, r.RecordKey)
@@ -104,7 +108,7 @@ func AppendRejectedHeaders[H headerShape](dst []H, r Rejected) []H {
 }
 
 // ParseRejected reads a dead letter. It never fails: a dead letter that has
-// lost a header is still worth showing. Original and Envelope alias value and
+// lost a header is still worth showing. Original, Envelope and Sender alias value and
 // headers.
 func ParseRejected[H headerShape](hs []H, value []byte) Rejected {
 	r := Rejected{Index: -1, Original: value, Size: len(value)}
@@ -150,6 +154,8 @@ func ParseRejected[H headerShape](hs []H, value []byte) Rejected {
 			}
 		case HeaderEnvelope:
 			r.Envelope = h.Value
+		case HeaderSender:
+			r.Sender = h.Value
 		case HeaderTable:
 			r.Table = v
 		case HeaderColumn:
