@@ -1,0 +1,164 @@
+"""A client's inside: queue, sender and thread, and how they begin, fork and end.
+
+An Engine outlives its Client when that becomes unreachable with events queued: the thread holds the engine alone, drains
+it and ends. No engine exists before a client is made, and importing the package starts nothing.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+import time
+import weakref
+from typing import Optional, Tuple
+
+from ._direct import Direct
+from ._ids import IdSource
+from ._options import Options
+from ._queue import Entry, Phase, Queue
+from ._sender import Notices, Sender
+
+EXIT_SECONDS = 2.0
+_GRACE = 0.5  # for a thread whose socket was just shut down
+
+_engines: "weakref.WeakSet[Engine]" = weakref.WeakSet()
+_hooked = False
+_hook_lock = threading.Lock()
+
+
+class Engine:
+    """Everything of a client but its calls."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.ids = IdSource()
+        self.notices = Notices()
+        self.queue = Queue(options)
+        self._sender = Sender(options, self.queue, self.notices)
+        self.direct = Direct(options, self.queue, self.notices)
+        self._thread: Optional[threading.Thread] = None
+        self._start_lock = threading.Lock()
+        _watch(self)
+
+    def new_id(self, now: float) -> str:
+        """A message id."""
+        own = self.options.hooks.new_id
+        return own() if own else self.ids.new(int(now * 1000))
+
+    def entry(self, message_id: str, body: bytes, coerced: int) -> Entry:
+        """An event that has its bytes."""
+        if coerced:
+            with self.queue.lock:
+                self.queue.counts.coerced += coerced
+        return Entry(message_id, body, time.monotonic())
+
+    def refuse(self, reason: str, error: Optional[str]) -> None:
+        """Counts a refusal that came before the queue; what the application did wrong is logged."""
+        self.queue.refuse(reason, error)
+        if error:
+            self.notices.warn(reason, "%s: %s", reason, error)
+
+    def callback_failed(self, error: str) -> None:
+        """Counts an exception of the application's code."""
+        with self.queue.lock:
+            self.queue.counts.callback_errors += 1
+            self.queue.counts.last_error = error
+        self.notices.warn("middleware", "%s; the event is dropped", error)
+
+    def take(self, entry: Entry) -> bool:
+        """Queues an encoded event; False if it is refused."""
+        if self.queue.offer(entry, not self._inside()):
+            return False
+        if self._thread is None:
+            self._start()
+        return True
+
+    def _start(self) -> bool:
+        with self._start_lock:
+            if self._thread is None:
+                thread = threading.Thread(target=self._sender.run, name="millstream", daemon=True)
+                try:
+                    thread.start()
+                except RuntimeError as error:  # out of threads, or the interpreter ends: the next call or close tries again
+                    self.notices.warn("thread", "thread: %s", error)
+                    return False
+                self._thread = thread
+            return True
+
+    def _inside(self) -> bool:
+        """Whether on_result calls us: the sender must not wait for itself."""
+        return threading.current_thread() is self._thread
+
+    def flush(self, timeout: float) -> Tuple[int, int]:
+        """Returns the numbers left: in memory only, and safe in the spool."""
+        return self.queue.flush(0.0 if self._inside() else timeout)
+
+    def close(self, timeout: float) -> Tuple[int, int]:
+        """Ends everything within timeout, and a moment for the thread to notice. Returns how many events were dropped
+        for it, and how many the spool keeps."""
+        if self.queue.begin_close(timeout):
+            self.end(timeout)
+        elif not self._inside():
+            self.queue.await_closed()
+        return self.queue.left_by_close()
+
+    def end(self, timeout: float) -> None:
+        """The second half of close, for the one who began it."""
+        if self._thread is None and not (self.queue.waiting and self._start()):
+            self._sender.run()  # nobody else would
+        thread = self._thread
+        if thread is not None and not self._inside():  # else on_result closes, and run ends next
+            thread.join(timeout)
+            if thread.is_alive():
+                self._sender.courier.transport.abort()
+                thread.join(_GRACE)
+                self.queue.finish()  # for a thread that hangs in a name look-up or in on_result
+        self.direct.close()
+
+    def release(self) -> None:
+        """The client became unreachable: drain and end, without anybody waiting."""
+        self.queue.begin_close(EXIT_SECONDS)
+
+    def reset(self) -> None:
+        """In a forked child: empty queue, no thread, own locks. What was queued stays the parent's."""
+        ended = self.queue.phase is not Phase.OPEN
+        consent = self.queue.consent
+        self._sender.abandon()
+        self._sender.courier.transport.close()
+        self.direct.forget()
+        self.queue = Queue(self.options)
+        self.queue.consent = consent
+        if ended:
+            self.queue.phase = Phase.CLOSED
+        self.ids.renew_lock()
+        self._start_lock = threading.Lock()
+        self._sender = Sender(self.options, self.queue, self.notices)
+        self.direct = Direct(self.options, self.queue, self.notices)
+        self._thread = None
+
+
+def _watch(engine: Engine) -> None:
+    global _hooked
+    with _hook_lock:
+        _engines.add(engine)
+        if not _hooked:
+            _hooked = True
+            atexit.register(_at_exit)
+            if hasattr(os, "register_at_fork"):
+                os.register_at_fork(after_in_child=_after_fork)
+
+
+def _at_exit() -> None:
+    """Closes what is open within two seconds in all."""
+    end = time.monotonic() + EXIT_SECONDS
+    begun = [engine for engine in list(_engines) if engine.queue.begin_close(EXIT_SECONDS)]
+    for engine in begun:
+        engine.end(max(end - time.monotonic(), 0.0))
+
+
+def _after_fork() -> None:
+    global _hook_lock
+    _hook_lock = threading.Lock()
+    for engine in list(_engines):
+        engine.reset()
