@@ -114,7 +114,7 @@ export class Core {
 
   stats(): Stats {
     const { queue } = this._s
-    return this._ledger.stats(queue.waiting - queue.spooled + this._held.length, this._inFlight().length + this._away, queue.spooled, queue.bytes + this._heldBytes)
+    return this._ledger.stats(queue.waiting - queue.spooled + this._held.length, this.inFlight().length + this._away, queue.spooled, queue.bytes + this._heldBytes)
   }
 
   consent(state: ConsentState, preferences?: { [category: string]: boolean }): void {
@@ -169,14 +169,39 @@ export class Core {
     this._ledger.tell()
   }
 
-  /** Gives items from takeUnsent the fates that the answer means; false if it asks to try again. */
-  settleBy(items: Item[], reply: Reply): boolean {
+  /** Gives items from takeUnsent the fates that the answer means, or sends them again when it allows. */
+  settleBy(items: Item[], reply: Reply): void {
     const verdict = judge(reply.status)
-    if (verdict !== 'done' && verdict !== 'drop') return false
     this._away -= items.length
-    this._conclude(items, reply)
-    this._ledger.tell()
-    return true
+    this.reachable = verdict !== 'wait' && verdict !== 'count'
+    if (verdict === 'done' || verdict === 'drop') {
+      this._conclude(items, reply)
+    } else if (this._busy || this.reachable) {
+      this._s.queue.back(items)
+    } else {
+      this._batches.unshift(items)
+      this._tries = items[0]!.tries
+      this._later(reply)
+    }
+    this.wake()
+  }
+
+  /** Forgets items from takeUnsent, which are safe elsewhere and have no fate yet. */
+  shelve(items: Item[]): void {
+    this._away -= items.length
+    this._s.queue.done(items)
+  }
+
+  /** The body of a request that carries the items, and counts as an attempt of each. */
+  body(items: Item[]): string {
+    for (const item of items) item.tries++
+    const texts = items.map(item => item.text).join(',')
+    return this._s.head + '"sentAt":"' + rfc3339(this._s.now()) + '","batch":[' + texts + ']}'
+  }
+
+  /** UTF-8 bytes of that body; none for no items is what has to be there in any case. */
+  bodyBytes(items: Item[]): number {
+    return items.reduce((bytes, item) => bytes + item.bytes + 1, ENVELOPE + this._s.head.length)
   }
 
   /** Looks again for something to do: the queue has got more, or the page is shown again. */
@@ -217,7 +242,8 @@ export class Core {
     return queue.length >= this._o.flushAt || queue.bytes >= this._o.batchBytes
   }
 
-  private _inFlight(): Item[] {
+  /** Items that are cut into batches, those on the wire first. */
+  inFlight(): Item[] {
     return ([] as Item[]).concat(...this._batches)
   }
 
@@ -251,11 +277,8 @@ export class Core {
     }
     this._busy = true
     if (this._tries++) this._ledger.retries++
-    for (const item of items) item.tries++
-    this.inFlightBytes = items.reduce((bytes, item) => bytes + item.bytes + 1, ENVELOPE + this._s.head.length)
-    const texts = items.map(item => item.text).join(',')
-    const body = this._s.head + '"sentAt":"' + rfc3339(this._s.now()) + '","batch":[' + texts + ']}'
-    this._s.transport.send(body, this._tries).then(
+    this.inFlightBytes = this.bodyBytes(items)
+    this._s.transport.send(this.body(items), this._tries).then(
       reply => this._answered(items, reply),
       error => this._answered(items, { status: 0, body: '' }, error),
     )
@@ -354,7 +377,7 @@ export class Core {
     for (const w of waiters) {
       if (this._waiters.includes(w)) continue
       const left = Math.max(0, w.target - this._settled)
-      const safe = this._s.queue.spooled + this._inFlight().filter(item => item.safe).length
+      const safe = this._s.queue.spooled + this.inFlight().filter(item => item.safe).length
       w.resolve({ ok: left <= safe, queued: Math.max(0, left - safe), spooled: Math.min(left, safe) })
     }
   }

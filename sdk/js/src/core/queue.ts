@@ -3,9 +3,9 @@ import type { Item, Queue } from './types.js'
 /** A list in memory, bounded by count and by bytes; what is in flight counts, too. */
 export class MemoryQueue implements Queue {
   bytes = 0
+  protected _taken = 0
   private _items: Item[] = []
   private _head = 0
-  private _taken = 0
 
   constructor(private _maxItems: number, private _maxBytes: number) {}
 
@@ -25,9 +25,14 @@ export class MemoryQueue implements Queue {
     return this._items[this._head]
   }
 
-  /** Room for an event of so many bytes. */
-  fits(bytes: number): boolean {
-    return this.length + this._taken < this._maxItems && this.bytes + bytes <= this._maxBytes
+  /** What waits to be taken, in order. */
+  list(): Item[] {
+    return this._items.slice(this._head)
+  }
+
+  /** Room for so many bytes and events. */
+  fits(bytes: number, events = 1): boolean {
+    return this.length + this._taken + events <= this._maxItems && this.bytes + bytes <= this._maxBytes
   }
 
   add(item: Item): string | undefined {
@@ -58,7 +63,7 @@ export class MemoryQueue implements Queue {
 
   back(items: Item[]): void {
     this._taken -= items.length
-    this._items = items.concat(this._items.slice(this._head))
+    this._items = items.concat(this.list())
     this._head = 0
   }
 
