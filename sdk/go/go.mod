@@ -1,0 +1,3 @@
+module github.com/millstream-data/millstream/sdk/go
+
+go 1.22
