@@ -1,16 +1,16 @@
 import { encode, TooLarge } from './encode.js'
 import { complete, flaw, rfc3339 } from './event.js'
 import { backoff, judge, retryAfter } from './policy.js'
-import { Ledger } from './ledger.js'
+import { counts, Ledger } from './ledger.js'
 import { uuids } from './uuid.js'
-import type { ConsentState, CoreOptions, Draft, Drained, Event, Fate, Item, Reply, Seams, Stats } from './types.js'
+import type { Categories, ConsentState, CoreOptions, Draft, Drained, Event, Fate, Item, Reply, Seams, Stats } from './types.js'
 
 /** The hard limit of ingest for one event. */
 const MAX_EVENT = 256 * 1024
 /** Events that wait for consent, in memory only. */
 const MAX_HELD = 1000
 /** Room in a body for what is not an event: `"sentAt":"…","batch":[]}`. */
-const ENVELOPE = 55
+const ENVELOPE = 47
 
 interface Waiter {
   target: number
@@ -28,9 +28,11 @@ export class Core {
   /** Bytes of the body on the wire. */
   inFlightBytes = 0
 
+  /** Bytes of a body for events with a comma each; the last one has none. */
+  private _room: number
   private _id: (now: number) => string
   private _consent: ConsentState
-  private _preferences: { [category: string]: boolean } | undefined
+  private _preferences: Categories | undefined
   private _held: Item[] = []
   private _heldBytes = 0
   /** Cut and without a fate, in order. The first one is on the wire if busy, else sent at due. */
@@ -52,51 +54,29 @@ export class Core {
   private _closing: Promise<Drained> | undefined
   private _ended = false
 
-  constructor(private _o: CoreOptions, private _s: Seams, private _ledger = new Ledger(_o)) {
+  constructor(private _o: CoreOptions, private _s: Seams, private _ledger = new Ledger(_o, counts())) {
     this._id = uuids(_s.random)
+    this._room = _o.batchBytes - ENVELOPE - _s.head.length + 1
     this._consent = _o.consent
   }
 
   /** Takes a call in and returns its message id, or null if it was refused; done is told the fate in either case. */
   enqueue(draft: Draft, done?: Item['done']): string | null {
-    const item = this.prepare(draft, done)
-    return item && this.admit(item)
-  }
-
-  /** Encodes a call; null if it was refused. An item must be admitted or settled. */
-  prepare(draft: Draft, done?: Item['done']): Item | null {
     const now = this._s.now()
     const id = draft.messageId && typeof draft.messageId === 'string' ? draft.messageId : this._id(now)
-    const item = { id, text: '', bytes: 0, at: this._s.mono(), tries: 0, done }
-    this._ledger.enqueued++
-    if (this._closing) return this._refuse(item, 'closed')
-    if (this._consent === 'denied') return this._refuse(item, 'consent')
-    let code = 'invalid'
-    try {
-      let event: Event | null = complete(draft, id, rfc3339(draft.timestamp || now), this._context(draft))
-      code = 'middleware'
-      for (const change of this._o.middleware) if (!(event = change(event))) return this._refuse(item, code)
-      code = 'invalid'
-      const wrong = flaw(event)
-      if (wrong) return this._refuse(item, code, wrong)
-      const [text, coerced] = encode(event, MAX_EVENT)
-      item.text = text
-      item.bytes = this._s.size(text)
-      this._ledger.coerced += coerced
-    } catch (e) {
-      return this._refuse(item, e instanceof TooLarge ? 'too_large' : code, '' + e)
+    const item: Item = { id, text: '', bytes: 0, at: this._s.mono(), tries: 0, done }
+    this._ledger.counts.enqueued++
+    const [code, message] = this._closing ? ['closed'] : this._consent === 'denied' ? ['consent'] : this._encode(draft, item, now)
+    const why = code || (this._consent === 'pending' ? this._hold(item) : this._s.queue.add(item))
+    if (why) {
+      this._ledger.end(item, 'dropped', why, message)
+      this._ledger.tell()
+      if (this._ledger.untold.length) this._arm()
+      return null
     }
-    return item.bytes > MAX_EVENT ? this._refuse(item, 'too_large') : item
-  }
-
-  /** Puts a prepared item into the queue and returns its id, or null if there is no room. */
-  admit(item: Item): string | null {
-    const why = this._closing ? 'closed' : this._consent === 'pending' ? this._hold(item) : this._s.queue.add(item)
-    if (why) return this._refuse(item, why)
     this._accepted++
-    const queue = this._s.queue
-    if (!this._busy && !this._batches.length && (queue.length < 2 || this._full())) this._arm()
-    return item.id
+    if (!this._busy && !this._batches.length && (this._s.queue.length < 2 || this._full())) this._arm()
+    return id
   }
 
   /**
@@ -107,9 +87,9 @@ export class Core {
     return this._drain(ms, true)
   }
 
-  /** Refuses further calls, flushes for at most ms, and leaves the rest to the spool or drops it as closed. */
-  close(ms: number): Promise<Drained> {
-    return (this._closing = this._closing || this._drain(ms).then(() => this._end()))
+  /** Refuses further calls, flushes for at most ms, and leaves the rest to the spool or drops it for that reason. */
+  close(ms: number, reason = 'closed'): Promise<Drained> {
+    return (this._closing = this._closing || this._drain(ms).then(() => this._end(reason)))
   }
 
   stats(): Stats {
@@ -117,7 +97,7 @@ export class Core {
     return this._ledger.stats(queue.waiting - queue.spooled + this._held.length, this.inFlight().length + this._away, queue.spooled, queue.bytes + this._heldBytes)
   }
 
-  consent(state: ConsentState, preferences?: { [category: string]: boolean }): void {
+  consent(state: ConsentState, preferences?: Categories): void {
     this._consent = state
     if (preferences) this._preferences = preferences
     if (state === 'pending') return
@@ -156,9 +136,15 @@ export class Core {
 
   /** Counts events that another process or page left behind and that now wait in this queue. */
   adopted(events: number): void {
-    this._ledger.enqueued += events
+    this._ledger.counts.enqueued += events
     this._accepted += events
     this.wake()
+  }
+
+  /** An adopted event turned out to be unreadable. */
+  spoiled(item: Item): void {
+    this._fate([item], 'dropped', 'spool_error')
+    this._ledger.tell()
   }
 
   /** Gives items from takeUnsent their fate. */
@@ -199,9 +185,9 @@ export class Core {
     return this._s.head + '"sentAt":"' + rfc3339(this._s.now()) + '","batch":[' + texts + ']}'
   }
 
-  /** UTF-8 bytes of that body; none for no items is what has to be there in any case. */
+  /** UTF-8 bytes of that body; with none, one byte less than the envelope. */
   bodyBytes(items: Item[]): number {
-    return items.reduce((bytes, item) => bytes + item.bytes + 1, ENVELOPE + this._s.head.length)
+    return items.reduce((bytes, item) => bytes + item.bytes + 1, this._o.batchBytes - this._room)
   }
 
   /** Looks again for something to do: the queue has got more, or the page is shown again. */
@@ -223,11 +209,24 @@ export class Core {
     return context
   }
 
-  private _refuse(item: Item, code: string, message?: string): null {
-    this._ledger.end(item, 'dropped', code, message)
-    this._ledger.tell()
-    if (this._ledger.untold.length) this._arm()
-    return null
+  /** Writes the event's text into the item, or says why the call is refused. */
+  private _encode(draft: Draft, item: Item, now: number): [code?: string, message?: string] {
+    let code = 'invalid'
+    try {
+      let event: Event | null = complete(draft, item.id, rfc3339(draft.timestamp || now), this._context(draft))
+      code = 'middleware' // one that throws refuses, too: a failed redaction must not leak
+      for (const change of this._o.middleware) if (!(event = change(event))) return [code]
+      code = 'invalid'
+      const wrong = flaw(event)
+      if (wrong) return [code, wrong]
+      const [text, coerced] = encode(event, MAX_EVENT)
+      item.text = text
+      item.bytes = this._s.size(text)
+      this._ledger.counts.coerced += coerced
+    } catch (e) {
+      return [e instanceof TooLarge ? 'too_large' : code, '' + e]
+    }
+    return item.bytes > MAX_EVENT ? ['too_large'] : []
   }
 
   private _hold(item: Item): string | undefined {
@@ -239,7 +238,7 @@ export class Core {
 
   private _full(): boolean {
     const { queue } = this._s
-    return queue.length >= this._o.flushAt || queue.bytes >= this._o.batchBytes
+    return queue.length >= this._o.flushAt || queue.bytes + queue.length > this._room
   }
 
   /** Items that are cut into batches, those on the wire first. */
@@ -254,7 +253,7 @@ export class Core {
     let first
     while ((first = queue.first) && first.at + o.maxAgeMs <= now) this._drop(queue.take(1, 0), 'expired')
     if (first && (this._full() || this._waiters.length || first.at + o.flushIntervalMs <= now)) {
-      this._batches = [queue.take(o.batchEvents, o.batchBytes - ENVELOPE - this._s.head.length)]
+      this._batches = [queue.take(o.batchEvents, this._room)]
       this._next()
     }
   }
@@ -276,7 +275,7 @@ export class Core {
       return this.wake()
     }
     this._busy = true
-    if (this._tries++) this._ledger.retries++
+    if (this._tries++) this._ledger.counts.retries++
     this.inFlightBytes = this.bodyBytes(items)
     this._s.transport.send(this.body(items), this._tries).then(
       reply => this._answered(items, reply),
@@ -313,18 +312,18 @@ export class Core {
   private _later(reply: Reply): void {
     const o = this._o
     const now = this._s.mono()
-    const asked = retryAfter(reply.retryAfter, this._s.now())
+    const asked = retryAfter(reply.retryAfter, this._s.now()) * o.retryAfterScale
     this._floor = asked && now + asked * (1 + Math.random() / 10)
     this._due = Math.max(this._floor, now + backoff(this._tries, o.backoffBaseMs, o.backoffMaxMs))
   }
 
   private _complain(status: number, error: unknown): void {
     const ledger = this._ledger
-    ledger.lastError = error ? '' + error : 'http_' + status
+    ledger.counts.lastError = error ? '' + error : 'http_' + status
     if (status === 401 || status === 403) {
       ledger.warn('key', `the write key that ends in ${this._o.key} was refused (${status}), events are dropped`, this._s.mono())
     } else if (status > 299 && status < 400) {
-      ledger.warn('redirect', `the endpoint redirects (${status}); redirects are not followed, events wait`)
+      ledger.warn('redirect', `the endpoint redirects (${status}); redirects are not followed, events wait`, Infinity)
     }
   }
 
@@ -350,6 +349,7 @@ export class Core {
     this._fate(items, 'dropped', code)
   }
 
+  /** Gives items their fate that the queue does not hold. */
   private _fate(items: Item[], fate: Fate, code?: string, message?: string): void {
     this._settled += items.length
     for (const item of items) this._ledger.end(item, fate, code, message)
@@ -382,16 +382,16 @@ export class Core {
     }
   }
 
-  private async _end(): Promise<Drained> {
+  private async _end(reason: string): Promise<Drained> {
     const { queue } = this._s
     this._ended = true // an answer that comes now changes nothing
     this._busy = false
     if (queue.sync) await queue.sync()
     const left = this.takeUnsent()
     const lost = left.filter(item => !item.safe)
-    this.settle(lost, 'dropped', 'closed')
+    this.settle(lost, 'dropped', reason)
     this.giveBack(left.filter(item => item.safe))
-    this._fate(this._held, 'dropped', 'closed')
+    this._fate(this._held, 'dropped', reason)
     const queued = lost.length + this._held.length
     this._held = []
     this.wake()

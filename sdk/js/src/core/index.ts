@@ -1,5 +1,5 @@
 export * from './types.js'
 export { Core } from './core.js'
-export { Ledger } from './ledger.js'
+export { counts, Ledger } from './ledger.js'
 export { MemoryQueue } from './queue.js'
 export { uuids } from './uuid.js'

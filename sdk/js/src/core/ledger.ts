@@ -1,26 +1,34 @@
 import type { CoreOptions, Fate, Item, Result, Stats } from './types.js'
 
-/** Counts what became of each event and tells the application. Several cores may share one. */
+export type Counts = ReturnType<typeof counts>
+
+/** The numbers behind stats. Ledgers that report to different places may share them. */
+export function counts() {
+  return {
+    enqueued: 0,
+    retries: 0,
+    coerced: 0,
+    callbackErrors: 0,
+    lastError: null as string | null,
+    fates: { delivered: 0, rejected: 0, dropped: 0, handed_over: 0 },
+    reasons: {} as { [reason: string]: number },
+    warned: {} as { [kind: string]: number },
+  }
+}
+
+/** Counts what became of each event and tells the application. */
 export class Ledger {
-  enqueued = 0
-  retries = 0
-  coerced = 0
-  lastError: string | null = null
   /** Results that a callback caused while it ran; they are told later. */
   untold: Result[] = []
-
-  private _fates: { [fate in Fate]: number } = { delivered: 0, rejected: 0, dropped: 0, handed_over: 0 }
-  private _reasons: { [reason: string]: number } = {}
-  private _callbackErrors = 0
   private _telling = false
-  private _warned: { [kind: string]: number } = {}
 
-  constructor(private _o: Pick<CoreOptions, 'onResult' | 'log'>) {}
+  constructor(private _o: Pick<CoreOptions, 'onResult' | 'log'>, readonly counts: Counts) {}
 
   /** Books the fate of an item; tell reports it. */
   end(item: Item, fate: Fate, code?: string, message?: string): void {
-    this._fates[fate]++
-    if (fate === 'dropped') this._reasons[code!] = (this._reasons[code!] || 0) + 1
+    const { reasons, fates } = this.counts
+    fates[fate]++
+    if (fate === 'dropped') reasons[code!] = (reasons[code!] || 0) + 1
     if (!item.done && !this._o.onResult) return
     const result: Result = { messageId: item.id, fate, attempts: item.tries }
     if (code) result.code = code
@@ -42,8 +50,8 @@ export class Ledger {
   /** Calls into the application, whose mistakes must not stop the sender. */
   call<T>(callback: (value: T) => unknown, value: T): void {
     const failed = (e: unknown): void => {
-      this._callbackErrors++
-      this.lastError = 'callback: ' + e
+      this.counts.callbackErrors++
+      this.counts.lastError = 'callback: ' + e
     }
     try {
       const promise = callback(value) as Promise<unknown> | undefined
@@ -53,20 +61,20 @@ export class Ledger {
     }
   }
 
-  /** Logs a line unless the like was logged less than a minute ago (or, without now, ever). */
-  warn(kind: string, line: string, now = 0): void {
-    const last = this._warned[kind]
-    if (last !== undefined && now < last + 60e3) return
-    this._warned[kind] = now || Infinity
+  /** Logs a line, and its like again after a minute. */
+  warn(kind: string, line: string, now: number): void {
+    const { warned } = this.counts
+    if (warned[kind]! + 60e3 >= now) return
+    warned[kind] = now
     this.call(this._o.log, 'millstream: ' + line)
   }
 
   stats(queued: number, inFlight: number, spooled: number, queuedBytes: number): Stats {
-    const { delivered, rejected, dropped, handed_over: handedOver } = this._fates
-    const { enqueued, retries, coerced, lastError, _callbackErrors: callbackErrors } = this
+    const { fates, reasons, enqueued, retries, coerced, callbackErrors, lastError } = this.counts
+    const { delivered, rejected, dropped, handed_over: handedOver } = fates
     return {
       enqueued, delivered, rejected, dropped, handedOver, queued, inFlight, spooled, retries, queuedBytes,
-      droppedByReason: { ...this._reasons }, coerced, callbackErrors, lastError,
+      droppedByReason: { ...reasons }, coerced, callbackErrors, lastError,
     }
   }
 }

@@ -43,6 +43,9 @@ export interface Result {
   message?: string
 }
 
+/** Consent by category: `{Analytics: true, Advertising: false}`. */
+export type Categories = { [category: string]: boolean }
+
 export type ConsentState = 'granted' | 'pending' | 'denied'
 
 export interface Stats {
@@ -107,9 +110,9 @@ export interface CommonOptions {
 export interface Item {
   readonly id: string
   /** The event's JSON. */
-  readonly text: string
+  text: string
   /** UTF-8 bytes of text. */
-  readonly bytes: number
+  bytes: number
   /** When it was accepted, on the core's monotonic clock. */
   readonly at: number
   /** Requests that carried it. */
@@ -186,4 +189,6 @@ export type CoreOptions = Required<Omit<CommonOptions, 'writeKey' | 'endpoint' |
   Pick<CommonOptions, 'context' | 'onResult'> & {
     /** The key's last four characters, for the log. */
     key: string
+    /** Times what a Retry-After asks for: tests do not wait for five minutes. */
+    retryAfterScale: number
   }

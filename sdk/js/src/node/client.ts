@@ -1,0 +1,151 @@
+import { randomFillSync } from 'node:crypto'
+import { Core, counts, Ledger, MemoryQueue } from '../core/index.js'
+import type { Categories, ConsentState, CoreOptions, Draft, Drained, Queue, Result, Seams, Stats } from '../core/index.js'
+import { settle } from './options.js'
+import { SpoolQueue } from './spool/queue.js'
+import { HttpTransport } from './transport.js'
+import type { Alias, Call, Deadline, Group, Identify, Options, Page, Screen, Track } from './types.js'
+
+const LIBRARY = { library: { name: 'millstream-node', version: VERSION } }
+
+/** What tests put in the place of clocks and the like. @internal */
+export type Replacements = Partial<Seams> & Partial<CoreOptions>
+
+/**
+ * Sends events to one source. Calls return at once: the message id, or null if the call was refused, whose reason
+ * goes to onResult. None of them throws.
+ */
+export class Client {
+  private readonly options: CoreOptions
+  private readonly ledger: Ledger
+  private readonly seams: Seams
+  private readonly transport: HttpTransport
+  private readonly queue: Queue
+  private readonly spool: SpoolQueue | undefined
+  private readonly core: Core
+  private readonly sends = new Set<Core>()
+  private state: ConsentState
+  private categories: Categories | undefined
+  private closing: Promise<Drained> | undefined
+
+  /** @internal */
+  constructor(options: Options, seams: Replacements = {}) {
+    const { core, http, spool } = settle(options)
+    this.options = { ...core, ...seams }
+    this.state = core.consent
+    this.ledger = new Ledger(core, counts())
+    this.transport = new HttpTransport(http)
+    const memory = new MemoryQueue(core.queueEvents, core.queueBytes)
+    const now = seams.now ?? Date.now
+    this.spool = spool && new SpoolQueue(spool, memory, this.ledger)
+    this.queue = this.spool ?? memory
+    this.seams = { ...platform(), transport: this.transport, queue: this.queue, now, ...seams }
+    this.core = new Core(this.options, this.seams, this.ledger)
+    this.spool?.start(this.core)
+  }
+
+  identify(call: Identify): string | null {
+    return this.core.enqueue({ ...call, type: 'identify' })
+  }
+
+  track(call: Track): string | null {
+    return this.core.enqueue({ ...call, type: 'track' })
+  }
+
+  page(call: Page): string | null {
+    return this.core.enqueue({ ...call, type: 'page' })
+  }
+
+  screen(call: Screen): string | null {
+    return this.core.enqueue({ ...call, type: 'screen' })
+  }
+
+  group(call: Group): string | null {
+    return this.core.enqueue({ ...call, type: 'group' })
+  }
+
+  alias(call: Alias): string | null {
+    return this.core.enqueue({ ...call, type: 'alias' })
+  }
+
+  /**
+   * Sends one event now, past the queue, and resolves with its fate: for functions that are frozen when they return.
+   * Answers are retried as usual until the deadline (10 s by default), where the event is dropped as `expired`.
+   */
+  send(call: Call, { timeoutMs = 10_000 }: Deadline = {}): Promise<Result> {
+    const queue = new MemoryQueue(1, Infinity)
+    const ledger = new Ledger({ ...this.options, onResult: undefined }, this.ledger.counts)
+    const core = new Core({ ...this.options, flushAt: 1 }, { ...this.seams, queue }, ledger)
+    core.consent(this.state === 'granted' ? 'granted' : 'denied', this.categories)
+    if (this.closing) core.close(0)
+    return new Promise(resolve => {
+      this.sends.add(core)
+      core.enqueue(call as Draft, resolve)
+      core.close(timeoutMs, 'expired').then(() => this.sends.delete(core))
+    })
+  }
+
+  /**
+   * Sends what is queued and resolves when each event has a fate or is safe in the spool, at the latest after
+   * timeoutMs (10 s by default). Keeps the process alive until then. Never rejects.
+   */
+  flush({ timeoutMs = 10_000 }: Deadline = {}): Promise<Drained> {
+    return this.core.flush(timeoutMs)
+  }
+
+  /**
+   * Refuses further calls, flushes until the deadline (10 s by default) and leaves the rest to the spool or drops it
+   * as `closed`. Afterwards no timer, socket or file is left. Never rejects; a second call waits for the first.
+   */
+  close({ timeoutMs = 10_000 }: Deadline = {}): Promise<Drained> {
+    this.closing ??= this.shutDown(timeoutMs)
+    return this.closing
+  }
+
+  stats(): Stats {
+    const stats = this.core.stats()
+    for (const send of this.sends) stats.inFlight += send.stats().inFlight
+    return stats
+  }
+
+  /** Changes the consent; the categories go with each later event as `context.consent.categoryPreferences`. */
+  consent(state: ConsentState, categories?: Categories): void {
+    this.state = state
+    this.categories = categories ?? this.categories
+    this.core.consent(state, categories)
+  }
+
+  private async shutDown(timeoutMs: number): Promise<Drained> {
+    const sends = [...this.sends].map(core => core.close(timeoutMs))
+    const drained = await this.core.close(timeoutMs)
+    await Promise.all(sends)
+    this.transport.close()
+    await this.spool?.close()
+    return drained
+  }
+}
+
+/** Node's own clocks, timers and randomness. */
+function platform(): Omit<Seams, 'transport' | 'queue' | 'now'> {
+  // A system call for each id would cost more than the rest of the call.
+  const pool = new Uint16Array(2048)
+  let used = pool.length
+  return {
+    head: '{',
+    size: Buffer.byteLength,
+    random(numbers) {
+      if (used + numbers.length > pool.length) {
+        randomFillSync(pool)
+        used = 0
+      }
+      for (let i = 0; i < numbers.length; i++) numbers[i] = pool[used++]!
+    },
+    mono: () => performance.now(),
+    timer(wake, ms, keep) {
+      const timer = setTimeout(wake, ms)
+      return keep ? timer : timer.unref()
+    },
+    untimer: timer => clearTimeout(timer as NodeJS.Timeout),
+    context: () => LIBRARY,
+  }
+}

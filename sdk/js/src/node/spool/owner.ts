@@ -1,0 +1,140 @@
+import { randomBytes } from 'node:crypto'
+import { closeSync, fsyncSync, openSync, readdirSync, readFileSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs'
+import { hostname } from 'node:os'
+import { join } from 'node:path'
+
+/** A lease that nobody touched for so long has lost its owner. */
+const DEAD_AFTER = 60_000
+const SEGMENT = /^([0-9a-f]{16})-(\d{16})\.ndjson$/
+
+/** One client's claim to the segments that bear its id, kept by a lease file that it touches. */
+export class Owner {
+  readonly id = randomBytes(8).toString('hex')
+  private sequence = 0
+
+  constructor(readonly dir: string) {
+    writeFileSync(this.lease(this.id), `${hostname()} ${process.pid}\n`)
+  }
+
+  /** The path of this owner's next segment. */
+  next(): string {
+    return join(this.dir, `${this.id}-${String(++this.sequence).padStart(16, '0')}.ndjson`)
+  }
+
+  /** Says that the owner lives; false if somebody took it for dead and took over what it had. */
+  touch(): boolean {
+    try {
+      const now = new Date()
+      utimesSync(this.lease(this.id), now, now)
+      return true
+    } catch (e) {
+      if ((e as NodeJS.ErrnoException).code === 'ENOENT') return false
+      throw e
+    }
+  }
+
+  /** Renames the segments of dead owners to this one's, oldest first, and returns their new paths. */
+  adopt(): string[] {
+    const names = readdirSync(this.dir)
+    const alive = new Map<string, boolean>([[this.id, true]])
+    const found: { name: string; time: number }[] = []
+    for (const name of names) {
+      const owner = SEGMENT.exec(name)?.[1] ?? /^([0-9a-f]{16})\.lease$/.exec(name)?.[1]
+      if (!owner) continue
+      if (!alive.has(owner)) alive.set(owner, this.alive(owner))
+      if (!alive.get(owner) && name.endsWith('.ndjson')) found.push({ name, time: modified(join(this.dir, name)) ?? 0 })
+    }
+    found.sort((a, b) => a.time - b.time || (a.name < b.name ? -1 : 1))
+    const paths = found.map(({ name }) => this.take(join(this.dir, name))).filter(path => path !== undefined)
+    this.tidy(alive)
+    return paths
+  }
+
+  /** Makes new names durable; some systems have no such call for folders. */
+  sync(): void {
+    let fd
+    try {
+      fd = openSync(this.dir, 'r')
+      fsyncSync(fd)
+    } catch {
+      // the segment itself is synced; its name may be lost with the machine
+    } finally {
+      if (fd !== undefined) closeSync(fd)
+    }
+  }
+
+  /** Gives the lease up: what is left may be adopted at once. */
+  release(): void {
+    rmSync(this.lease(this.id), { force: true })
+  }
+
+  private lease(owner: string): string {
+    return join(this.dir, owner + '.lease')
+  }
+
+  /** Rename is atomic, so of several takers one wins; the others find nothing to rename. */
+  private take(path: string): string | undefined {
+    const mine = this.next()
+    try {
+      renameSync(path, mine)
+    } catch {
+      return undefined
+    }
+    try {
+      renameSync(positionOf(path), positionOf(mine))
+    } catch {
+      // none yet: it is read from its start
+    }
+    return mine
+  }
+
+  private alive(owner: string): boolean {
+    const path = this.lease(owner)
+    const touched = modified(path)
+    if (touched === undefined || Date.now() - touched > DEAD_AFTER) return false
+    let text
+    try {
+      text = readFileSync(path, 'utf8')
+    } catch {
+      return false
+    }
+    const [host, pid] = text.trim().split(' ')
+    if (host !== hostname()) return true
+    // This very pid: another client or worker of this process, unless the lease is from before the process began.
+    if (Number(pid) === process.pid) return touched >= Date.now() - process.uptime() * 1000
+    return runs(Number(pid))
+  }
+
+  /** Removes what dead owners leave behind once their segments are gone. */
+  private tidy(alive: Map<string, boolean>): void {
+    const names = new Set(readdirSync(this.dir))
+    const owners = new Set([...names].map(name => SEGMENT.exec(name)?.[1]))
+    for (const name of names) {
+      const position = /^[0-9a-f]{16}-\d{16}\.pos$/.test(name) && !names.has(name.replace(/pos$/, 'ndjson'))
+      const [owner, kind] = name.split(/[-.]/, 2)
+      const dead = !alive.get(owner!) && !owners.has(owner)
+      if (dead && (position || (kind === 'lease' && alive.has(owner!)))) rmSync(join(this.dir, name), { force: true })
+    }
+  }
+}
+
+export function positionOf(segment: string): string {
+  return segment.replace(/ndjson$/, 'pos')
+}
+
+function modified(path: string): number | undefined {
+  try {
+    return statSync(path).mtimeMs
+  } catch {
+    return undefined
+  }
+}
+
+function runs(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch (e) {
+    return (e as NodeJS.ErrnoException).code === 'EPERM'
+  }
+}

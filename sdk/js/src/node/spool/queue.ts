@@ -1,0 +1,368 @@
+import { mkdirSync } from 'node:fs'
+import type { Core, Item, Ledger, MemoryQueue, Queue } from '../../core/index.js'
+import type { SpoolOptions } from '../types.js'
+import { Owner } from './owner.js'
+import { Segment, type SpoolItem } from './segment.js'
+
+const SEGMENT_BYTES = 4 << 20
+/** More than this is not left unwritten while the thread is busy with calls. */
+const WRITE_BYTES = 256 << 10
+const WRITE_MS = 100
+const SYNC_MS = 1000
+const TOUCH_MS = 10_000
+const LOOK_MS = 60_000
+/** Events that are read back before they are needed. */
+const AHEAD = 1000
+
+/**
+ * A queue on disk with a window of it in memory. In order: what is in memory, what is only in segments, what is not
+ * written yet. A call only adds to the last; all files are written by one timer, except for a large backlog of writes
+ * and for `fsync: always`. While the disk fails, the memory's bound holds instead of the spool's.
+ */
+export class SpoolQueue implements Queue {
+  private owner: Owner | undefined
+  private segments: Segment[] = []
+  private current: Segment | undefined
+  /** Accepted and not written; some of them are in memory, too. */
+  private pending: SpoolItem[] = []
+  private pendingBytes = 0
+  /** Events in pending that are not in memory. */
+  private unloaded = 0
+  /** Waiting events that are not on disk. */
+  private unsafe = 0
+  /** Sums over the segments. */
+  private unread = 0
+  private fileBytes = 0
+  private failing = false
+  private core!: Core
+  private timer: NodeJS.Timeout | undefined
+  private timerAt = Infinity
+  private due = { write: Infinity, sync: Infinity, touch: Infinity, look: Infinity }
+  /** Syncs and closes, one after the other. */
+  private work: Promise<boolean> = Promise.resolve(true)
+
+  constructor(
+    private readonly options: Required<SpoolOptions>,
+    private readonly memory: MemoryQueue,
+    private readonly ledger: Ledger,
+  ) {}
+
+  get length(): number {
+    return this.memory.length
+  }
+
+  get first(): Item | undefined {
+    return this.memory.first
+  }
+
+  get bytes(): number {
+    return this.memory.bytes
+  }
+
+  get waiting(): number {
+    return this.memory.length + this.unloaded + this.unread
+  }
+
+  get spooled(): number {
+    return this.waiting - this.unsafe
+  }
+
+  /** Takes over what dead owners left and begins to keep files. */
+  start(core: Core): void {
+    this.core = core
+    this.attempt(() => this.open())
+    this.schedule('touch', TOUCH_MS)
+    this.schedule('look', LOOK_MS)
+  }
+
+  add(event: Item): string | undefined {
+    const item: SpoolItem = event
+    const behind = this.unloaded + this.unread > 0
+    if (this.failing) {
+      if (!this.memory.fits(item.bytes + (behind ? this.pendingBytes : 0), this.unloaded + 1)) return 'queue_full'
+    } else if (this.fileBytes + this.pendingBytes + item.bytes + 1 > this.options.maxBytes) {
+      return 'spool_full'
+    }
+    if (!behind && !this.memory.add(item)) item.loaded = true
+    else this.unloaded++
+    this.unsafe++
+    this.pending.push(item)
+    this.pendingBytes += item.bytes + 1
+    if (this.failing) return
+    if (this.options.fsync === 'always' || this.pendingBytes > WRITE_BYTES) this.write(this.options.fsync === 'always')
+    else this.schedule('write', WRITE_MS)
+    return
+  }
+
+  take(events: number, bytes: number): Item[] {
+    const items: SpoolItem[] = this.memory.take(events, bytes)
+    for (const item of items) {
+      item.taken = true
+      if (!item.safe) this.unsafe--
+    }
+    return items
+  }
+
+  back(items: Item[]): void {
+    for (const item of items as SpoolItem[]) {
+      item.taken = false
+      if (!item.safe) this.unsafe++
+    }
+    this.memory.back(items)
+  }
+
+  done(items: Item[]): void {
+    const segments = new Set<Segment>()
+    for (const item of items as SpoolItem[]) {
+      item.over = true
+      if (item.segment) segments.add(item.segment)
+    }
+    this.memory.done(items)
+    for (const segment of segments) this.settle(segment)
+    if (this.failing) this.forget()
+    this.load()
+  }
+
+  /** Writes what is pending and makes it durable; false if that is not to be had. */
+  async sync(): Promise<boolean> {
+    this.write()
+    if (this.options.fsync === 'never') return false
+    const safe = await this.syncFiles()
+    return safe && !this.failing && !this.pending.length
+  }
+
+  /** Keeps positions and gives up the lease; what has no fate is left for whoever comes next. */
+  async close(): Promise<void> {
+    this.due = { write: Infinity, sync: Infinity, touch: Infinity, look: Infinity }
+    this.arm()
+    this.attempt(() => {
+      for (const segment of this.segments) segment.keepPosition()
+    })
+    this.seal()
+    this.attempt(() => this.owner?.release())
+    await this.work
+  }
+
+  private open(): void {
+    mkdirSync(this.options.dir, { recursive: true })
+    this.owner ??= new Owner(this.options.dir)
+    this.seal()
+    const now = performance.now()
+    const adopted = this.owner.adopt().map(path => Segment.adopt(path, now))
+    this.segments.push(...adopted)
+    const events = adopted.reduce((sum, segment) => sum + segment.unread, 0)
+    for (const segment of adopted) this.settle(segment)
+    this.load()
+    if (events) this.core.adopted(events)
+  }
+
+  /** Runs what touches files; the application never sees it fail. */
+  private attempt(work: () => void): boolean {
+    try {
+      work()
+      return true
+    } catch (e) {
+      this.fail(e)
+      return false
+    }
+  }
+
+  private fail(e: unknown): void {
+    this.failing = true
+    this.ledger.counts.lastError = `spool: ${(e as Error).message}`
+    this.ledger.warn('spool', `spool ${this.options.dir}: ${(e as Error).message}; events are kept in memory only`, performance.now())
+  }
+
+  private write(now = false): void {
+    this.due.write = Infinity
+    const items = this.pending.filter(item => !item.over)
+    this.pending = []
+    this.pendingBytes = this.unloaded = 0
+    let next = 0
+    const ok = this.attempt(() => {
+      if (items.length && !this.owner) this.open()
+      while (next < items.length) next += this.append(items, next)
+      if (now) this.current?.syncNow()
+    })
+    this.failing = !ok
+    this.count()
+    if (!ok) {
+      this.pending = items.slice(next)
+      for (const item of this.pending) {
+        this.pendingBytes += item.bytes + 1
+        if (!item.loaded) this.unloaded++
+      }
+    }
+    if (next && this.options.fsync === 'interval') this.schedule('sync', SYNC_MS)
+    this.arm()
+  }
+
+  /** Appends as many items as the current segment still takes, and returns their number. */
+  private append(items: SpoolItem[], from: number): number {
+    const segment = this.current && !this.current.sealed ? this.current : this.create()
+    let bytes = segment.size
+    let end = from
+    while (end < items.length && (bytes < SEGMENT_BYTES || end === from)) bytes += items[end++]!.bytes + 1
+    const part = items.slice(from, end)
+    segment.append(part)
+    for (const item of part) if (!item.taken) this.unsafe--
+    if (segment.size >= SEGMENT_BYTES) this.seal()
+    return part.length
+  }
+
+  private create(): Segment {
+    const segment = Segment.create(this.owner!.next(), performance.now())
+    this.segments.push(segment)
+    if (this.options.fsync !== 'never') this.owner!.sync()
+    return (this.current = segment)
+  }
+
+  private seal(): void {
+    const segment = this.current
+    if (!segment) return
+    this.current = undefined
+    const durable = this.options.fsync !== 'never'
+    this.work = this.work.then(ok => segment.seal(durable).then(() => ok))
+    segment.sealed = true
+  }
+
+  private syncFiles(): Promise<boolean> {
+    const segment = this.current
+    this.work = this.work
+      .then(() => segment?.sync())
+      .then(() => true, e => (this.fail(e), false))
+    return this.work
+  }
+
+  /** Moves a segment's position on; one without open events is gone. */
+  private settle(segment: Segment): void {
+    segment.advance()
+    if (segment.acked < segment.size) return this.schedule('sync', SYNC_MS)
+    if (segment === this.current) this.seal()
+    this.segments = this.segments.filter(other => other !== segment)
+    this.attempt(() => segment.remove())
+    this.count()
+  }
+
+  /** While nothing can be written, what has its fate need not be kept for it. */
+  private forget(): void {
+    if (this.pending.length < 2 * this.memory.length + AHEAD) return
+    this.pending = this.pending.filter(item => !item.over)
+    this.pendingBytes = this.pending.reduce((bytes, item) => bytes + item.bytes + 1, 0)
+  }
+
+  /** Fills the memory with what comes next on disk, then with what is not even written. */
+  private load(): void {
+    if (this.unread) {
+      this.attempt(() => this.segments.every(segment => this.loadFrom(segment)))
+      for (const segment of this.segments) if (segment.sealed && segment.acked === segment.size) this.settle(segment)
+      this.count()
+    }
+    if (this.unread || !this.unloaded) return
+    for (const item of this.pending) {
+      if (item.loaded || item.over) continue
+      if (this.memory.add(item)) return
+      item.loaded = true
+      this.unloaded--
+    }
+  }
+
+  /** Loads lines of a segment, and says whether all of them fitted. */
+  private loadFrom(segment: Segment): boolean {
+    while (segment.unread) {
+      if (this.memory.length >= AHEAD) return false
+      for (const { text, end } of segment.lines()) {
+        const id = messageId(text)
+        const bytes = end - segment.read - 1
+        const item: SpoolItem = { id: id ?? '', text, bytes, at: segment.since, tries: 0, safe: true, loaded: true }
+        if (id !== undefined && this.memory.add(item)) return false
+        segment.unread--
+        segment.read = end
+        segment.load(item, end)
+        if (id !== undefined) continue
+        item.over = true
+        this.core.spoiled(item)
+      }
+    }
+    segment.advance()
+    return true
+  }
+
+  private count(): void {
+    this.unread = this.fileBytes = 0
+    for (const segment of this.segments) {
+      this.unread += segment.unread
+      this.fileBytes += segment.size
+    }
+  }
+
+  private schedule(what: keyof SpoolQueue['due'], ms: number): void {
+    if (this.due[what] < Infinity) return
+    this.due[what] = performance.now() + ms
+    this.arm()
+  }
+
+  private arm(): void {
+    const at = Math.min(this.due.write, this.due.sync, this.due.touch, this.due.look)
+    if (at === this.timerAt) return
+    clearTimeout(this.timer)
+    this.timerAt = at
+    if (at === Infinity) return
+    this.timer = setTimeout(() => this.run(), Math.max(0, Math.ceil(at - performance.now()))).unref()
+  }
+
+  private run(): void {
+    this.timerAt = Infinity
+    const now = performance.now()
+    const { due } = this
+    if (due.touch <= now) this.touch()
+    if (due.write <= now) this.write()
+    if (due.sync <= now) {
+      due.sync = Infinity
+      this.attempt(() => this.segments.forEach(segment => segment.keepPosition()))
+      if (this.options.fsync === 'interval') void this.syncFiles()
+    }
+    if (due.look <= now) {
+      due.look = Infinity
+      this.write()
+      if (!this.failing) this.attempt(() => this.open())
+      this.schedule('look', LOOK_MS)
+    }
+    this.arm()
+  }
+
+  /** Every 10 s: keeps the lease, and tries a failing disk again. */
+  private touch(): void {
+    this.due.touch = Infinity
+    this.schedule('touch', TOUCH_MS)
+    const ok = this.attempt(() => {
+      if (this.owner && !this.owner.touch()) this.lose()
+      if (!this.owner) this.open()
+    })
+    if (!ok || !this.failing) return
+    this.write()
+    this.load()
+    this.core.wake()
+  }
+
+  /** Somebody took this owner for dead and has its segments now: what is in memory is sent here all the same. */
+  private lose(): void {
+    const { unread } = this
+    this.owner = undefined
+    this.seal()
+    this.segments = []
+    this.load()
+    this.core.adopted(-unread)
+  }
+}
+
+/** The id of an event's line; undefined if the line is no JSON object. */
+function messageId(line: string): string | undefined {
+  try {
+    const event = JSON.parse(line)
+    if (event === null || typeof event !== 'object' || Array.isArray(event)) return undefined
+    return typeof event.messageId === 'string' ? event.messageId : ''
+  } catch {
+    return undefined
+  }
+}
