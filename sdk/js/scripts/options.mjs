@@ -9,7 +9,7 @@ const common = {
   define: { VERSION: JSON.stringify(version) },
   legalComments: 'none',
   logLevel: 'warning',
-  mangleProps: /^_[a-z]/,
+  mangleProps: /^_[a-z]|^(reachable|inFlightBytes|takeUnsent|giveBack|settle|settleBy|bodyBytes|shelve|adopted|transport|mono|timer|untimer|untold|outlives|strings|fields|safe|tries|waiting|spooled1|bytes)$/,
 }
 export const browser = { ...common, platform: 'browser', target: 'es2019' }
 export const node = { ...common, platform: 'node', target: 'node18' }

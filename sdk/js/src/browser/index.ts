@@ -1,0 +1,179 @@
+import type { ConsentState, Drained, EventType, Fields, Middleware, Result } from '../core/index.js'
+import type { Call } from './args.js'
+import { bounds, Client } from './core.js'
+import { openIdentity, type KeptIdentity } from './identity.js'
+import type { IdentityKey } from './memory.js'
+import { watchPages } from './pages.js'
+import { QueueShelf, TabQueue } from './shelf.js'
+import type { Accessor, Analytics, BrowserOptions, Group, Listener, User } from './types.js'
+
+export type * from '../core/types.js'
+export type { Analytics, BrowserOptions, Callback, CallOptions, Group, Listener, User } from './types.js'
+
+/** Starts a client. Nothing is fetched, and nothing happens before the first call but what options ask for. */
+export function createClient(options: BrowserOptions): Analytics {
+  const client = new WholeClient(options)
+  client._start()
+  return client as unknown as Analytics
+}
+
+const WEEK = 7 * 86400e3
+
+/** The client with what it keeps on the device, consent, page views and listeners. */
+export class WholeClient extends Client {
+  protected override _identity!: KeptIdentity
+  protected _middleware: Middleware[]
+  private _autoPage: boolean | undefined
+  private _stock: QueueShelf
+  private _listeners: [name: string, listener: Listener, once: boolean][] = []
+
+  constructor(options: BrowserOptions) {
+    const consent = signalled(options) ? 'denied' : options.consent || 'granted'
+    const queue = new TabQueue(...bounds(options))
+    const middleware = (options.middleware || []).slice()
+    super({ maxAgeMs: WEEK, ...options, consent, middleware }, openIdentity(consent), queue)
+    this._middleware = middleware
+    this._stock = new QueueShelf(this._core, queue, this._transport, hash(options.writeKey))
+    this._stock.allow(consent)
+    this._autoPage = options.autoPage
+  }
+
+  /** Begins with what the client does of its own accord. */
+  _start(): void {
+    if (this._autoPage) watchPages(() => void this.page())
+  }
+
+  override group(...args: unknown[]): Promise<Result> {
+    const group: Group = { id: this._accessor('group_id'), traits: this._traits('group_traits') }
+    return (args.length ? Object.assign(super.group(...args), group) : group) as never
+  }
+
+  user(): User {
+    return {
+      id: this._accessor('user_id'),
+      anonymousId: this._accessor('anonymous_id') as Accessor<string>,
+      traits: this._traits('traits'),
+    }
+  }
+
+  setAnonymousId(id: string): string {
+    return this.user().anonymousId(id)
+  }
+
+  reset(): void {
+    this._identity.reset()
+    this._emit('reset')
+  }
+
+  consent(state: ConsentState, categories?: { [category: string]: boolean }): void {
+    this._identity.keep(state)
+    this._core.consent(state, categories)
+    this._stock.allow(state)
+  }
+
+  ready(callback?: () => void): Promise<void> {
+    return Promise.resolve().then(callback)
+  }
+
+  on(name: string, listener: Listener): this {
+    this._listeners.push([name, listener, false])
+    return this
+  }
+
+  once(name: string, listener: Listener): this {
+    this._listeners.push([name, listener, true])
+    return this
+  }
+
+  off(name: string, listener?: Listener): this {
+    this._listeners = this._listeners.filter(([n, l]) => n !== name || (listener && l !== listener))
+    return this
+  }
+
+  override close(options?: { timeoutMs?: number }): Promise<Drained> {
+    return super.close(options).finally(() => this._stock.close())
+  }
+
+  override _leave(away: boolean): void {
+    if (away) this._stock.leave()
+    else this._stock.copy(true)
+  }
+
+  override _back(): void {
+    this._stock.back()
+  }
+
+  protected override _call(type: EventType, call: Call, members: Fields): Promise<Result> {
+    const result = super._call(type, call, members)
+    this._stock.touch()
+    this._emit(type, ...call.strings, call.fields, call.options)
+    let { callback } = call
+    if (callback) {
+      const done = (r?: Result): void => {
+        clearTimeout(timer)
+        if (callback) callback(r)
+        callback = undefined
+      }
+      const timer = setTimeout(done, 300)
+      void result.then(done)
+    }
+    return result
+  }
+
+  protected override _remember(kind: 'user' | 'group', call: Call): void {
+    const idKey = `${kind}_id` as const
+    const traitsKey = kind === 'user' ? 'traits' : 'group_traits'
+    const [id] = call.strings
+    if (id && id !== this._identity.get(idKey)) {
+      this._identity.set(idKey, id)
+      this._identity.set(traitsKey, null)
+    }
+    const traits = this._traits(traitsKey)
+    call.fields = { ...traits(), ...call.fields }
+    traits(call.fields)
+  }
+
+  protected _emit(name: string, ...args: unknown[]): void {
+    for (const entry of this._listeners.slice()) {
+      if (entry[0] !== name) continue
+      if (entry[2]) this._listeners = this._listeners.filter(e => e !== entry)
+      try {
+        entry[1](...args)
+      } catch (e) {
+        setTimeout(() => {
+          throw e // for the console: a listener's mistake is no reason to lose the call
+        })
+      }
+    }
+  }
+
+  private _accessor(key: IdentityKey): Accessor<string | null> {
+    return value => {
+      if (value !== undefined) this._identity.set(key, value)
+      return this._identity.get(key)
+    }
+  }
+
+  private _traits(key: 'traits' | 'group_traits'): Accessor<Fields> {
+    return value => {
+      try {
+        if (value !== undefined) this._identity.set(key, JSON.stringify(value || {}))
+      } catch {
+        // what JSON cannot hold is not remembered; of the event itself the core judges
+      }
+      return JSON.parse(this._identity.get(key) || '{}') as Fields
+    }
+  }
+}
+
+function signalled({ respectSignals }: BrowserOptions): boolean {
+  const { doNotTrack, globalPrivacyControl } = navigator as Navigator & { doNotTrack?: string; globalPrivacyControl?: boolean }
+  return respectSignals !== false && (globalPrivacyControl === true || doNotTrack === '1')
+}
+
+/** FNV-1a: the key's name in storage, which need not be secret but short. */
+function hash(text: string): string {
+  let h = 0x811c9dc5
+  for (let i = 0; i < text.length; i++) h = Math.imul(h ^ text.charCodeAt(i), 0x01000193)
+  return (h >>> 0).toString(36)
+}

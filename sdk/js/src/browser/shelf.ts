@@ -1,0 +1,132 @@
+import { MemoryQueue, type ConsentState, type Core, type Item } from '../core/index.js'
+import { openStore, type Store, type StoredEvent } from './store.js'
+import { size, type FetchTransport } from './transport.js'
+
+/** The memory of a tab, a part of which may lie in storage while the page is away. */
+export class TabQueue extends MemoryQueue {
+  /** Events that the page has left in storage and not in memory. */
+  shelved = new Set<string>()
+  /** Set by the shelf. */
+  sync?: () => Promise<boolean>
+
+  override get waiting(): number {
+    return this.length + this.shelved.size
+  }
+
+  override get spooled(): number {
+    return this.shelved.size + this.list().filter(item => item.safe).length
+  }
+
+  /** Puts items to the head that were never added here; false, and nothing is done, if they have no room. */
+  adopt(items: Item[]): boolean {
+    const bytes = items.reduce((sum, item) => sum + item.bytes, 0)
+    if (!this.fits(bytes, items.length)) return false
+    this.bytes += bytes
+    this._taken += items.length
+    this.back(items)
+    return true
+  }
+}
+
+/**
+ * Keeps in localStorage what the server has not got: a copy of everything while it cannot be reached, what could not
+ * be handed over when the page goes away, and what was taken over from other tabs until it has a fate here.
+ */
+export class QueueShelf {
+  private _store: Store
+  private _consent: ConsentState = 'pending'
+  private _written = 0
+  private _refused = false
+  private _timer: ReturnType<typeof setTimeout> | undefined
+
+  constructor(private _core: Core, private _queue: TabQueue, private _transport: FetchTransport, name: string) {
+    this._store = openStore(name, Math.random().toString(36).slice(2), (events, own) => this._adopt(events, own))
+    _transport.after = () => this.copy()
+    _queue.sync = () => {
+      this.copy()
+      return Promise.resolve(false) // a tab is no place to be safe in: a flush goes on
+    }
+  }
+
+  /** Nothing is kept without consent; denied, what other tabs have left is taken over and dropped with the rest. */
+  allow(consent: ConsentState): void {
+    this._consent = consent
+    if (consent !== 'granted') this._store.write([])
+    if (consent === 'pending') this._store.release()
+    else this._store.hold()
+  }
+
+  /** A call came in: it is copied soon if the server is away. */
+  touch(): void {
+    if (this._core.reachable || this._consent !== 'granted' || this._timer) return
+    this._timer = setTimeout(() => {
+      this._timer = undefined
+      this.copy()
+    }, 1000)
+  }
+
+  /** Writes what should outlive this tab's sudden end. */
+  copy(all = !this._core.reachable): void {
+    if (this._consent !== 'granted') return
+    const items = this._exposed(all).filter(item => all || item.safe)
+    if (!items.length && !this._written) return
+    this._written = this._write(items)
+    items.forEach((item, i) => {
+      item.safe = i < this._written
+    })
+    if (!items.length && this._refused) {
+      this._refused = false
+      this._store.look()
+    }
+  }
+
+  /** The page goes away: moves what has no fate from memory to storage, and lets go of it. */
+  leave(): void {
+    if (this._consent === 'granted') {
+      const rest = this._core.takeUnsent()
+      const risky = this._exposed(true)
+      const kept = this._write(risky.concat(rest)) - risky.length
+      const shelved = rest.slice(0, Math.max(0, kept))
+      for (const item of shelved) this._queue.shelved.add(item.id)
+      this._core.shelve(shelved)
+      if (shelved.length < rest.length) this._core.giveBack(rest.slice(shelved.length))
+    }
+    this._store.release()
+  }
+
+  /** The page is shown again: what nobody has taken is this tab's as before. */
+  back(): void {
+    this.allow(this._consent)
+  }
+
+  close(): void {
+    clearTimeout(this._timer)
+    this._store.release()
+  }
+
+  /** What would be lost with the tab; a request that outlives it takes care of its own events. */
+  private _exposed(all: boolean): Item[] {
+    const inFlight = this._core.inFlight()
+    return (all && this._core.reachable && this._transport.outlives ? [] : inFlight).concat(this._queue.list())
+  }
+
+  private _write(items: Item[]): number {
+    const start = Date.now() - performance.now() // ages are counted on a clock that begins anew with each page
+    return this._store.write(items.map(({ at, text, id }) => [Math.round(start + at), text, id]))
+  }
+
+  private _adopt(events: StoredEvent[], own: boolean): boolean {
+    const core = this._core
+    const { shelved } = this._queue
+    const start = Date.now() - performance.now()
+    const items = events
+      .filter(([, , id]) => !own || shelved.has(id))
+      .map(([at, text, id]): Item => ({ id, text, bytes: size(text), at: at - start, tries: 0, safe: true }))
+    if (!this._queue.adopt(items)) return !(this._refused = true)
+    for (const { id } of items) shelved.delete(id)
+    core.adopted(own ? 0 : items.length)
+    if (this._consent === 'denied') core.consent('denied')
+    this.copy()
+    return true
+  }
+}
