@@ -72,6 +72,7 @@ var rules = []rule{
 	{"bench", append(slices.Clone(plumbing), "internal/local", "internal/testkit"), nil, outsideHints},
 	{"deploy", nil, nil, "deploy holds files for others, embedded and no more"},
 	{"sdk", nil, nil, standsAlone},
+	{"sdk/conformance", append(slices.Clone(plumbing), "internal/testkit", "ingest"), nil, "the SDKs are held to one behaviour against the real ingest; it meets the other roles in bytes"},
 	{"scripts", nil, []string{"github.com/segmentio/analytics-go"}, "the drivers of Segment's SDKs know Millstream by its HTTP edge only"},
 }
 
@@ -234,6 +235,9 @@ func TestTableForbids(t *testing.T) {
 		{"serve", "github.com/gorilla/websocket", false, true},
 		{"cmd/millstream", module + "ingest", false, true},
 		{"cmd/millstream", module + "internal/testkit", false, false},
+		{"sdk/go", module + "internal/event", false, false},
+		{"sdk/conformance", module + "ingest", true, true},
+		{"sdk/conformance", module + "batcher", true, false},
 		{"tools/new", module + "internal/event", false, false},
 	} {
 		if why := forbidden(c.folder, c.path, c.test); (why == "") != c.ok {

@@ -40,7 +40,10 @@ func testMain(m *testing.M) int {
 }
 
 // TestCases runs every case for every SDK that it names; TestGoldenCases has those with golden files.
-func TestCases(t *testing.T) { playAll(t, func(c testCase) bool { return !c.Golden }) }
+func TestCases(t *testing.T) {
+	t.Parallel()
+	playAll(t, func(c testCase) bool { return !c.Golden })
+}
 
 // playAll notes in the table what passed.
 func playAll(t *testing.T, wanted func(testCase) bool) {
@@ -50,6 +53,7 @@ func playAll(t *testing.T, wanted func(testCase) bool) {
 			continue
 		}
 		t.Run(c.Name, func(t *testing.T) {
+			t.Parallel()
 			for _, sdk := range c.SDKs {
 				if !slices.Contains(columns, sdk) {
 					continue

@@ -158,7 +158,10 @@ func decode(v, into any) bool {
 }
 
 // TestGoldenCases runs the cases whose events and requests lie in golden/.
-func TestGoldenCases(t *testing.T) { playAll(t, func(c testCase) bool { return c.Golden }) }
+func TestGoldenCases(t *testing.T) {
+	t.Parallel()
+	playAll(t, func(c testCase) bool { return c.Golden })
+}
 
 // TestGoldenFilesHaveTheirCase keeps files of cases that were renamed from lying about.
 func TestGoldenFilesHaveTheirCase(t *testing.T) {

@@ -216,7 +216,7 @@ func (b *browser) read(lines io.Reader) {
 	err := b.cmd.Wait()
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.ended = fmt.Errorf("browser.mjs has ended: %v\n%s", err, tail(b.stderr.String()))
+	b.ended = fmt.Errorf("browser.mjs has ended: %w", errors.Join(err, errors.New(tail(b.stderr.String()))))
 	for id, ch := range b.waiting {
 		close(ch)
 		delete(b.waiting, id)

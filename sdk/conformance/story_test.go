@@ -80,7 +80,7 @@ func twoOwners(t *testing.T, c *testCase, sdk, dir string) {
 			}
 		}
 	}
-	want := c.run.Expect
+	want := c.Expect
 	if fmt.Sprint(len(seen)) != string(want) {
 		t.Errorf("%d events arrived, want %s", len(seen), want)
 	}
