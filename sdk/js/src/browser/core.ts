@@ -33,10 +33,10 @@ export class Client {
   private _view: string | undefined
   private _referrer = document.referrer
 
-  constructor(options: CommonOptions, protected _identity: Identity = memory(), protected _queue: Queue = new MemoryQueue(...bounds(options))) {
+  constructor(options: CommonOptions, protected _identity: Identity = memory(), protected _queue: Queue = new MemoryQueue(...bounds(options)), make = Core) {
     const o = { ...defaults, ...defined(options), key: options.writeKey.slice(-4) } as CoreOptions & CommonOptions
     this._transport = new FetchTransport(o.endpoint.replace(/\/+$/, '') + '/v1/b', o.requestTimeoutMs)
-    this._core = new Core(o, {
+    this._core = new make(o, {
       transport: this._transport,
       head: '{"writeKey":' + JSON.stringify(o.writeKey) + ',',
       queue: _queue,

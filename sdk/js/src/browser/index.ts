@@ -1,4 +1,5 @@
 import type { ConsentState, Drained, EventType, Fields, Middleware, Result } from '../core/index.js'
+import { WholeCore } from '../core/index.js'
 import type { Call } from './args.js'
 import { bounds, Client } from './core.js'
 import { openIdentity, type KeptIdentity } from './identity.js'
@@ -21,6 +22,7 @@ const WEEK = 7 * 86400e3
 
 /** The client with what it keeps on the device, consent, page views and listeners. */
 export class WholeClient extends Client {
+  protected override _core!: WholeCore
   protected override _identity!: KeptIdentity
   protected _middleware: Middleware[]
   private _autoPage: boolean | undefined
@@ -31,7 +33,7 @@ export class WholeClient extends Client {
     const consent = signalled(options) ? 'denied' : options.consent || 'granted'
     const queue = new TabQueue(...bounds(options))
     const middleware = (options.middleware || []).slice()
-    super({ maxAgeMs: WEEK, ...options, consent, middleware }, openIdentity(consent), queue)
+    super({ maxAgeMs: WEEK, ...options, consent, middleware }, openIdentity(consent), queue, WholeCore)
     this._middleware = middleware
     this._stock = new QueueShelf(this._core, queue, this._transport, hash(options.writeKey))
     this._stock.allow(consent)

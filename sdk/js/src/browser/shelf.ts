@@ -1,4 +1,4 @@
-import { MemoryQueue, type ConsentState, type Core, type Item } from '../core/index.js'
+import { MemoryQueue, type ConsentState, type Item, type WholeCore } from '../core/index.js'
 import { openStore, type Store, type StoredEvent } from './store.js'
 import { size, type FetchTransport } from './transport.js'
 
@@ -39,7 +39,7 @@ export class QueueShelf {
   private _refused = false
   private _timer: ReturnType<typeof setTimeout> | undefined
 
-  constructor(private _core: Core, private _queue: TabQueue, private _transport: FetchTransport, name: string) {
+  constructor(private _core: WholeCore, private _queue: TabQueue, private _transport: FetchTransport, name: string) {
     this._store = openStore(name, Math.random().toString(36).slice(2), (events, own) => this._adopt(events, own))
     _transport.after = () => this.copy()
     _queue.sync = () => {

@@ -3,12 +3,10 @@ import { complete, flaw, rfc3339 } from './event.js'
 import { backoff, judge, retryAfter } from './policy.js'
 import { counts, Ledger } from './ledger.js'
 import { uuids } from './uuid.js'
-import type { Categories, ConsentState, CoreOptions, Draft, Drained, Event, Fate, Item, Reply, Seams, Stats } from './types.js'
+import type { CoreOptions, Draft, Drained, Event, Fate, Item, Reply, Seams, Stats } from './types.js'
 
 /** The hard limit of ingest for one event. */
 const MAX_EVENT = 256 * 1024
-/** Events that wait for consent, in memory only. */
-const MAX_HELD = 1000
 /** Room in a body for what is not an event: `"sentAt":"…","batch":[]}`. */
 const ENVELOPE = 47
 
@@ -31,10 +29,10 @@ export class Core {
   /** Bytes of a body for events with a comma each; the last one has none. */
   private _room: number
   private _id: (now: number) => string
-  private _consent: ConsentState
-  private _preferences: Categories | undefined
-  private _held: Item[] = []
-  private _heldBytes = 0
+  /** Nothing may be sent, for now. */
+  protected _paused = false
+  /** Why no call is taken and nothing is tried again. */
+  protected _veto: string | undefined
   /** Cut and without a fate, in order. The first one is on the wire if busy, else sent at due. */
   private _batches: Item[][] = []
   private _busy = false
@@ -54,10 +52,9 @@ export class Core {
   private _closing: Promise<Drained> | undefined
   private _ended = false
 
-  constructor(private _o: CoreOptions, private _s: Seams, private _ledger = new Ledger(_o, counts())) {
+  constructor(protected _o: CoreOptions, protected _s: Seams, protected _ledger = new Ledger(_o, counts())) {
     this._id = uuids(_s.random)
     this._room = _o.batchBytes - ENVELOPE - _s.head.length + 1
-    this._consent = _o.consent
   }
 
   /** Takes a call in and returns its message id, or null if it was refused; done is told the fate in either case. */
@@ -66,8 +63,8 @@ export class Core {
     const id = draft.messageId && typeof draft.messageId === 'string' ? draft.messageId : this._id(now)
     const item: Item = { id, text: '', bytes: 0, at: this._s.mono(), tries: 0, done }
     this._ledger.counts.enqueued++
-    const [code, message] = this._closing ? ['closed'] : this._consent === 'denied' ? ['consent'] : this._encode(draft, item, now)
-    const why = code || (this._consent === 'pending' ? this._hold(item) : this._s.queue.add(item))
+    const [code, message] = this._closing ? ['closed'] : this._veto ? [this._veto] : this._encode(draft, item, now)
+    const why = code || this._put(item)
     if (why) {
       this._ledger.end(item, 'dropped', why, message)
       this._ledger.tell()
@@ -94,26 +91,7 @@ export class Core {
 
   stats(): Stats {
     const { queue } = this._s
-    return this._ledger.stats(queue.waiting - queue.spooled + this._held.length, this.inFlight().length + this._away, queue.spooled, queue.bytes + this._heldBytes)
-  }
-
-  consent(state: ConsentState, preferences?: Categories): void {
-    this._consent = state
-    if (preferences) this._preferences = preferences
-    if (state === 'pending') return
-    const held = this._held
-    this._held = []
-    this._heldBytes = 0
-    if (state === 'denied') {
-      this._fate(held, 'dropped', 'consent')
-      this.settle(this.takeUnsent(), 'dropped', 'consent')
-    } else {
-      for (const item of held) {
-        const why = this._s.queue.add(item)
-        if (why) this._fate([item], 'dropped', why)
-      }
-    }
-    this.wake()
+    return this._ledger.stats(queue.waiting - queue.spooled, this.inFlight().length + this._away, queue.spooled, queue.bytes)
   }
 
   /** Hands out what is not on the wire, from the head, at most so many bytes. Settle it or give it back. */
@@ -193,7 +171,7 @@ export class Core {
   /** Looks again for something to do: the queue has got more, or the page is shown again. */
   wake(): void {
     const now = this._s.mono()
-    if (!this._busy && !this._ended && this._consent === 'granted') {
+    if (!this._busy && !this._ended && !this._paused) {
       if (!this._batches.length) this._cut(now)
       if (this._batches.length && now >= this._due) this._send(now)
     }
@@ -202,11 +180,13 @@ export class Core {
     this._arm()
   }
 
-  private _context(draft: Draft): Event['context'] {
-    const context: Event['context'] = { ...this._s.context(), ...this._o.context, ...draft.context }
-    const categoryPreferences = this._preferences
-    if (categoryPreferences) context.consent = { ...(context.consent as object), categoryPreferences }
-    return context
+  protected _context(draft: Draft): Event['context'] {
+    return { ...this._s.context(), ...this._o.context, ...draft.context }
+  }
+
+  /** Takes an encoded item in, or says why not. */
+  protected _put(item: Item): string | undefined {
+    return this._s.queue.add(item)
   }
 
   /** Writes the event's text into the item, or says why the call is refused. */
@@ -227,13 +207,6 @@ export class Core {
       return [e instanceof TooLarge ? 'too_large' : code, '' + e]
     }
     return item.bytes > MAX_EVENT ? ['too_large'] : []
-  }
-
-  private _hold(item: Item): string | undefined {
-    if (this._held.length >= MAX_HELD || this._heldBytes + item.bytes > this._o.queueBytes) return 'queue_full'
-    this._held.push(item)
-    this._heldBytes += item.bytes
-    return
   }
 
   private _full(): boolean {
@@ -292,7 +265,7 @@ export class Core {
     this.inFlightBytes = 0
     this.reachable = !retry
     if (verdict !== 'done') this._complain(status, error)
-    if (retry && this._consent !== 'denied' && !(verdict === 'count' && ++this._counted >= this._o.maxAttempts)) {
+    if (retry && !this._veto && !(verdict === 'count' && ++this._counted >= this._o.maxAttempts)) {
       this._later(reply)
     } else {
       this._batches.shift()
@@ -301,7 +274,7 @@ export class Core {
         const half = items.length >> 1
         this._batches.unshift(items.slice(0, half), items.slice(half))
       } else if (retry) {
-        this._drop(items, this._consent === 'denied' ? 'consent' : 'max_attempts')
+        this._drop(items, this._veto || 'max_attempts')
       } else {
         this._conclude(items, reply)
       }
@@ -317,14 +290,8 @@ export class Core {
     this._due = Math.max(this._floor, now + backoff(this._tries, o.backoffBaseMs, o.backoffMaxMs))
   }
 
-  private _complain(status: number, error: unknown): void {
-    const ledger = this._ledger
-    ledger.counts.lastError = error ? '' + error : 'http_' + status
-    if (status === 401 || status === 403) {
-      ledger.warn('key', `the write key that ends in ${this._o.key} was refused (${status}), events are dropped`, this._s.mono())
-    } else if (status > 299 && status < 400) {
-      ledger.warn('redirect', `the endpoint redirects (${status}); redirects are not followed, events wait`, Infinity)
-    }
+  protected _complain(status: number, error: unknown): void {
+    this._ledger.counts.lastError = error ? '' + error : 'http_' + status
   }
 
   /** Gives a batch the fates that a final answer means. */
@@ -332,15 +299,13 @@ export class Core {
     const answer = parse(reply.body)
     this._s.queue.done(items)
     if (judge(reply.status) !== 'done') return this._fate(items, 'dropped', 'http_' + reply.status, answer.message)
-    const rejected = new Map<string, any>()
-    for (const r of reply.status === 200 && Array.isArray(answer.rejected) ? answer.rejected : []) {
-      // The index is the server's word, the id is ours: only both together name an event.
-      if (r && items[r.index] && items[r.index]!.id === r.messageId) rejected.set(r.messageId, r)
-    }
-    this._settled += items.length
+    const rejected = new Map<Item | undefined, any>()
+    if (reply.status === 200 && Array.isArray(answer.rejected)) for (const r of answer.rejected) if (r) rejected.set(items[r.index], r)
     for (const item of items) {
-      const r = rejected.get(item.id)
-      this._ledger.end(item, r ? 'rejected' : 'delivered', r && r.code, r && r.message)
+      const r = rejected.get(item)
+      // The index is the server's word, the id is ours: only both together name an event.
+      if (r && r.messageId === item.id) this._fate([item], 'rejected', r.code, r.message)
+      else this._fate([item], 'delivered')
     }
   }
 
@@ -350,7 +315,7 @@ export class Core {
   }
 
   /** Gives items their fate that the queue does not hold. */
-  private _fate(items: Item[], fate: Fate, code?: string, message?: string): void {
+  protected _fate(items: Item[], fate: Fate, code?: string, message?: string): void {
     this._settled += items.length
     for (const item of items) this._ledger.end(item, fate, code, message)
   }
@@ -373,7 +338,7 @@ export class Core {
 
   private _answerWaiters(now: number): void {
     const waiters = this._waiters
-    this._waiters = waiters.filter(w => w.target > this._settled && w.until > now && this._consent === 'granted' && !this._ended)
+    this._waiters = waiters.filter(w => w.target > this._settled && w.until > now && !this._paused && !this._ended)
     for (const w of waiters) {
       if (this._waiters.includes(w)) continue
       const left = Math.max(0, w.target - this._settled)
@@ -382,7 +347,7 @@ export class Core {
     }
   }
 
-  private async _end(reason: string): Promise<Drained> {
+  protected async _end(reason: string): Promise<Drained> {
     const { queue } = this._s
     this._ended = true // an answer that comes now changes nothing
     this._busy = false
@@ -391,11 +356,8 @@ export class Core {
     const lost = left.filter(item => !item.safe)
     this.settle(lost, 'dropped', reason)
     this.giveBack(left.filter(item => item.safe))
-    this._fate(this._held, 'dropped', reason)
-    const queued = lost.length + this._held.length
-    this._held = []
     this.wake()
-    return { ok: !queued, queued, spooled: queue.spooled }
+    return { ok: !lost.length, queued: lost.length, spooled: queue.spooled }
   }
 
   /** Sets the one timer to the next thing to do, or takes it away. */
@@ -403,7 +365,7 @@ export class Core {
     const { queue, mono, timer, untimer } = this._s
     let at = this._ledger.untold.length ? 0 : Infinity
     for (const w of this._waiters) at = Math.min(at, w.until)
-    if (!this._busy && this._consent === 'granted') {
+    if (!this._busy && !this._paused) {
       const { first } = queue
       if (this._batches.length) at = Math.min(at, this._due)
       else if (first) at = this._full() || this._waiters.length ? 0 : Math.min(at, first.at + this._o.flushIntervalMs)

@@ -70,11 +70,8 @@ export class Ledger {
   }
 
   stats(queued: number, inFlight: number, spooled: number, queuedBytes: number): Stats {
-    const { fates, reasons, enqueued, retries, coerced, callbackErrors, lastError } = this.counts
-    const { delivered, rejected, dropped, handed_over: handedOver } = fates
-    return {
-      enqueued, delivered, rejected, dropped, handedOver, queued, inFlight, spooled, retries, queuedBytes,
-      droppedByReason: { ...reasons }, coerced, callbackErrors, lastError,
-    }
+    const { fates, reasons, warned: _, ...rest } = this.counts
+    const { handed_over: handedOver, ...known } = fates
+    return { ...rest, ...known, handedOver, queued, inFlight, spooled, queuedBytes, droppedByReason: { ...reasons } }
   }
 }
