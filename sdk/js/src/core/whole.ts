@@ -1,6 +1,6 @@
 import { Core } from './core.js'
 import type { Ledger } from './ledger.js'
-import type { Categories, ConsentState, CoreOptions, Draft, Drained, Event, Item, Seams, Stats } from './types.js'
+import type { Categories, ConsentState, CoreOptions, Draft, Drained, Fields, Item, Seams, Stats } from './types.js'
 
 /** Events that wait for consent, in memory only. */
 const MAX_HELD = 1000
@@ -48,7 +48,7 @@ export class WholeCore extends Core {
     return
   }
 
-  protected override _context(draft: Draft): Event['context'] {
+  protected override _context(draft: Partial<Draft>): Fields {
     const context = super._context(draft)
     const categoryPreferences = this._preferences
     if (categoryPreferences) context.consent = { ...(context.consent as object), categoryPreferences }

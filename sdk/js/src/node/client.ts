@@ -1,6 +1,6 @@
 import { randomFillSync } from 'node:crypto'
 import { counts, Ledger, MemoryQueue, WholeCore } from '../core/index.js'
-import type { Categories, ConsentState, CoreOptions, Draft, Drained, Queue, Result, Seams, Stats } from '../core/index.js'
+import type { Categories, ConsentState, CoreOptions, Drained, Queue, Result, Seams, Stats } from '../core/index.js'
 import { settle } from './options.js'
 import { SpoolQueue } from './spool/queue.js'
 import { HttpTransport } from './transport.js'
@@ -45,27 +45,27 @@ export class Client {
   }
 
   identify(call: Identify): string | null {
-    return this.core.enqueue({ ...call, type: 'identify' })
+    return this.core.enqueue(call, undefined, 'identify')
   }
 
   track(call: Track): string | null {
-    return this.core.enqueue({ ...call, type: 'track' })
+    return this.core.enqueue(call, undefined, 'track')
   }
 
   page(call: Page): string | null {
-    return this.core.enqueue({ ...call, type: 'page' })
+    return this.core.enqueue(call, undefined, 'page')
   }
 
   screen(call: Screen): string | null {
-    return this.core.enqueue({ ...call, type: 'screen' })
+    return this.core.enqueue(call, undefined, 'screen')
   }
 
   group(call: Group): string | null {
-    return this.core.enqueue({ ...call, type: 'group' })
+    return this.core.enqueue(call, undefined, 'group')
   }
 
   alias(call: Alias): string | null {
-    return this.core.enqueue({ ...call, type: 'alias' })
+    return this.core.enqueue(call, undefined, 'alias')
   }
 
   /**
@@ -80,7 +80,7 @@ export class Client {
     if (this.closing) core.close(0)
     return new Promise(resolve => {
       this.sends.add(core)
-      core.enqueue(call as Draft, resolve)
+      core.enqueue(call, resolve)
       core.close(timeoutMs, 'expired').then(() => this.sends.delete(core))
     })
   }
@@ -128,17 +128,17 @@ export class Client {
 /** Node's own clocks, timers and randomness. */
 function platform(): Omit<Seams, 'transport' | 'queue' | 'now'> {
   // A system call for each id would cost more than the rest of the call.
-  const pool = new Uint16Array(2048)
+  const pool = new Uint8Array(4096)
   let used = pool.length
   return {
     head: '{',
     size: Buffer.byteLength,
-    random(numbers) {
-      if (used + numbers.length > pool.length) {
+    random(bytes) {
+      if (used + bytes.length > pool.length) {
         randomFillSync(pool)
         used = 0
       }
-      for (let i = 0; i < numbers.length; i++) numbers[i] = pool[used++]!
+      for (let i = 0; i < bytes.length; i++) bytes[i] = pool[used++]!
     },
     mono: () => performance.now(),
     timer(wake, ms, keep) {

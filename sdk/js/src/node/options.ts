@@ -26,7 +26,6 @@ export function settle(options: Options): { core: CoreOptions; http: HttpOptions
     onResult: options.onResult,
     log: options.log ?? (line => console.warn(line)),
     key: writeKey.slice(-4),
-    retryAfterScale: 1,
   }
   for (const [name, value] of Object.entries(core)) {
     if (typeof value === 'number' && !(value >= 0)) throw TypeError(`${name}: must be a number of 0 or more (got ${value})`)
