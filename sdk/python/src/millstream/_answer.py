@@ -70,10 +70,10 @@ def rejections(answer: Answer, ids: Sequence[str]) -> Dict[int, Tuple[str, str]]
     if answer.status != 200:
         return found
     for item in _listed(answer.body):
-        index = item.get("index") if isinstance(item, dict) else None
-        if type(index) is not int or not 0 <= index < len(ids):
+        if not isinstance(item, dict):
             continue
-        if _names(item.get("messageId"), ids[index]):
+        index = item.get("index")
+        if type(index) is int and 0 <= index < len(ids) and _names(item.get("messageId"), ids[index]):
             found[index] = (str(item.get("code") or ""), str(item.get("message") or ""))
     return found
 

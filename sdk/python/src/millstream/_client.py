@@ -12,7 +12,7 @@ from ._encode import Invalid, encode, stamp
 from ._engine import Engine
 from ._event import Calls, complete, private_copy
 from ._options import CONSENT_STATES, Hooks, Options
-from ._queue import Entry
+from ._entry import Entry
 from ._types import DROPPED, Event, Members, Middleware, OnResult, Result, Stats, Undelivered
 from ._version import __version__
 
@@ -129,7 +129,7 @@ class Client(Calls[bool]):
             raise ValueError(f"consent: must be one of {', '.join(CONSENT_STATES)} (got {state!r})")
         if categories is not None:
             self._context = {**self._context, "consent": {"categoryPreferences": dict(categories)}}
-        self._engine.queue.set_consent(state)
+        self._engine.set_consent(state)
 
     def __enter__(self) -> "Client":
         return self

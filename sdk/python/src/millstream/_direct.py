@@ -8,7 +8,8 @@ from typing import List, Set
 
 from ._answer import describe
 from ._options import Options
-from ._queue import Entry, Queue
+from ._entry import Entry
+from ._queue import Queue
 from ._sender import Attempts, Courier, Notices
 from ._types import DROPPED, Result
 

@@ -15,7 +15,7 @@ from decimal import Decimal
 from enum import Enum
 from json.encoder import encode_basestring as _quote
 from time import gmtime
-from typing import Any, List, Tuple, cast
+from typing import Any, List, Tuple
 from uuid import UUID
 
 MAX_DEPTH = 200  # objects and lists, the event itself being the first
@@ -157,7 +157,7 @@ def _name(key: object) -> str:
     if isinstance(key, str):
         return key
     if key is None or isinstance(key, (bool, int, float)):
-        return cast(str, json.dumps(key))
+        return json.dumps(key)
     if isinstance(key, UUID):
         return str(key)
     raise Invalid(f"a member name of type {type(key).__name__}; names are text")

@@ -16,8 +16,12 @@ from typing import Optional, Tuple
 from ._direct import Direct
 from ._ids import IdSource
 from ._options import Options
-from ._queue import Entry, Phase, Queue
+from ._entry import Entry, Phase
+from ._folder import forget_owners
+from ._options import GRANTED
+from ._queue import Queue
 from ._sender import Notices, Sender
+from ._spool import Spool
 
 EXIT_SECONDS = 2.0
 _GRACE = 0.5  # for a thread whose socket was just shut down
@@ -34,12 +38,20 @@ class Engine:
         self.options = options
         self.ids = IdSource()
         self.notices = Notices()
-        self.queue = Queue(options)
-        self._sender = Sender(options, self.queue, self.notices)
-        self.direct = Direct(options, self.queue, self.notices)
+        self._build()
+        _watch(self)
+        if self.queue.spool and options.consent == GRANTED:
+            self._start()  # what an earlier process left is sent without a first event
+
+    def _build(self) -> None:
+        """Makes all that has locks, threads and sockets; a forked child does so again."""
+        self.queue = Queue(self.options)
+        if self.options.spool_dir:
+            self.queue.spool = Spool(self.options, self.queue, self.notices)
+        self._sender = Sender(self.options, self.queue, self.notices)
+        self.direct = Direct(self.options, self.queue, self.notices)
         self._thread: Optional[threading.Thread] = None
         self._start_lock = threading.Lock()
-        _watch(self)
 
     def new_id(self, now: float) -> str:
         """A message id."""
@@ -50,20 +62,21 @@ class Engine:
         """An event that has its bytes."""
         if coerced:
             with self.queue.lock:
-                self.queue.counts.coerced += coerced
+                self.queue.ledger.coerced += coerced
         return Entry(message_id, body, time.monotonic())
 
     def refuse(self, reason: str, error: Optional[str]) -> None:
         """Counts a refusal that came before the queue; what the application did wrong is logged."""
-        self.queue.refuse(reason, error)
+        with self.queue.lock:
+            self.queue.ledger.refuse(reason, error)
         if error:
             self.notices.warn(reason, "%s: %s", reason, error)
 
     def callback_failed(self, error: str) -> None:
         """Counts an exception of the application's code."""
         with self.queue.lock:
-            self.queue.counts.callback_errors += 1
-            self.queue.counts.last_error = error
+            self.queue.ledger.callback_errors += 1
+            self.queue.ledger.last_error = error
         self.notices.warn("middleware", "%s; the event is dropped", error)
 
     def take(self, entry: Entry) -> bool:
@@ -79,12 +92,20 @@ class Engine:
             if self._thread is None:
                 thread = threading.Thread(target=self._sender.run, name="millstream", daemon=True)
                 try:
+                    if self.queue.spool:
+                        self.queue.spool.start()
                     thread.start()
                 except RuntimeError as error:  # out of threads, or the interpreter ends: the next call or close tries again
                     self.notices.warn("thread", "thread: %s", error)
                     return False
                 self._thread = thread
             return True
+
+    def set_consent(self, state: str) -> None:
+        """Changes the consent; granted, the spool may begin."""
+        self.queue.set_consent(state)
+        if state == GRANTED and self.queue.spool and self.queue.phase is Phase.OPEN:
+            self._start()
 
     def _inside(self) -> bool:
         """Whether on_result calls us: the sender must not wait for itself."""
@@ -122,20 +143,16 @@ class Engine:
 
     def reset(self) -> None:
         """In a forked child: empty queue, no thread, own locks. What was queued stays the parent's."""
-        ended = self.queue.phase is not Phase.OPEN
-        consent = self.queue.consent
+        ended, consent = self.queue.phase is not Phase.OPEN, self.queue.consent
         self._sender.abandon()
-        self._sender.courier.transport.close()
         self.direct.forget()
-        self.queue = Queue(self.options)
+        if self.queue.spool:
+            self.queue.spool.abandon()
+        self._build()
         self.queue.consent = consent
         if ended:
             self.queue.phase = Phase.CLOSED
         self.ids.renew_lock()
-        self._start_lock = threading.Lock()
-        self._sender = Sender(self.options, self.queue, self.notices)
-        self.direct = Direct(self.options, self.queue, self.notices)
-        self._thread = None
 
 
 def _watch(engine: Engine) -> None:
@@ -160,5 +177,6 @@ def _at_exit() -> None:
 def _after_fork() -> None:
     global _hook_lock
     _hook_lock = threading.Lock()
+    forget_owners()
     for engine in list(_engines):
         engine.reset()

@@ -14,6 +14,10 @@ HOUR = 3600.0
 GRANTED, PENDING, DENIED = "granted", "pending", "denied"
 CONSENT_STATES = (GRANTED, PENDING, DENIED)
 PENDING_EVENTS = 1000
+_POSITIVE = (
+    "flush_at", "batch_events", "batch_bytes", "queue_events", "queue_bytes", "timeout", "max_attempts", "backoff_max", "spool_bytes",
+)
+_NOT_NEGATIVE = ("flush_interval", "block_timeout", "backoff_base")
 
 
 @dataclass(frozen=True)
@@ -70,9 +74,6 @@ class Options:
             raise ValueError("; ".join(wrong))
 
     def _findings(self) -> Tuple[Tuple[bool, str], ...]:
-        positive = ("flush_at", "batch_events", "batch_bytes", "queue_events", "queue_bytes", "timeout", "max_attempts")
-        positive += ("spool_bytes", "backoff_max")
-        not_negative = ("flush_interval", "block_timeout", "backoff_base")
         return (
             (not _is_key(self.write_key), f"write_key: must be printable text without colon (got {len(self.write_key)} characters)"),
             (not _is_url(self.endpoint), f"endpoint: must be like https://in.example.com (got {self.endpoint!r})"),
@@ -80,8 +81,8 @@ class Options:
             _one_of("overflow", self.overflow, ("drop_newest", "block")),
             _one_of("consent", self.consent, CONSENT_STATES),
             _one_of("spool_fsync", self.spool_fsync, ("interval", "always", "never")),
-            *((getattr(self, n) <= 0, f"{n}: must be > 0 (got {getattr(self, n)})") for n in positive),
-            *((getattr(self, n) < 0, f"{n}: must be >= 0 (got {getattr(self, n)})") for n in not_negative),
+            *((getattr(self, n) <= 0, f"{n}: must be > 0 (got {getattr(self, n)})") for n in _POSITIVE),
+            *((getattr(self, n) < 0, f"{n}: must be >= 0 (got {getattr(self, n)})") for n in _NOT_NEGATIVE),
             (self.age_limit <= 0, f"max_age: must be > 0 (got {self.max_age})"),
         )
 

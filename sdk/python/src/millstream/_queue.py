@@ -1,65 +1,28 @@
 """The queue between event calls and the sender, with every count of the client.
 
-One lock guards it all. It may be entered twice by a thread, because the garbage collector can end an unreachable client
-(`begin_close`) at any allocation, under this lock too.
-
-An entry is waiting, then in flight, then has a fate; `Undelivered`, bounds and sums follow from that alone. Fates come in
-the order of the calls but for expired and refused events within a batch.
+One lock guards it all. A thread may enter it twice, because the garbage collector can end an unreachable client
+(`begin_close`) at any allocation, under this lock too. Bounds and sums follow from where an entry is: waiting, in flight,
+ahead or on disk only (_spool.py), or it has its fate.
 """
 
 from __future__ import annotations
 
-import enum
 import threading
 import time
 from collections import deque
-from typing import Callable, Deque, Dict, List, Optional, Sequence, Tuple
+from typing import Callable, Deque, Iterable, List, Optional, Sequence, Tuple, Union
 
+from ._entry import Entry, Fate, Ledger, Phase
 from ._options import DENIED, GRANTED, PENDING, PENDING_EVENTS, Options
-from ._types import DELIVERED, DROPPED, REJECTED, Result, Stats
+from ._spool import Spool
+from ._types import DELIVERED, DROPPED, HANDED_OVER, REJECTED, Result, Stats
 
 ENVELOPE = len('{"sentAt":"2026-03-01T10:00:00.000Z","batch":[]}')
+_DISK_SECONDS = 10.0  # how long a call waits for the disk
 
 
-class Phase(enum.Enum):
-    """A client's life."""
-
-    OPEN = enum.auto()
-    CLOSING = enum.auto()
-    CLOSED = enum.auto()
-
-
-class Entry:
-    """An encoded event. `seq` numbers the accepted calls; `born` is monotonic."""
-
-    __slots__ = ("id", "body", "born", "seq", "attempts", "done")
-
-    def __init__(self, message_id: str, body: bytes, born: float) -> None:
-        self.id = message_id
-        self.body = body
-        self.born = born
-        self.seq = 0
-        self.attempts = 0
-        self.done = False
-
-
-class Counts:
-    """Sums; under the queue's lock."""
-
-    def __init__(self) -> None:
-        self.enqueued = 0
-        self.fates: Dict[str, int] = {DELIVERED: 0, REJECTED: 0, DROPPED: 0}
-        self.reasons: Dict[str, int] = {}
-        self.retries = 0
-        self.coerced = 0
-        self.callback_errors = 0
-        self.sending = 0  # by send, past the queue
-        self.last_error: Optional[str] = None
-
-    def add(self, fate: str, code: str) -> None:
-        self.fates[fate] += 1
-        if fate == DROPPED:
-            self.reasons[code] = self.reasons.get(code, 0) + 1
+class Refill:
+    """The answer of `take` when the sender has to read the spool first."""
 
 
 class Queue:
@@ -73,89 +36,123 @@ class Queue:
         self.phase = Phase.OPEN
         self.consent = options.consent
         self.deadline: Optional[float] = None  # of close
-        self.counts = Counts()
+        self.ledger = Ledger(options.on_result is not None)
+        self.spool: Optional[Spool] = None
         self.waiting: Deque[Entry] = deque()
-        self.in_flight: Deque[Entry] = deque()
-        self._closed_over = 0  # dropped by close
-        self._flying = 0  # in flight and without a fate
         self._waiting_bytes = 0
-        self._bytes = 0
+        self._in_flight: Deque[Entry] = deque()
+        self._flying = 0  # of these, without a fate
+        self._safe = 0  # waiting, and synced in the spool; after close what is left there
         self._seq = 0
         self._flush_through = 0
         self._resting = False  # in a backoff that a flush may cut short
         self._cut = False
-        self._outbox: List[Result] = []
+        self._closed_over = 0  # dropped by close
 
     # Calls.
 
     def offer(self, entry: Entry, may_block: bool) -> str:
         """Takes the entry and returns "", or returns the reason of the refusal, counted."""
         with self.lock:
-            self.counts.enqueued += 1
             reason = self._refusal(entry)
-            if reason == "queue_full" and may_block and self._options.overflow == "block" and self._fits_ever(entry):
-                self._wait(lambda: self._refusal(entry) != "queue_full", self._options.block_timeout)
+            if reason == "queue_full" and (patience := self._patience(entry, may_block)):
+                self._wait(lambda: self._refusal(entry) != "queue_full", patience)
                 reason = self._refusal(entry)
             if reason:
-                self.counts.add(DROPPED, reason)
+                self.ledger.refuse(reason)
                 return reason
             self._seq += 1
             entry.seq = self._seq
-            self._append(entry)
+            self.ledger.enqueued += 1
+            self.ledger.hold(entry)
+            if self._spooling():
+                self._append_spooled(entry)
+            else:
+                self._append(entry)
             return ""
 
-    def _append(self, entry: Entry) -> None:
-        size = len(entry.body)
-        before = self._waiting_bytes + ENVELOPE + len(self.waiting)
-        self.waiting.append(entry)
-        self._waiting_bytes += size
-        self._bytes += size
-        count = len(self.waiting)
-        if count == 1 or count == self._options.flush_at or before < self._options.batch_bytes <= before + size + 1:
-            self._work.notify()  # otherwise the sender's time stands already
+    def _patience(self, entry: Entry, may_block: bool) -> float:
+        """Seconds that a call waits for room: for the disk if that is about to make some, else if it was asked to."""
+        spool = self.spool
+        if spool and spool.ahead and not spool.broken:
+            return _DISK_SECONDS
+        blocks = may_block and self._options.overflow == "block" and entry.size <= self._options.queue_bytes
+        return self._options.block_timeout if blocks else 0.0
 
     def _refusal(self, entry: Entry) -> str:
         if self.phase is not Phase.OPEN:
             return "closed"
         if self.consent == DENIED:
             return "consent"
-        held = len(self.waiting) + self._flying
-        if self.consent == PENDING and len(self.waiting) >= PENDING_EVENTS:
+        if entry.size > self._options.queue_bytes or (self.consent == PENDING and len(self.waiting) >= PENDING_EVENTS):
             return "queue_full"
-        if held >= self._options.queue_events or self._bytes + len(entry.body) > self._options.queue_bytes:
+        reason = self.spool.refusal(entry.size) if self.spool and self.consent == GRANTED else ""
+        if not reason and not (self._spooling() and self._goes_ahead(entry)) and not self._has_room(entry.size, 1):
             return "queue_full"
-        return ""
+        return reason
 
-    def _fits_ever(self, entry: Entry) -> bool:
-        return len(entry.body) <= self._options.queue_bytes
+    def _has_room(self, size: int, part: int) -> bool:
+        ahead = len(self.spool.ahead) if self.spool else 0
+        events = len(self.waiting) + self._flying + ahead
+        return events < self._options.queue_events // part and self.ledger.bytes + size <= self._options.queue_bytes // part
 
-    def refuse(self, reason: str, error: Optional[str] = None) -> None:
-        """Counts a call that was refused before it had bytes."""
-        with self.lock:
-            self.counts.enqueued += 1
-            self.counts.add(DROPPED, reason)
-            if error:
-                self.counts.last_error = error
+    def _spooling(self) -> bool:
+        return self.spool is not None and self.consent == GRANTED
+
+    def _goes_ahead(self, entry: Entry) -> bool:
+        spool = self.spool
+        return spool is not None and (spool.overtakes() or not (spool.broken or self._has_room(entry.size, 2)))
+
+    def _append(self, entry: Entry) -> None:
+        before = ENVELOPE + self._waiting_bytes + len(self.waiting)
+        self.waiting.append(entry)
+        self._waiting_bytes += entry.size
+        count = len(self.waiting)
+        if count == 1 or count == self._options.flush_at or before < self._options.batch_bytes <= before + entry.size + 1:
+            self._work.notify()  # otherwise the sender's time stands already
+
+    def _append_spooled(self, entry: Entry) -> None:
+        assert self.spool
+        ahead = self._goes_ahead(entry)
+        self.spool.add(entry, not ahead)
+        if not ahead:
+            self._append(entry)
+        if self._options.spool_fsync == "always":
+            spool = self.spool
+            self._wait(lambda: entry.safe or entry.done or spool.broken or spool.stopped, _DISK_SECONDS)
 
     def set_consent(self, state: str) -> None:
+        """Denied: what waits is dropped. Granted: what waited may be stored, too."""
         with self.lock:
-            self.consent = state
+            before, self.consent = self.consent, state
             if state == DENIED:
-                self._drop(self.waiting, "consent")
-            self._work.notify()
-            self._changed.notify_all()
+                self._drop_waiting()
+            elif state == GRANTED and before == PENDING and self.spool:
+                for entry in self.waiting:
+                    if not entry.logged:
+                        self.spool.add(entry, True)
+            self.tell()
+
+    def _drop_waiting(self) -> None:
+        if self.spool:
+            self.waiting.extend(self.spool.take_ahead())
+        self.ledger.drop(self.waiting, "consent")
+        self.waiting.clear()
+        self._waiting_bytes = self._safe = 0
+        if self.spool:
+            self.spool.settled()
 
     # Calls of send, which pass the queue.
 
     def begin_send(self) -> str:
         """Counts an event in; the reason if it is refused."""
         with self.lock:
-            self.counts.enqueued += 1
             reason = "closed" if self.phase is not Phase.OPEN else "consent" if self.consent == DENIED else ""
             if reason:
-                self.counts.add(DROPPED, reason)
+                self.ledger.refuse(reason)
             else:
-                self.counts.sending += 1
+                self.ledger.enqueued += 1
+                self.ledger.sending += 1
             return reason
 
     def await_permit(self, deadline: float) -> str:
@@ -167,36 +164,46 @@ class Queue:
             return "consent" if self.consent == DENIED else ""
 
     def rest(self, seconds: float) -> None:
+        """Waits between two attempts of send."""
         with self.lock:
             self._wait(lambda: self.phase is Phase.CLOSED, seconds)
 
     def end_send(self, result: Result) -> None:
+        """Counts the fate."""
         with self.lock:
-            self.counts.sending -= 1
-            self.counts.add(result.fate, result.code)
+            self.ledger.sending -= 1
+            self.ledger.add(result.fate, result.code)
 
     # The sender.
 
-    def take(self) -> Optional[List[Entry]]:
+    def take(self) -> Union[List[Entry], Refill, None]:
         """Waits until a batch is due and moves it in flight. Returns an empty list when results wait to be told, None
         when all is over. Waits without end while nothing is queued."""
         with self.lock:
             while True:
-                if self._outbox:
-                    return []
                 now = time.monotonic()
-                if self.over(now):
+                if self.ledger.untold:
+                    return []
+                if self._over(now):
                     return None
-                if not self.waiting:
-                    if self.phase is not Phase.OPEN:
-                        return None
-                    self._work.wait()
-                elif self.consent != GRANTED:
+                if self.consent == DENIED and self.waiting:
+                    self._drop_waiting()  # from the spool
+                elif self.consent == PENDING:
                     self._work.wait(self._until_deadline(now))
-                elif (wait := self._due_in(now)) > 0:
+                elif self.waiting:
+                    wait = self._due_in(now)
+                    if wait <= 0:
+                        return self._cut_batch()
                     self._work.wait(wait)
+                elif self.spool and self.spool.readable():
+                    return Refill()
+                elif self.spool and self.spool.has_caught_up():
+                    for entry in self.spool.take_ahead():
+                        self._append(entry)
+                elif self.phase is not Phase.OPEN:
+                    return None
                 else:
-                    return self._cut_batch()
+                    self._work.wait()
 
     def _due_in(self, now: float) -> float:
         head = self.waiting[0]
@@ -211,22 +218,25 @@ class Queue:
         size, limit = ENVELOPE - 1, self._options.batch_bytes
         batch: List[Entry] = []
         while self.waiting and len(batch) < self._options.batch_events:
-            size += len(self.waiting[0].body) + 1
+            entry = self.waiting[0]
+            size += entry.size + 1
             if batch and size > limit:
                 break
-            entry = self.waiting.popleft()
-            self._waiting_bytes -= len(entry.body)
+            self.waiting.popleft()
+            self._waiting_bytes -= entry.size
+            self._safe -= entry.safe
+            entry.flying = True
             batch.append(entry)
-        self.in_flight.extend(batch)
+        self._in_flight.extend(batch)
         self._flying += len(batch)
         return batch
 
     def permitted(self) -> bool:
         """Waits while consent is pending. False: nothing may be sent any more."""
         with self.lock:
-            while self.consent == PENDING and not self.over(time.monotonic()):
+            while self.consent == PENDING and not self._over(time.monotonic()):
                 self._work.wait(self._until_deadline(time.monotonic()))
-            return self.consent == GRANTED and not self.over(time.monotonic())
+            return self.consent == GRANTED and not self._over(time.monotonic())
 
     def denied(self) -> bool:
         """Whether consent was withdrawn."""
@@ -241,60 +251,71 @@ class Queue:
             self._cut, self._resting = False, not firm
             while not self._cut and self.consent != DENIED:
                 now = time.monotonic()
-                if now >= end or self.over(now):
+                if now >= end or self._over(now):
                     break
                 left = self._until_deadline(now)
                 self._work.wait(end - now if left is None else min(end - now, left))
             self._resting = False
 
-    def over(self, now: float) -> bool:
+    def _over(self, now: float) -> bool:
         """Whether close's deadline has come."""
         return self.phase is Phase.CLOSED or (self.deadline is not None and now >= self.deadline)
 
     def _until_deadline(self, now: float) -> Optional[float]:
         return None if self.deadline is None else self.deadline - now
 
-    def settle(self, fates: Sequence[Tuple[Entry, str, str, str]]) -> None:
-        """Gives entries in flight their fate: (entry, fate, code, message). One that has a fate keeps it."""
+    def settle(self, fates: Sequence[Fate]) -> None:
+        """Gives entries in flight their fate; one that has a fate keeps it."""
         with self.lock:
-            for entry, fate, code, message in fates:
-                if not entry.done:
-                    self._flying -= 1
-                    self._settle(entry, fate, code, message)
-            while self.in_flight and self.in_flight[0].done:
-                self.in_flight.popleft()
+            if self.phase is Phase.CLOSED:
+                return
+            for fate in fates:
+                self._flying -= not fate.entry.done
+                self.ledger.settle(fate)
+            while self._in_flight and self._in_flight[0].done:
+                self._in_flight.popleft()
+            if self.spool:
+                self.spool.settled()
             self._changed.notify_all()
-
-    def _settle(self, entry: Entry, fate: str, code: str, message: str) -> None:
-        entry.done = True
-        self._bytes -= len(entry.body)
-        entry.body = b""
-        self.counts.add(fate, code)
-        if self._options.on_result:
-            self._outbox.append(Result(entry.id, fate, entry.attempts, code, message))
-
-    def _drop(self, entries: Deque[Entry], reason: str) -> None:
-        for entry in entries:
-            if not entry.done:
-                self._settle(entry, DROPPED, reason, "")
-        entries.clear()
-        if entries is self.waiting:
-            self._waiting_bytes = 0
 
     def collect(self) -> List[Result]:
         """Returns the results that nobody was told yet."""
         with self.lock:
-            told, self._outbox = self._outbox, []
+            told, self.ledger.untold = self.ledger.untold, []
             return told
 
-    def finish(self) -> None:
-        """Ends the queue: what has no fate is dropped as closed."""
+    # The spool.
+
+    def refill(self) -> None:
+        """Reads events from the spool; in the sender's thread, without the lock."""
+        if self.spool:
+            self.spool.refill()
+
+    def restore(self, entries: Sequence[Entry], bad: int) -> None:
+        """Takes events that were read from the spool; bad ones are lost."""
+        for entry in entries:
+            self.waiting.append(entry)
+            self._waiting_bytes += entry.size
+            self.ledger.hold(entry)
+        self._safe += len(entries)
+        self.ledger.lose(bad, "spool_error", "a line of the spool is no JSON object")
+
+    def mark_safe(self, entries: Iterable[Entry]) -> None:
+        """Notes that entries are synced."""
+        for entry in entries:
+            self._safe += entry.held and not (entry.safe or entry.flying or entry.done)
+            entry.safe = True
+        self.tell()
+
+    def mark_unsafe(self, entries: Iterable[Entry]) -> None:
+        """Notes that the files of entries are lost."""
+        for entry in entries:
+            self._safe -= entry.held and entry.safe and not (entry.flying or entry.done)
+            entry.safe = False
+
+    def tell(self) -> None:
+        """Wakes everybody to look again."""
         with self.lock:
-            self._closed_over += self._flying + len(self.waiting)
-            self._drop(self.in_flight, "closed")
-            self._flying = 0
-            self._drop(self.waiting, "closed")
-            self.phase = Phase.CLOSED
             self._work.notify_all()
             self._changed.notify_all()
 
@@ -307,20 +328,22 @@ class Queue:
             self._flush_through = through
             self._cut = self._resting or self._cut
             self._work.notify()
-            self._wait(lambda: self._oldest() > through, timeout)
-            return self._left(through), 0
+            if self.spool:
+                self.spool.hurry()
+            self._wait(lambda: self._exposed_from() > through, timeout)
+            spool = self.spool
+            flying = [e for e in self._in_flight if not e.done]
+            held = [*flying, *self.waiting, *(spool.ahead if spool else ())]
+            exposed = sum(1 for e in held if not e.safe and e.seq <= through)
+            safe = sum(1 for e in held if e.safe)
+            return exposed, safe + (spool.backlog.events if spool else 0)
 
-    def _oldest(self) -> int:
-        """The number of the oldest event without a fate."""
-        for entry in self.in_flight:
-            if not entry.done:
-                return entry.seq
-        return self.waiting[0].seq if self.waiting else self._seq + 1
-
-    def _left(self, through: int) -> int:
-        """Events up to the number that have no fate."""
-        flying = sum(1 for e in self.in_flight if not e.done and e.seq <= through)
-        return flying + sum(1 for e in self.waiting if e.seq <= through)
+    def _exposed_from(self) -> int:
+        """The number of the oldest event that has no fate and is not safe on disk."""
+        exposed = [self.spool.exposed_from()] if self.spool else []
+        for entries in (self._in_flight, self.waiting):
+            exposed += next(([e.seq] for e in entries if not (e.done or e.safe)), [])
+        return min(exposed, default=self._seq + 1)
 
     def begin_close(self, timeout: float) -> bool:
         """Refuses new calls and lets the sender go on for timeout seconds. False: somebody else had begun."""
@@ -330,28 +353,52 @@ class Queue:
             self.phase = Phase.CLOSING
             self.deadline = time.monotonic() + timeout
             self._cut = self._resting
-            self._work.notify_all()
-            self._changed.notify_all()
+            self.tell()
             return True
+
+    def finish(self) -> None:
+        """Ends the queue: the spool keeps what is synced there, the rest is dropped as closed."""
+        with self.lock:
+            spool = self.spool
+            if spool and spool.stop():
+                self._wait(lambda: spool.stopped, _DISK_SECONDS)
+            if self.phase is Phase.CLOSED:
+                return
+            left = [e for e in (*self._in_flight, *self.waiting, *(spool.ahead if spool else ())) if not e.done]
+            lost = [e for e in left if not e.safe]
+            self.ledger.drop(lost, "closed")
+            self._closed_over = len(lost)
+            self._safe = len(left) - len(lost)
+            self._flying = self.ledger.bytes = self._waiting_bytes = 0
+            self._in_flight.clear()
+            self.waiting.clear()
+            if spool:
+                spool.ahead.clear()
+            self.phase = Phase.CLOSED
+            self.tell()
+
+    def await_closed(self) -> None:
+        """Waits for the one who closes."""
+        with self.lock:
+            self._wait(lambda: self.phase is Phase.CLOSED, None)
 
     def left_by_close(self) -> Tuple[int, int]:
         """Events that close dropped, and those that the spool keeps."""
         with self.lock:
-            return self._closed_over, 0
-
-    def await_closed(self, timeout: Optional[float] = None) -> bool:
-        with self.lock:
-            return self._wait(lambda: self.phase is Phase.CLOSED, timeout)
+            return self._closed_over, self._safe + (self.spool.backlog.events if self.spool else 0)
 
     def _wait(self, until: Callable[[], bool], timeout: Optional[float]) -> bool:
         return self._changed.wait_for(until, timeout)
 
     def stats(self) -> Stats:
+        """All counts of one moment."""
         with self.lock:
-            c = self.counts
+            c, spool = self.ledger, self.spool
+            queued = len(self.waiting) - self._safe if self.phase is not Phase.CLOSED else 0
             return Stats(
                 enqueued=c.enqueued, delivered=c.fates[DELIVERED], rejected=c.fates[REJECTED], dropped=c.fates[DROPPED],
-                handed_over=0, queued=len(self.waiting), in_flight=self._flying + c.sending,
-                spooled=0, retries=c.retries, queued_bytes=self._bytes, coerced=c.coerced, callback_errors=c.callback_errors,
+                handed_over=c.fates[HANDED_OVER], queued=queued + (len(spool.ahead) if spool else 0),
+                in_flight=self._flying + c.sending, spooled=self._safe + (spool.backlog.events if spool else 0),
+                retries=c.retries, queued_bytes=c.bytes, coerced=c.coerced, callback_errors=c.callback_errors,
                 dropped_by_reason=dict(c.reasons), last_error=c.last_error,
             )

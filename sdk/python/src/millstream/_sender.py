@@ -11,7 +11,8 @@ from ._answer import Answer, Backoff, Verdict, describe, judge, rejections, retr
 from ._encode import stamp
 from ._http import Transport
 from ._options import Options
-from ._queue import Entry, Queue
+from ._entry import Entry, Fate
+from ._queue import Queue, Refill
 from ._types import DELIVERED, DROPPED, REJECTED, Result
 
 log = logging.getLogger("millstream")
@@ -71,21 +72,19 @@ class Courier:
         body = b'{"sentAt":"%s","batch":[%s]}' % (sent_at.encode("ascii"), b",".join([e.body for e in work.entries]))
         if work.tries:
             with self._queue.lock:
-                self._queue.counts.retries += 1
+                self._queue.ledger.retries += 1
         answer = self.transport.post(body, work.tries, timeout)
         work.tries += 1
         if judge(answer.status) is not Verdict.DONE:
             self._tell(answer)
         return answer
 
-    def fates(self, work: Attempts, answer: Answer) -> Optional[List[Tuple[Entry, str, str, str]]]:
+    def fates(self, work: Attempts, answer: Answer) -> Optional[List[Fate]]:
         """The fates that an answer gives; None if the batch has to be tried again or split."""
         verdict = judge(answer.status)
         if verdict is Verdict.DONE:
             listed = rejections(answer, [e.id for e in work.entries])
-            return [
-                (e, REJECTED, *listed[i]) if i in listed else (e, DELIVERED, "", "") for i, e in enumerate(work.entries)
-            ]
+            return [Fate(e, REJECTED, *listed[i]) if i in listed else Fate(e, DELIVERED) for i, e in enumerate(work.entries)]
         if verdict is Verdict.DROP or (verdict is Verdict.SPLIT and len(work.entries) == 1):
             return self._dropped(work, f"http_{answer.status}", answer)
         if verdict is Verdict.RETRY_COUNTED:
@@ -94,9 +93,9 @@ class Courier:
                 return self._dropped(work, "max_attempts", answer)
         return None
 
-    def _dropped(self, work: Attempts, reason: str, answer: Answer) -> List[Tuple[Entry, str, str, str]]:
+    def _dropped(self, work: Attempts, reason: str, answer: Answer) -> List[Fate]:
         text = describe(answer)
-        return [(entry, DROPPED, reason, text) for entry in work.entries]
+        return [Fate(entry, DROPPED, reason, text) for entry in work.entries]
 
     def delay(self, work: Attempts, answer: Answer) -> Tuple[float, bool]:
         """Seconds to wait, and whether the server asked for them."""
@@ -106,7 +105,7 @@ class Courier:
     def _tell(self, answer: Answer) -> None:
         text = describe(answer)
         with self._queue.lock:
-            self._queue.counts.last_error = text
+            self._queue.ledger.last_error = text
         if answer.status in (401, 403):
             self._notices.warn("key", "write key …%s: %s; events are dropped", self._options.write_key[-4:], text)
         elif 300 <= answer.status < 400:
@@ -133,7 +132,9 @@ class Sender:
             batch = self._queue.take()
             if batch is None:
                 break
-            if batch:
+            if isinstance(batch, Refill):
+                self._queue.refill()
+            elif batch:
                 self._deliver(batch)
             self._report()
         if not self._gone:
@@ -144,6 +145,7 @@ class Sender:
     def abandon(self) -> None:
         """Makes run return without a trace: this is the copy of a forked child, and the parent goes on with the work."""
         self._gone = True
+        self.courier.transport.close()
 
     def _deliver(self, batch: List[Entry]) -> None:
         parts: Deque[Attempts] = deque([Attempts(batch)])
@@ -173,7 +175,7 @@ class Sender:
         oldest = time.monotonic() - self._options.age_limit
         expired = [e for e in work.entries if e.born <= oldest]
         if expired:
-            self._queue.settle([(e, DROPPED, "expired", "") for e in expired])
+            self._queue.settle([Fate(e, DROPPED, "expired") for e in expired])
             work.entries = [e for e in work.entries if e.born > oldest]
             self._report()
         return bool(work.entries)
@@ -186,7 +188,7 @@ class Sender:
     def _give_up(self, parts: Sequence[Attempts]) -> None:
         """Consent was withdrawn, or close's deadline has come (finish then gives the fates)."""
         if self._queue.denied():
-            self._queue.settle([(e, DROPPED, "consent", "") for part in parts for e in part.entries])
+            self._queue.settle([Fate(e, DROPPED, "consent") for part in parts for e in part.entries])
 
     def _time_left(self) -> float:
         deadline = self._queue.deadline
@@ -208,5 +210,5 @@ class Sender:
         except Exception as error:  # the application's; the sender goes on
             self._notices.warn("callback", "on_result: %s", type(error).__name__, exc_info=error)
             with self._queue.lock:
-                self._queue.counts.callback_errors += 1
+                self._queue.ledger.callback_errors += 1
 

@@ -16,6 +16,7 @@ Timestamp = Union[datetime, str]
 DELIVERED = "delivered"
 REJECTED = "rejected"
 DROPPED = "dropped"
+HANDED_OVER = "handed_over"
 
 
 class Result(NamedTuple):

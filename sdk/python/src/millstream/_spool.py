@@ -1,0 +1,422 @@
+"""The spool: accepted events are appended to files by a thread of their own, so that a request under way delays no write.
+
+In the order of the calls, events lie in three places:
+
+    memory (waiting, in flight)  <  backlog (on disk only)  <  ahead (in memory, not yet written)
+
+Normally backlog and ahead are empty, and each event in memory is being written, too. When half of the memory is full, or
+older events are on disk only, new ones go ahead and leave memory once they are written. The sender reads the backlog when
+memory is empty; when the backlog is empty as well, what is ahead moves into memory and all is as before.
+
+Attributes change under the queue's lock, files without it. `_log` has what is in memory in the order of the files; from
+its head follows how far a position may move.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Deque, List, Optional
+
+from ._backlog import Backlog
+from ._entry import Entry
+from ._folder import SEGMENT_MAX, Folder, Segment
+from ._options import Options
+from ._types import HANDED_OVER
+
+if TYPE_CHECKING:
+    from ._queue import Queue
+    from ._sender import Notices
+
+_GATHER = 0.1  # seconds from an event to its write
+_SYNC = 1.0
+_TOUCH = 10.0
+_LOOK = 60.0
+_RETRY = 10.0
+_STANDSTILL = 45.0  # after which our lease may have run out
+_NEVER = 1 << 62
+
+
+class Spool:
+    """One owner's part of the folder."""
+
+    def __init__(self, options: Options, queue: "Queue", notices: "Notices") -> None:
+        self._options = options
+        self._queue = queue
+        self._notices = notices
+        self._wake = threading.Condition(queue.lock)
+        self._folder = Folder(options.spool_dir or "")
+        self._segment_max = min(SEGMENT_MAX, max(options.spool_bytes // 4, 1))
+        self._segments: List[Segment] = []  # ours, oldest first
+        self._current: Optional[Segment] = None  # the last of them, while it is written to
+        self._file_bytes = 0
+        self._log: Deque[Entry] = deque()
+        self._unwritten: Deque[Entry] = deque()
+        self._unwritten_bytes = 0
+        self._unsynced: List[Entry] = []
+        self._dirty_from = _NEVER  # the oldest number that is written and not synced
+        self.ahead: Deque[Entry] = deque()
+        self._ahead_bytes = 0
+        self.backlog = Backlog(options)
+        self._entered = False  # the lease is ours, and the dead were looked for
+        self.broken = False
+        self._retry_at = 0.0
+        self._look_at = 0.0
+        self._sync_at: Optional[float] = None
+        self._record_at: Optional[float] = None
+        self._trouble: Optional[OSError] = None  # met while reading
+        self._hurry = False
+        self._started = False
+        self._stopping = False
+        self.stopped = False
+
+    # For calls, under the queue's lock.
+
+    def refusal(self, size: int) -> str:
+        """Why an event of this size finds no room."""
+        if not self.broken and self._file_bytes + self._unwritten_bytes + size + 1 > self._options.spool_bytes:
+            return "spool_full"
+        half_events, half_bytes = self._options.queue_events // 2 + 1, self._options.queue_bytes // 2
+        if self.ahead and (len(self.ahead) >= half_events or self._ahead_bytes + size > half_bytes):
+            return "queue_full"  # until the next write
+        return ""
+
+    def overtakes(self) -> bool:
+        """Whether older events are on disk only, or may be, so that a new one has to queue behind them."""
+        return bool(self.backlog.events or self.ahead) or not (self._entered or self.broken)
+
+    def add(self, entry: Entry, held: bool) -> None:
+        """Takes an accepted event for writing; held: it stays in memory, too."""
+        entry.held, entry.logged = held, True
+        if held:
+            self._log.append(entry)
+        else:
+            self.ahead.append(entry)
+            self._ahead_bytes += entry.size
+        self._unwritten.append(entry)
+        self._unwritten_bytes += entry.size + 1
+        many = len(self._unwritten) > self._options.queue_events // 8 or self._unwritten_bytes > self._options.queue_bytes // 8
+        if len(self._unwritten) == 1 or (many and not self._hurry):
+            self._hurry = self._hurry or many
+            self._wake.notify()
+
+    def hurry(self) -> None:
+        """Writes and syncs now."""
+        self._hurry = True
+        self._sync_at = 0.0
+        self._wake.notify()
+
+    def exposed_from(self) -> int:
+        """The oldest number that is in no memory of the queue and not synced either."""
+        return min(self._dirty_from, self.ahead[0].seq if self.ahead else _NEVER)
+
+    def settled(self) -> None:
+        """Moves the positions over events that have their fate."""
+        while self._log and self._log[0].done:
+            entry = self._log.popleft()
+            if entry.segment:
+                self._advance(entry.segment, entry.end)
+
+    def _advance(self, segment: Segment, end: int) -> None:
+        segment.done = max(segment.done, end)
+        if self._record_at is None:
+            self._record_at = time.monotonic() + _SYNC
+            self._wake.notify()
+        elif segment.finished:
+            self._wake.notify()
+
+    def take_ahead(self) -> List[Entry]:
+        """Moves what is ahead to its place in memory."""
+        entries = list(self.ahead)
+        self.ahead.clear()
+        self._ahead_bytes = 0
+        self._log.extend(entries)
+        for entry in entries:
+            entry.held = True
+        return entries
+
+    def readable(self) -> bool:
+        """Whether the sender should read the backlog."""
+        return self.backlog.events > 0 and not self.broken and self._trouble is None
+
+    def has_caught_up(self) -> bool:
+        """Whether everything older than what is ahead has left memory and disk."""
+        return bool(self.ahead) and not self.backlog.events and (self._entered or self.broken)
+
+    def start(self) -> None:
+        """Starts the thread. Raises a RuntimeError if there can be none."""
+        if not self._started:
+            threading.Thread(target=self.run, name="millstream-spool", daemon=True).start()
+            self._started = True
+
+    def stop(self) -> bool:
+        """Asks the thread for a last write, and to end; whether it has to be waited for."""
+        self._stopping = True
+        self._wake.notify()
+        return self._started and not self.stopped
+
+    # For the sender's thread.
+
+    def refill(self) -> None:
+        """Reads a part of the backlog into memory."""
+        with self._queue.lock:
+            cursor = self.backlog.cursor()
+        try:
+            part = self.backlog.read(cursor)
+        except OSError as error:
+            with self._queue.lock:
+                self._trouble = error  # for the thread, which owns the files
+                self._wake.notify()
+            return
+        with self._queue.lock:
+            missing = self.backlog.accept(cursor, part)
+            if missing is not None:
+                self._log.extend(part.entries)
+                self._queue.restore([e for e in part.entries if not e.done], part.bad + missing)
+                self.settled()
+
+    # The thread.
+
+    def run(self) -> None:
+        """Writes, syncs, records positions and renews the lease until stop."""
+        stopping = False
+        while not stopping:
+            with self._queue.lock:
+                while (wait := self._due_in(time.monotonic())) > 0:
+                    self._wake.wait(wait)
+                stopping = self._stopping
+            self._work(stopping)
+        with self._queue.lock:
+            self.stopped = True
+            self._queue.tell()
+
+    def _due_in(self, now: float) -> float:
+        """Seconds until something has to be done. Without events that is the lease alone."""
+        if self._stopping:
+            return 0.0
+        if self.broken:
+            return self._retry_at - now
+        if not self._entered or self._hurry or self._trouble or any(s.finished for s in self._segments):
+            return 0.0
+        times = [self._folder.touched + _TOUCH]
+        if self._unwritten:
+            times.append(self._unwritten[0].born + (0.0 if self._options.spool_fsync == "always" else _GATHER))
+        times += [t for t in (self._sync_at, self._record_at) if t is not None]
+        return min(times) - now
+
+    def _work(self, stopping: bool) -> None:
+        try:
+            self._renew(stopping)
+            self._write()
+            self._sync(stopping)
+            self._record(stopping)
+        except OSError as error:
+            self._break(error)
+        if stopping:
+            self._leave()
+
+    def _renew(self, stopping: bool) -> None:
+        """Keeps the lease, and takes over what the dead left."""
+        now = time.monotonic()
+        trouble, self._trouble = self._trouble, None
+        if trouble and not isinstance(trouble, FileNotFoundError):
+            raise trouble
+        if trouble or self._is_lost(now):
+            with self._queue.lock:
+                self._lose()
+        if not self._folder.owner:
+            self._folder.enter()
+        elif now - self._folder.touched >= _TOUCH:
+            self._folder.touch()
+        if now >= self._look_at and not stopping:
+            self._look_at = now + _LOOK
+            self._receive(*self._folder.take_over())
+        if not self._entered or self.broken:
+            with self._queue.lock:
+                self._entered, self.broken = True, False
+                self._queue.tell()
+
+    def _is_lost(self, now: float) -> bool:
+        """Whether another process has taken our files for a dead one's."""
+        still = self._folder.owner and now - self._folder.touched > _STANDSTILL
+        return bool(still) and not all(os.path.exists(s.path) for s in self._segments)
+
+    def _receive(self, segments: List[Segment], events: int) -> None:
+        """Puts taken segments behind all that is written; new events follow in a new file."""
+        if not segments:
+            return
+        self._fsync()
+        self._close_current()
+        with self._queue.lock:
+            self._segments += segments
+            self._file_bytes += sum(s.size for s in segments)
+            self.backlog.extend(segments, events)
+            self._queue.ledger.enqueued += events
+            self._queue.tell()
+
+    def _write(self) -> None:
+        """Appends what has gathered."""
+        while True:
+            with self._queue.lock:
+                self._hurry = False
+                group = self._gather()
+                lines = [entry.body for entry in group]
+            if not group:
+                return
+            try:
+                segment = self._writable()
+                start = segment.size
+                segment.append(b"\n".join(lines) + b"\n")
+            except OSError:
+                with self._queue.lock:
+                    self._unwritten.extendleft(reversed(group))
+                    self._unwritten_bytes += sum(e.size + 1 for e in group)
+                raise
+            with self._queue.lock:
+                self._written(group, segment, start)
+
+    def _gather(self) -> List[Entry]:
+        """Takes the next group: as much as fits into the current segment. What has its fate needs no writing."""
+        group: List[Entry] = []
+        room = self._segment_max - (self._current.size if self._current else 0)
+        while self._unwritten:
+            entry = self._unwritten[0]
+            if not entry.done:
+                if group and room < entry.size + 1:
+                    break
+                group.append(entry)
+                room -= entry.size + 1
+            self._unwritten.popleft()
+            self._unwritten_bytes -= entry.size + 1
+        return group
+
+    def _writable(self) -> Segment:
+        """The current segment, or a new one if that is full."""
+        if self._current and self._current.size >= self._segment_max:
+            self._fsync()
+            self._close_current()
+        if self._current is None:
+            segment = self._folder.create(self._options.spool_fsync != "never")
+            with self._queue.lock:
+                self._current = segment
+                self._segments.append(segment)
+        return self._current
+
+    def _written(self, group: List[Entry], segment: Segment, start: int) -> None:
+        """Notes where each event lies; those ahead leave memory."""
+        begin = start
+        for entry in group:
+            end = begin + entry.size + 1
+            entry.segment, entry.end = segment, end
+            if self.ahead and self.ahead[0] is entry:
+                self.ahead.popleft()
+                self._ahead_bytes -= entry.size
+                self.backlog.add(segment, begin)
+                self._queue.ledger.release(entry)
+            elif entry.done and not (self._log and self._log[0].seq <= entry.seq):
+                self._advance(segment, end)  # its turn to move the position has passed
+            begin = end
+        segment.size = begin
+        self._file_bytes += begin - start
+        self._unsynced += [e for e in group if e.held or self._options.spool_fsync == "always"]
+        self._dirty_from = min(self._dirty_from, group[0].seq or _NEVER)
+        if self._sync_at is None:
+            self._sync_at = time.monotonic() + (_SYNC if self._options.spool_fsync == "interval" else 0.0)
+        self._queue.tell()
+
+    def _sync(self, stopping: bool) -> None:
+        """Makes durable what is written, when it is time."""
+        with self._queue.lock:
+            due = self._sync_at is not None and (stopping or self._sync_at <= time.monotonic())
+        if due:
+            self._fsync()
+
+    def _fsync(self) -> None:
+        with self._queue.lock:
+            entries, self._unsynced = self._unsynced, []
+        if self._current and self._options.spool_fsync != "never":
+            os.fsync(self._current.fd)
+        with self._queue.lock:
+            self._sync_at, self._dirty_from = None, _NEVER
+            self._queue.mark_safe(entries)
+
+    def _record(self, stopping: bool) -> None:
+        """Removes segments without work, and writes the positions of the others once a second."""
+        with self._queue.lock:
+            due = stopping or (self._record_at is not None and self._record_at <= time.monotonic())
+            idle = due and self._current and self._current.done >= self._current.size and not self._unwritten
+            if due:
+                self._record_at = None
+        if idle:
+            self._close_current()
+        with self._queue.lock:
+            finished = [s for s in self._segments if s.finished]
+            for segment in finished:
+                self._segments.remove(segment)
+                self._file_bytes -= segment.size
+            rest = list(self._segments) if due else []
+        for segment in finished:
+            segment.remove()
+        for segment in rest:
+            segment.record()
+        if finished:
+            with self._queue.lock:
+                self._queue.tell()
+
+    def _close_current(self) -> None:
+        segment, self._current = self._current, None
+        if segment:
+            segment.close()
+
+    # Trouble.
+
+    def _break(self, error: OSError) -> None:
+        """Memory only for ten seconds; the application notices nothing."""
+        text = f"spool: {type(error).__name__}: {error}"
+        with self._queue.lock:
+            self.broken = True
+            self._retry_at = time.monotonic() + _RETRY
+            self._sync_at, self._dirty_from, self._unsynced = None, _NEVER, []
+            self._queue.ledger.last_error = text
+            segment, self._current = self._current, None
+            self._queue.tell()
+        if segment:
+            try:
+                segment.close()
+            except OSError:
+                pass  # told already
+        self._notices.warn("spool", "%s; events are kept in memory only", text)
+
+    def _lose(self) -> None:
+        """This process stood still for so long that another one took the files. Go on under a new id: what is in memory
+        is written again, and the rest is the other's."""
+        self._queue.ledger.add(HANDED_OVER, "", self.backlog.events)
+        self.backlog = Backlog(self._options)
+        again = [e for e in self._log if e.segment and not e.done]
+        for entry in again:
+            entry.segment = None
+        self._queue.mark_unsafe(again)
+        self._unwritten.extendleft(reversed(again))
+        self._unwritten_bytes += sum(e.size + 1 for e in again)
+        self._close_current()
+        self._segments, self._file_bytes, self._look_at = [], 0, 0.0
+        self._folder.leave()
+
+    def _leave(self) -> None:
+        """Gives up files and lease; whoever comes next takes over what is left."""
+        self.abandon()
+        try:
+            self._folder.leave()
+        except OSError:
+            pass  # the lease runs out
+
+    def abandon(self) -> None:
+        """Closes the file, here and in a forked child."""
+        try:
+            self._close_current()
+        except OSError:
+            pass
+
+
