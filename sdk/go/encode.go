@@ -2,7 +2,8 @@ package millstream
 
 import (
 	"errors"
-	"sort"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -17,6 +18,7 @@ const (
 type encoder struct {
 	buf     []byte
 	idLen   int // bytes of the message id at idAt, as escaped
+	pairs   []pair
 	coerced int // NaN and infinities that became null
 }
 
@@ -26,7 +28,7 @@ func newEncoder() *encoder { return encoders.Get().(*encoder) }
 
 // free gives the encoder back, unless one large event made it large.
 func (n *encoder) free() {
-	if cap(n.buf) <= 64<<10 {
+	if cap(n.buf) <= 64<<10 && cap(n.pairs) <= 1024 {
 		n.buf, n.coerced = n.buf[:0], 0
 		encoders.Put(n)
 	}
@@ -156,7 +158,7 @@ type pair struct {
 // sortPairs makes an event's bytes a function of its content: requests can be compared, and they compress better.
 func sortPairs(p []pair) {
 	if len(p) > 32 {
-		sort.Slice(p, func(i, j int) bool { return p[i].key < p[j].key })
+		slices.SortFunc(p, func(a, b pair) int { return strings.Compare(a.key, b.key) })
 		return
 	}
 	for i := 1; i < len(p); i++ {
@@ -168,13 +170,16 @@ func sortPairs(p []pair) {
 
 // object encodes m, which lies at depth.
 func (n *encoder) object(m map[string]any, depth int) error {
-	var few [12]pair // on the stack
-	pairs := few[:0]
+	from := len(n.pairs) // objects within objects lie behind
 	for k, v := range m {
-		pairs = append(pairs, pair{k, v})
+		n.pairs = append(n.pairs, pair{k, v})
 	}
+	pairs := n.pairs[from:]
 	sortPairs(pairs)
-	return n.members(pairs, depth)
+	err := n.members(pairs, depth)
+	clear(n.pairs[from:]) // keep nothing of the caller's
+	n.pairs = n.pairs[:from]
+	return err
 }
 
 func (n *encoder) members(pairs []pair, depth int) error {
@@ -208,8 +213,15 @@ func (n *encoder) room(depth int) error {
 
 // under says where in the event an error lies, from the inside out.
 func under(err error, name string) error {
+	if err == nil {
+		return nil
+	}
+	return prefix(err, name)
+}
+
+func prefix(err error, name string) error {
 	var invalid *InvalidError
-	if err == nil || !errors.As(err, &invalid) {
+	if !errors.As(err, &invalid) {
 		return err
 	}
 	switch {

@@ -1,0 +1,163 @@
+package millstream
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+	"time"
+)
+
+// sink answers without a network, so that a benchmark measures the SDK.
+type sink struct{}
+
+func (sink) RoundTrip(r *http.Request) (*http.Response, error) {
+	_, err := io.Copy(io.Discard, r.Body)
+	return &http.Response{StatusCode: 200, Body: io.NopCloser(strings.NewReader(`{"success":true}`)), Request: r}, err
+}
+
+// standard is the event of the specification: five scalar properties, about 300 bytes.
+var standard = Track{
+	UserID: "user-184467", Event: "Order Completed",
+	Properties: Map{"order_id": "50314b8e9bcf", "total": 27.5, "currency": "EUR", "items": 3, "first": true},
+}
+
+func benchClient(b testing.TB, o Options) *Client {
+	o.Endpoint, o.Logger = "http://sink.invalid", quiet()
+	if o.Transport == nil {
+		o.Transport = sink{}
+	}
+	c, err := New("wk", o)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() {
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel()
+		c.Close(ctx)
+	})
+	return c
+}
+
+// roomy keeps every event of a benchmark: it measures calls that succeed while the sender sleeps.
+func roomy(b *testing.B) Options {
+	return Options{QueueEvents: b.N + 1000, QueueBytes: 400 * (b.N + 1000), FlushAt: b.N + 1000, BatchBytes: 1 << 40, FlushInterval: time.Hour}
+}
+
+func BenchmarkTrack(b *testing.B) {
+	c := benchClient(b, roomy(b))
+	b.ReportAllocs()
+	b.ResetTimer()
+	for i := 0; i < b.N; i++ {
+		if err := c.Track(standard); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkTrackBuilt includes what the application does to have a map at all.
+func BenchmarkTrackBuilt(b *testing.B) {
+	c := benchClient(b, roomy(b))
+	b.ReportAllocs()
+	b.ResetTimer()
+	for i := 0; i < b.N; i++ {
+		err := c.Track(Track{
+			UserID: "user-184467", Event: "Order Completed",
+			Properties: Map{"order_id": "50314b8e9bcf", "total": 27.5, "currency": "EUR", "items": 3, "first": true},
+		})
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkTrack8Goroutines(b *testing.B) {
+	c := benchClient(b, roomy(b))
+	b.ReportAllocs()
+	b.SetParallelism(4) // 8 on the two cores of the specification
+	b.ResetTimer()
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			if err := c.Track(standard); err != nil {
+				b.Error(err)
+				return
+			}
+		}
+	})
+}
+
+// BenchmarkTrackWhileSending shares the cores with the sender, whose requests cost what joining and gzip cost.
+func BenchmarkTrackWhileSending(b *testing.B) {
+	c := benchClient(b, Options{Overflow: Block, BlockTimeout: time.Minute})
+	b.ReportAllocs()
+	b.ResetTimer()
+	for i := 0; i < b.N; i++ {
+		if err := c.Track(standard); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.StopTimer()
+	if err := c.Flush(context.Background()); err != nil {
+		b.Fatal(err)
+	}
+}
+
+func BenchmarkTrackIntoAFullQueue(b *testing.B) {
+	c := benchClient(b, Options{QueueEvents: 1, Consent: ConsentPending})
+	_ = c.Track(standard)
+	b.ReportAllocs()
+	b.ResetTimer()
+	for i := 0; i < b.N; i++ {
+		if err := c.Track(standard); !errors.Is(err, ErrQueueFull) {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkEndToEnd sends to the server at MILLSTREAM_ENDPOINT with the key MILLSTREAM_WRITE_KEY until it has everything.
+func BenchmarkEndToEnd(b *testing.B) {
+	endpoint := os.Getenv("MILLSTREAM_ENDPOINT")
+	if endpoint == "" {
+		b.Skip("set MILLSTREAM_ENDPOINT and MILLSTREAM_WRITE_KEY to measure a server")
+	}
+	c, err := New(os.Getenv("MILLSTREAM_WRITE_KEY"), Options{Endpoint: endpoint, Overflow: Block, BlockTimeout: time.Minute})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	b.ResetTimer()
+	for i := 0; i < b.N; i++ {
+		if err := c.Track(standard); err != nil {
+			b.Fatal(err)
+		}
+	}
+	if err := c.Close(context.Background()); err != nil {
+		b.Fatal(err)
+	}
+	b.StopTimer()
+	if s := c.Stats(); s.Delivered != s.Enqueued {
+		b.Fatalf("not all delivered: %+v", s)
+	}
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "events/s")
+}
+
+func TestTrackAllocatesNothing(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector empties pools at random")
+	}
+	c := benchClient(t, Options{QueueEvents: 1 << 20, QueueBytes: 1 << 30, FlushAt: 1 << 20, BatchBytes: 1 << 40, FlushInterval: time.Hour})
+	for i := 0; i < 1<<16+10; i++ { // so that the queue does not grow below
+		_ = c.Track(standard)
+	}
+	if n := testing.AllocsPerRun(1000, func() { _ = c.Track(standard) }); n > 0 {
+		t.Errorf("%v allocations a call", n)
+	}
+	full := benchClient(t, Options{QueueEvents: 1, Consent: ConsentPending})
+	_ = full.Track(standard)
+	if n := testing.AllocsPerRun(1000, func() { _ = full.Track(standard) }); n > 0 {
+		t.Errorf("%v allocations a refused call", n)
+	}
+}

@@ -1,0 +1,5 @@
+//go:build race
+
+package millstream
+
+const raceEnabled = true
