@@ -1,6 +1,7 @@
 package millstream
 
 import (
+	"bytes"
 	"encoding/json"
 	"time"
 )
@@ -18,15 +19,16 @@ type batch struct {
 	events []byte
 	items  []entry
 	zip    poster
-	one    bool   // Send's: past the queue, and its result is the caller's
-	result Result // of one
+	from   *segment // of the spool, or nil
+	one    bool     // Send's: past the queue, and its result is the caller's
+	result Result   // of one
 }
 
 // entry is one event of a batch: events[start:end].
 type entry struct {
 	start, end int
-	id         int // length of the message id at idAt, or 0 where it must be looked for
-	at         time.Duration
+	at         time.Duration // of the call, by Client.age
+	next       int64         // where the spool goes on behind it
 }
 
 // span is a part of a batch that goes out in one request: items[lo:hi].
@@ -37,31 +39,26 @@ type span struct {
 	counted  int // answers that blamed it
 }
 
-func (b *batch) reset() { b.events, b.items = b.events[:0], b.items[:0] }
+func (b *batch) reset() { b.events, b.items, b.from = b.events[:0], b.items[:0], nil }
 
 func (b *batch) body(s span) []byte { return b.events[b.items[s.lo].start:b.items[s.hi-1].end] }
 
 func (b *batch) messageID(i int) string {
-	it := b.items[i]
-	return idIn(b.events[it.start:it.end], it.id)
+	return idIn(b.events[b.items[i].start:b.items[i].end])
 }
 
-// idIn returns the message id of an encoded event, whose length at idAt is known, or 0.
-func idIn(event []byte, length int) string {
-	if length > 0 && len(event) > idAt+length {
-		raw := event[idAt : idAt+length]
-		plain := true
-		for _, b := range raw {
-			plain = plain && b != '\\'
-		}
-		if plain {
-			return string(raw)
+// idIn returns the message id of an encoded event: of this SDK's at sight, of another's by parsing.
+func idIn(event []byte) string {
+	if rest, ok := bytes.CutPrefix(event, []byte(idLead)); ok {
+		end := bytes.IndexAny(rest, `"\`)
+		if end >= 0 && rest[end] == '"' {
+			return string(rest[:end])
 		}
 	}
 	var head struct {
 		MessageID string `json:"messageId"`
 	}
-	_ = json.Unmarshal(event, &head) // an event of another SDK's spool may have an id that is no text
+	_ = json.Unmarshal(event, &head) // the id of another SDK's event may be missing, or no text
 	return head.MessageID
 }
 
@@ -75,6 +72,9 @@ func (c *Client) fill(b *batch) {
 func (c *Client) fillSome(b *batch) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.spool != nil && !c.spool.broken {
+		return false // the queue is the writer's
+	}
 	if c.batchFirst == none && c.q.n > 0 {
 		c.batchFirst = c.popped + 1
 	}
@@ -83,7 +83,7 @@ func (c *Client) fillSome(b *batch) bool {
 			return false
 		}
 		next := c.q.peek()
-		if len(b.items) > 0 && bodyExtra+len(b.events)+1+int(next.size) > c.opts.BatchBytes {
+		if len(b.items) > 0 && bodyExtra+len(b.events)+1+next.size > c.opts.BatchBytes {
 			return false
 		}
 		if len(b.items) > 0 {
@@ -91,10 +91,10 @@ func (c *Client) fillSome(b *batch) bool {
 		}
 		start := len(b.events)
 		b.events, _ = c.q.pop(b.events)
-		b.items = append(b.items, entry{start, len(b.events), int(next.id), next.at})
+		b.items = append(b.items, entry{start: start, end: len(b.events), at: next.at})
 		c.popped++
 		c.flight++
-		c.flightBytes += int(next.size)
+		c.flightBytes += next.size
 	}
 	return true
 }
@@ -119,12 +119,16 @@ func (c *Client) settle(b *batch, s span, fate Fate, code, message string, rejec
 	c.mu.Lock()
 	c.count(Rejected, "", len(rejected))
 	c.count(fate, code, n-len(rejected))
-	c.flight -= n
-	c.flightBytes -= size
 	if code == ReasonClosed {
 		c.abandoned += n
 	}
+	if b.from == nil {
+		c.flight -= n
+		c.flightBytes -= size
+	}
 	switch {
+	case b.from != nil:
+		c.spool.settled(b.from, n, b.items[s.hi-1].next)
 	case b.one:
 	case s.hi == len(b.items):
 		c.batchFirst = none

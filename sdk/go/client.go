@@ -21,9 +21,10 @@ type Client struct {
 	own   *http.Transport // nil if Options has one
 	warn  limiter
 	tell  teller
+	spool *spool // or nil
 
 	wake   chan struct{}  // one token for the sender
-	work   sync.WaitGroup // the sender and Sends
+	work   sync.WaitGroup // the sender, the spool's writer and Sends
 	closed chan struct{}
 
 	mu          sync.Mutex
@@ -52,7 +53,8 @@ const (
 	gateFull // by DropNewest, and too little is left for it to be worth encoding another event
 )
 
-// New makes a client and starts its goroutine. It does not wait for the network. End it with [Client.Close].
+// New makes a client and starts its goroutine, or two with a spool. It does not wait for the network or the disk: a
+// spool that does not work is told by the log and [Stats]. End it with [Client.Close].
 func New(writeKey string, o Options) (*Client, error) {
 	if err := validKey(writeKey); err != nil {
 		return nil, err
@@ -74,13 +76,28 @@ func New(writeKey string, o Options) (*Client, error) {
 	c.warn.log = c.opts.Logger
 	c.tell = teller{call: c.opts.OnResult, bound: max(c.opts.QueueEvents, 1000)}
 	c.setGate()
+	c.launch()
+	return c, nil
+}
+
+// launch starts the goroutines; Close waits for them.
+func (c *Client) launch() {
 	c.life, c.end = context.WithCancel(context.Background())
+	sender := make(chan struct{})
 	c.work.Add(1)
+	if c.opts.Spool.Dir != "" {
+		c.spool = newSpool(c, c.opts.Spool, c.opts.hooks)
+		c.work.Add(1)
+		go func() {
+			defer c.work.Done()
+			c.spool.run(c.life, sender)
+		}()
+	}
 	go func() {
 		defer c.work.Done()
+		defer close(sender)
 		c.run(c.life)
 	}()
-	return c, nil
 }
 
 // Track says what somebody did. It never waits for the network. It returns [ErrQueueFull], [ErrTooLarge], [ErrClosed]
@@ -224,15 +241,23 @@ func (c *Client) push(n *encoder, at time.Duration) error {
 		c.mu.Unlock()
 		return err
 	}
-	c.q.push(n.buf, item{at: at, size: uint32(size), id: uint32(n.idLen)})
+	c.q.push(n.buf, item{at: at, size: size})
 	c.accepted++
 	c.stats.Enqueued++
 	c.stats.Coerced += uint64(n.coerced)
+	seq, hold := c.accepted, c.spool != nil && c.opts.Spool.Fsync == FsyncAlways && c.consent == ConsentGranted
+	stage := c.spool != nil && c.spool.crossed(size)
 	full := c.q.bytes >= c.opts.BatchBytes && c.q.bytes-size < c.opts.BatchBytes
 	notify := full || c.q.n == 1 || c.q.n == c.opts.FlushAt
 	c.mu.Unlock()
 	if notify {
 		c.signal()
+	}
+	if stage {
+		c.spool.signal()
+	}
+	if hold {
+		c.spool.hold(seq)
 	}
 	return nil
 }
@@ -244,6 +269,9 @@ func (c *Client) admit(size int) error {
 		return ErrClosed
 	case c.consent == ConsentDenied:
 		return ErrConsent
+	}
+	if c.spool != nil && !c.spool.admits(size) {
+		return ErrSpoolFull
 	}
 	events, room := c.opts.QueueEvents, c.opts.QueueBytes-c.q.bytes-c.flightBytes
 	if c.consent == ConsentPending {

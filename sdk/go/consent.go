@@ -61,10 +61,9 @@ func (c *Client) discard(reason string) []Result {
 	var event []byte
 	n := c.q.n
 	for c.q.n > 0 {
-		var it item
-		event, it = c.q.pop(event[:0])
+		event, _ = c.q.pop(event[:0])
 		if c.tell.call != nil {
-			results = append(results, Result{MessageID: idIn(event, int(it.id)), Fate: Dropped, Code: reason})
+			results = append(results, Result{MessageID: idIn(event), Fate: Dropped, Code: reason})
 		}
 	}
 	c.popped += uint64(n)

@@ -11,13 +11,12 @@ import (
 const (
 	maxEvent = 256 << 10 // bytes of an event; ingest's hard limit
 	maxDepth = 200       // of objects and lists, the event being the first; ingest's limit
-	idAt     = len(`{"messageId":"`)
+	idLead   = `{"messageId":"`
 )
 
 // encoder builds one event. It works outside every lock: it may run a caller's MarshalJSON, which may call us.
 type encoder struct {
 	buf     []byte
-	idLen   int // bytes of the message id at idAt, as escaped
 	pairs   []pair
 	coerced int // NaN and infinities that became null
 }
@@ -62,13 +61,11 @@ func newPlatform(m Map) (*platform, error) {
 
 // event encodes e. Its message id comes first, so that it is found without parsing.
 func (n *encoder) event(e *Event, now time.Time, ids *idClock, base *platform) error {
-	n.buf = append(n.buf[:0], `{"messageId":"`...)
+	n.buf = append(n.buf[:0], idLead...)
 	if e.MessageID != "" {
-		n.buf = appendString(n.buf[:idAt-1], e.MessageID)
-		n.idLen = len(n.buf) - idAt - 1
+		n.buf = appendString(n.buf[:len(idLead)-1], e.MessageID)
 	} else {
 		n.buf = append(ids.append(n.buf, now.UnixMilli()), '"')
-		n.idLen = uuidSize
 	}
 	n.buf = append(n.buf, `,"type":"`...)
 	n.buf = append(n.buf, e.Type...)

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// Flush sends at once what was enqueued before it, and returns nil when each of those events has a fate.
-// At the end of ctx it returns an [*UndeliveredError]. It cuts a backoff short once, but not a delay that
+// Flush sends at once what was enqueued before it, and returns nil when each of those events has a fate or is synced
+// in the spool. At the end of ctx it returns an [*UndeliveredError]. It cuts a backoff short once, but not a delay that
 // the server has asked for.
 func (c *Client) Flush(ctx context.Context) error {
 	c.mu.Lock()
@@ -20,11 +20,17 @@ func (c *Client) Flush(ctx context.Context) error {
 // hasten makes events up to target due. c.mu is held.
 func (c *Client) hasten(target uint64) {
 	c.flushTo = max(c.flushTo, target)
-	c.hurry = c.hurry || c.q.n+c.flight > 0
+	c.hurry = c.hurry || c.q.n+c.flight+c.stats.Spooled > 0
+	if s := c.spool; s != nil {
+		s.rush = s.rush || c.q.n+s.waiting > 0
+		s.signal()
+	}
 }
 
 // safe reports whether no event up to target is only in memory and without a fate. c.mu is held.
-func (c *Client) safe(target uint64) bool { return c.popped >= target && c.batchFirst > target }
+func (c *Client) safe(target uint64) bool {
+	return c.popped >= target && c.batchFirst > target && (c.spool == nil || c.spool.unsynced > target || c.stats.Spooled == 0)
+}
 
 // wait returns nil once done, which is asked with c.mu held.
 func (c *Client) wait(ctx context.Context, done func() bool) error {
@@ -46,7 +52,7 @@ func (c *Client) wait(ctx context.Context, done func() bool) error {
 	return nil
 }
 
-// Close refuses new calls, sends what is left until ctx ends, drops the rest as closed,
+// Close refuses new calls, sends what is left until ctx ends, drops the rest as closed (with a spool: leaves it there),
 // has every fate told, and ends what New has started. It returns nil, or an [*UndeliveredError] with what it dropped.
 // Further calls wait for the first one.
 func (c *Client) Close(ctx context.Context) error {
@@ -65,7 +71,7 @@ func (c *Client) Close(ctx context.Context) error {
 	c.notify()
 	c.mu.Unlock()
 	c.signal()
-	_ = c.wait(ctx, func() bool { return c.q.n+c.flight == 0 || c.consent == ConsentPending })
+	_ = c.wait(ctx, func() bool { return c.q.n+c.flight+c.stats.Spooled == 0 || c.consent == ConsentPending })
 	c.end()
 	c.work.Wait()
 	c.mu.Lock()
@@ -80,7 +86,7 @@ func (c *Client) Close(ctx context.Context) error {
 	}
 	close(c.closed)
 	if lost > 0 {
-		return &UndeliveredError{Queued: lost}
+		return &UndeliveredError{Queued: lost, Spooled: c.Stats().Spooled}
 	}
 	return nil
 }
@@ -125,7 +131,7 @@ func (c *Client) sendOne(ctx context.Context, n *encoder, at time.Duration) Resu
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(c.life, cancel)()
-	b := &batch{events: n.buf, items: []entry{{end: len(n.buf), id: n.idLen, at: at}}, one: true}
+	b := &batch{events: n.buf, items: []entry{{end: len(n.buf), at: at}}, one: true}
 	for _, s := range c.carry(ctx, b, span{hi: 1}) {
 		reason := ReasonExpired
 		if c.life.Err() != nil {

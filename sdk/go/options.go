@@ -24,6 +24,23 @@ const (
 	Block                      // wait up to BlockTimeout for room, then refuse it
 )
 
+// Fsync says when events of the spool are safe from a crash of the machine.
+type Fsync uint8
+
+// When the spool's files are synced.
+const (
+	FsyncInterval Fsync = iota // every second; events are written, which saves them from a crash of the process, within 100 ms
+	FsyncAlways                // before the call returns; calls at the same time share one sync
+	FsyncNever                 // when the operating system likes
+)
+
+// Spool makes the queue durable; without a Dir there is none.
+type Spool struct {
+	Dir      string // may be shared by any number of processes and by Millstream's SDKs of other languages; made if missing
+	MaxBytes int64  // of events without a fate; default 64 MiB
+	Fsync    Fsync
+}
+
 // Middleware changes an event, or refuses it by returning false. It runs within the call, on the caller's goroutine, on
 // deep copies of the caller's maps. A panic refuses the event too: a redaction that broke must not leak.
 type Middleware func(*Event) bool
@@ -53,14 +70,18 @@ type Options struct {
 
 	Timeout     time.Duration // of one request; default 10 s
 	MaxAttempts int           // with answers that blame the batch, such as 500; default 10
-	MaxAge      time.Duration // of an event; default 1 h
+	MaxAge      time.Duration // of an event; default 1 h, and 7 days in a spool
 	BackoffBase time.Duration // after n attempts: random from BackoffBase/5 to BackoffBase·2ⁿ; default 500 ms
 	BackoffMax  time.Duration // at most; default 60 s
 	DisableGzip bool          // else bodies from 1 KiB on are compressed
 
+	Spool Spool
+
 	Transport http.RoundTripper // for proxies and certificates; default: one of the client's own, closed with it
 	Now       func() time.Time  // for tests: the clock of timestamps, sentAt and message ids; delays and ages go on
 	NewID     func() string     // for tests: message ids; default UUIDv7
+
+	hooks hooks
 }
 
 // Validate returns all that is wrong with o, and how to mend it.
@@ -88,6 +109,7 @@ func (o Options) Validate() error {
 		{"MaxAge", int64(o.MaxAge)},
 		{"BackoffBase", int64(o.BackoffBase)},
 		{"BackoffMax", int64(o.BackoffMax)},
+		{"Spool.MaxBytes", o.Spool.MaxBytes},
 	} {
 		if n.value < 0 {
 			bad("%s is %d: set it above zero, or leave it out for the default", n.name, n.value)
@@ -95,6 +117,9 @@ func (o Options) Validate() error {
 	}
 	if o.Overflow > Block {
 		bad("Overflow is %d: set it to DropNewest or Block", o.Overflow)
+	}
+	if o.Spool.Fsync > FsyncNever {
+		bad("Spool.Fsync is %d: set it to FsyncInterval, FsyncAlways or FsyncNever", o.Spool.Fsync)
 	}
 	if o.Consent > ConsentDenied {
 		bad("Consent is %d: set it to ConsentGranted, ConsentPending or ConsentDenied", o.Consent)
@@ -138,9 +163,13 @@ func (o Options) filled() Options {
 	o.BlockTimeout = or(o.BlockTimeout, time.Second)
 	o.Timeout = or(o.Timeout, 10*time.Second)
 	o.MaxAttempts = or(o.MaxAttempts, 10)
+	if o.Spool.Dir != "" {
+		o.MaxAge = or(o.MaxAge, 7*24*time.Hour)
+	}
 	o.MaxAge = or(o.MaxAge, time.Hour)
 	o.BackoffBase = or(o.BackoffBase, 500*time.Millisecond)
 	o.BackoffMax = or(o.BackoffMax, time.Minute)
+	o.Spool.MaxBytes = or(o.Spool.MaxBytes, 64<<20)
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}

@@ -20,8 +20,7 @@ type queue struct {
 // item describes one event of the queue, by the clock of Client.age.
 type item struct {
 	at   time.Duration
-	size uint32
-	id   uint32 // length of the message id at idAt
+	size int
 }
 
 func (q *queue) push(event []byte, it item) {
@@ -63,30 +62,57 @@ func (q *queue) peek() item { return q.items[q.first] }
 // pop appends the oldest event to dst.
 func (q *queue) pop(dst []byte) ([]byte, item) {
 	it := q.items[q.first]
-	q.first = (q.first + 1) & (len(q.items) - 1)
-	q.n--
-	q.bytes -= int(it.size)
-	for left := int(it.size); left > 0; {
-		c := min(left, chunkSize-q.head)
-		dst = append(dst, q.chunks[0][q.head:q.head+c]...)
-		left -= c
-		q.head += c
-		if q.head == chunkSize {
-			q.drop()
+	dst, _ = q.read(dst, cursor{at: q.head}, it.size)
+	q.skip(1)
+	return dst, it
+}
+
+// cursor is a place in the queue's bytes.
+type cursor struct{ chunk, at int }
+
+func (q *queue) read(dst []byte, c cursor, size int) ([]byte, cursor) {
+	for size > 0 {
+		n := min(size, chunkSize-c.at)
+		dst = append(dst, q.chunks[c.chunk][c.at:c.at+n]...)
+		size -= n
+		if c.at += n; c.at == chunkSize {
+			c.chunk, c.at = c.chunk+1, 0
 		}
+	}
+	return dst, c
+}
+
+// lines appends the oldest events to dst, each with a newline behind it, and returns how many: as many as end before
+// limit bytes, but at least one if there is any. They stay in the queue.
+func (q *queue) lines(dst []byte, limit int) ([]byte, int) {
+	at := cursor{at: q.head}
+	for i := 0; i < q.n; i++ {
+		size := q.items[(q.first+i)&(len(q.items)-1)].size
+		if i > 0 && len(dst)+size+1 > limit {
+			return dst, i
+		}
+		dst, at = q.read(dst, at, size)
+		dst = append(dst, '\n')
+	}
+	return dst, q.n
+}
+
+// skip takes the n oldest events away.
+func (q *queue) skip(n int) {
+	size := 0
+	for i := 0; i < n; i++ {
+		size += q.items[q.first].size
+		q.first = (q.first + 1) & (len(q.items) - 1)
+	}
+	q.n -= n
+	q.bytes -= size
+	for q.head += size; q.head >= chunkSize; q.head -= chunkSize {
+		q.spare, q.chunks[0] = q.chunks[0], nil
+		q.chunks = q.chunks[1:]
 	}
 	if q.n == 0 {
 		q.rest()
 	}
-	return dst, it
-}
-
-// drop lets go of the first chunk, which is read.
-func (q *queue) drop() {
-	q.spare = q.chunks[0]
-	q.chunks[0] = nil
-	q.chunks = q.chunks[1:]
-	q.head = 0
 }
 
 // rest gives back what a burst has taken.

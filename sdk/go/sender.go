@@ -14,7 +14,9 @@ func (c *Client) run(ctx context.Context) {
 	b := new(batch)
 	for c.await(ctx) {
 		b.reset()
-		c.fill(b)
+		if c.spool == nil || !c.spool.take(b) {
+			c.fill(b)
+		}
 		if len(b.items) > 0 {
 			c.deliver(ctx, b)
 		}
@@ -52,13 +54,20 @@ func (c *Client) sleep(ctx context.Context, d time.Duration) {
 func (c *Client) due() time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	n, size, oldest, now := c.q.n, c.q.bytes, time.Duration(0), c.popped < c.flushTo
+	if n > 0 {
+		oldest = c.q.peek().at
+	}
+	if c.spool != nil && (c.spool.waiting > 0 || !c.spool.broken) { // else the queue is the sender's
+		n, size, oldest, now = c.spool.due()
+	}
 	switch {
-	case c.q.n == 0 || c.consent == ConsentPending:
+	case n == 0 || c.consent == ConsentPending:
 		return -1
-	case c.q.n >= c.opts.FlushAt || c.q.bytes >= c.opts.BatchBytes || c.popped < c.flushTo:
+	case n >= c.opts.FlushAt || size >= c.opts.BatchBytes || now:
 		return 0
 	}
-	return max(0, c.q.peek().at+c.opts.FlushInterval-c.age())
+	return max(0, oldest+c.opts.FlushInterval-c.age())
 }
 
 // deliver sends the batch until each of its events has a fate, or ctx ends.
@@ -73,7 +82,7 @@ func (c *Client) deliver(ctx context.Context, b *batch) {
 			break
 		}
 	}
-	for i := len(todo) - 1; i >= 0; i-- {
+	for i := len(todo) - 1; i >= 0 && b.from == nil; i-- { // what came from the spool stays there
 		c.settle(b, todo[i], Dropped, ReasonClosed, "", nil)
 	}
 }

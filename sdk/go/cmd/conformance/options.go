@@ -33,6 +33,16 @@ func (r *runner) options() (millstream.Options, error) {
 	default:
 		return o, fmt.Errorf("overflow %q is unknown", in.Overflow)
 	}
+	o.Spool = millstream.Spool{Dir: in.SpoolDir, MaxBytes: in.SpoolBytes}
+	switch in.SpoolFsync {
+	case "", "interval":
+	case "always":
+		o.Spool.Fsync = millstream.FsyncAlways
+	case "never":
+		o.Spool.Fsync = millstream.FsyncNever
+	default:
+		return o, fmt.Errorf("spoolFsync %q is unknown", in.SpoolFsync)
+	}
 	var err error
 	if o.Consent, err = consent(in.Consent); err != nil {
 		return o, err
