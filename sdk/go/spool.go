@@ -167,7 +167,8 @@ func (s *spool) take(b *batch) bool {
 	return true
 }
 
-// took moves the sender's place in seg behind what it has taken, and gives lines that are no events their fate.
+// took moves the sender's place in seg behind what it has taken, and drops lines that are no events, of which
+// the numbers tell alone: they have no id.
 func (s *spool) took(seg *segment, offset int64, good, bad int) {
 	c := s.c
 	c.mu.Lock()
@@ -185,11 +186,6 @@ func (s *spool) took(seg *segment, offset int64, good, bad int) {
 	c.count(Dropped, ReasonSpoolError, bad)
 	c.mu.Unlock()
 	if bad > 0 {
-		results := make([]Result, bad)
-		for i := range results {
-			results[i] = Result{Fate: Dropped, Code: ReasonSpoolError, Message: "a line of the spool is no event"}
-		}
-		c.tell.add(results)
 		c.warn.warn("line", "millstream: lines of the spool are no events", "file", seg.path, "lines", bad)
 	}
 }
