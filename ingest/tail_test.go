@@ -281,12 +281,12 @@ func TestTailOutlivesTheTimeoutsOfRequests(t *testing.T) {
 	e := setup(t)
 	for _, http2 := range []bool{false, true} {
 		srv := httptest.NewUnstartedServer(e.Server)
-		srv.EnableHTTP2, srv.Config.ReadTimeout, srv.Config.WriteTimeout = http2, 50*time.Millisecond, 50*time.Millisecond
+		srv.EnableHTTP2, srv.Config.ReadTimeout, srv.Config.WriteTimeout = http2, time.Second, time.Second // the handshake has them too
 		srv.StartTLS()
 		t.Cleanup(srv.Close)
 		t.Cleanup(e.tails.close)
 		w, start := watch(t, srv.Client(), srv.URL+"/v1/tail", "dev-server"), time.Now()
-		for i := 0; time.Since(start) < 300*time.Millisecond; i++ {
+		for i := 0; time.Since(start) < 1500*time.Millisecond; i++ {
 			id := fmt.Sprintf("m-%t-%d", http2, i)
 			e.post(t, "/v1/page", `{"userId":"u","messageId":"`+id+`"}`)
 			if line := w.line(t); !strings.Contains(line, `"`+id+`"`) {
