@@ -21,6 +21,7 @@ export class HttpTransport implements Transport {
   private readonly url: URL
   private readonly headers: { [name: string]: string }
   private readonly aborts = new Set<() => void>()
+  private closed = false
 
   constructor(private readonly options: HttpOptions) {
     const { endpoint, writeKey } = options
@@ -47,6 +48,7 @@ export class HttpTransport implements Transport {
 
   /** Ends running requests, whose sends reject, and closes all connections. */
   close(): void {
+    this.closed = true
     for (const abort of this.aborts) abort()
     this.agent.destroy()
   }
@@ -54,6 +56,7 @@ export class HttpTransport implements Transport {
   private post(bytes: Buffer, headers: { [name: string]: string }): Promise<Reply> {
     const { agent, url, aborts } = this
     return new Promise((resolve, reject) => {
+      if (this.closed) return reject(Error('aborted by close')) // while the body was compressed
       const send = url.protocol === 'https:' ? httpsRequest : httpRequest
       const request = send(url, { method: 'POST', agent, headers }, response => {
         read(response).then(finish, fail)

@@ -35,16 +35,20 @@ export class Owner {
 
   /** Renames the segments of dead owners to this one's, oldest first, and returns their new paths. */
   adopt(): string[] {
-    const names = readdirSync(this.dir)
     const alive = new Map<string, boolean>([[this.id, true]])
-    const found: { name: string; time: number }[] = []
-    for (const name of names) {
+    const found: { name: string; owner: string }[] = []
+    const oldest = new Map<string, number>()
+    for (const name of readdirSync(this.dir)) {
       const owner = SEGMENT.exec(name)?.[1] ?? /^([0-9a-f]{16})\.lease$/.exec(name)?.[1]
       if (!owner) continue
       if (!alive.has(owner)) alive.set(owner, this.alive(owner))
-      if (!alive.get(owner) && name.endsWith('.ndjson')) found.push({ name, time: modified(join(this.dir, name)) ?? 0 })
+      if (alive.get(owner) || !name.endsWith('.ndjson')) continue
+      const time = modified(join(this.dir, name)) ?? 0
+      oldest.set(owner, Math.min(time, oldest.get(owner) ?? time))
+      found.push({ name, owner })
     }
-    found.sort((a, b) => a.time - b.time || (a.name < b.name ? -1 : 1))
+    // An owner's segments stay in its order; of owners, the one with the oldest segment comes first.
+    found.sort((a, b) => oldest.get(a.owner)! - oldest.get(b.owner)! || (a.name < b.name ? -1 : 1))
     const paths = found.map(({ name }) => this.take(join(this.dir, name))).filter(path => path !== undefined)
     this.tidy(alive)
     return paths

@@ -152,6 +152,7 @@ export class SpoolQueue implements Queue {
     this.segments.push(...adopted)
     const events = adopted.reduce((sum, segment) => sum + segment.unread, 0)
     for (const segment of adopted) this.settle(segment)
+    this.count()
     this.load()
     if (events) this.core.adopted(events)
   }
