@@ -42,8 +42,8 @@ export class Core {
   private _tries = 0
   private _counted = 0
   /** Taken by the platform, which settles them or gives them back. */
-  private _away = 0
-  private _accepted = 0
+  protected _away = 0
+  protected _accepted = 0
   private _settled = 0
   private _waiters: Waiter[] = []
   private _timer: unknown
@@ -113,19 +113,6 @@ export class Core {
     this.wake()
   }
 
-  /** Counts events that another process or page left behind and that now wait in this queue. */
-  adopted(events: number): void {
-    this._ledger.counts.enqueued += events
-    this._accepted += events
-    this.wake()
-  }
-
-  /** An adopted event turned out to be unreadable. */
-  spoiled(item: Item): void {
-    this._fate([item], 'dropped', 'spool_error')
-    this._ledger.tell()
-  }
-
   /** Gives items from takeUnsent their fate. */
   settle(items: Item[], fate: Fate, code?: string): void {
     this._away -= items.length
@@ -149,12 +136,6 @@ export class Core {
       this._later(reply)
     }
     this.wake()
-  }
-
-  /** Forgets items from takeUnsent, which are safe elsewhere and have no fate yet. */
-  shelve(items: Item[]): void {
-    this._away -= items.length
-    this._s.queue.done(items)
   }
 
   /** The body of a request that carries the items, and counts as an attempt of each. */

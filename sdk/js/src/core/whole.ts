@@ -33,6 +33,19 @@ export class WholeCore extends Core {
     this.wake()
   }
 
+  /** Counts events that another process or page left behind and that now wait in this queue. */
+  adopted(events: number): void {
+    this._ledger.counts.enqueued += events
+    this._accepted += events
+    this.wake()
+  }
+
+  /** Forgets items from takeUnsent, which are safe elsewhere and have no fate yet. */
+  shelve(items: Item[]): void {
+    this._away -= items.length
+    this._s.queue.done(items)
+  }
+
   override stats(): Stats {
     const stats = super.stats()
     stats.queued += this._held.length

@@ -1,6 +1,7 @@
 import { randomFillSync } from 'node:crypto'
-import { counts, Ledger, MemoryQueue, WholeCore } from '../core/index.js'
+import { counts, Ledger, MemoryQueue } from '../core/index.js'
 import type { Categories, ConsentState, CoreOptions, Drained, Queue, Result, Seams, Stats } from '../core/index.js'
+import { NodeCore } from './core.js'
 import { settle } from './options.js'
 import { SpoolQueue } from './spool/queue.js'
 import { HttpTransport } from './transport.js'
@@ -22,8 +23,8 @@ export class Client {
   private readonly transport: HttpTransport
   private readonly queue: Queue
   private readonly spool: SpoolQueue | undefined
-  private readonly core: WholeCore
-  private readonly sends = new Set<WholeCore>()
+  private readonly core: NodeCore
+  private readonly sends = new Set<NodeCore>()
   private state: ConsentState
   private categories: Categories | undefined
   private closing: Promise<Drained> | undefined
@@ -40,7 +41,7 @@ export class Client {
     this.spool = spool && new SpoolQueue(spool, memory, this.ledger)
     this.queue = this.spool ?? memory
     this.seams = { ...platform(), transport: this.transport, queue: this.queue, now, ...seams }
-    this.core = new WholeCore(this.options, this.seams, this.ledger)
+    this.core = new NodeCore(this.options, this.seams, this.ledger)
     this.spool?.start(this.core)
   }
 
@@ -75,7 +76,7 @@ export class Client {
   send(call: Call, { timeoutMs = 10_000 }: Deadline = {}): Promise<Result> {
     const queue = new MemoryQueue(1, Infinity)
     const ledger = new Ledger({ ...this.options, onResult: undefined }, this.ledger.counts)
-    const core = new WholeCore({ ...this.options, flushAt: 1 }, { ...this.seams, queue }, ledger)
+    const core = new NodeCore({ ...this.options, flushAt: 1 }, { ...this.seams, queue }, ledger)
     core.consent(this.state === 'granted' ? 'granted' : 'denied', this.categories)
     if (this.closing) core.close(0)
     return new Promise(resolve => {

@@ -1,5 +1,6 @@
 import { mkdirSync } from 'node:fs'
-import type { Core, Item, Ledger, MemoryQueue, Queue } from '../../core/index.js'
+import type { Item, Ledger, MemoryQueue, Queue } from '../../core/index.js'
+import type { NodeCore } from '../core.js'
 import type { SpoolOptions } from '../types.js'
 import { Owner } from './owner.js'
 import { Segment, type SpoolItem } from './segment.js'
@@ -34,7 +35,7 @@ export class SpoolQueue implements Queue {
   private unread = 0
   private fileBytes = 0
   private failing = false
-  private core!: Core
+  private core!: NodeCore
   private timer: NodeJS.Timeout | undefined
   private timerAt = Infinity
   private due = { write: Infinity, sync: Infinity, touch: Infinity, look: Infinity }
@@ -68,7 +69,7 @@ export class SpoolQueue implements Queue {
   }
 
   /** Takes over what dead owners left and begins to keep files. */
-  start(core: Core): void {
+  start(core: NodeCore): void {
     this.core = core
     this.attempt(() => this.open())
     this.schedule('touch', TOUCH_MS)
