@@ -257,15 +257,12 @@ class Program:
 
     def several(self, step, into, action):
         def once():
-            begin, queued, spooled = time.perf_counter(), 0, None
+            begin, queued = time.perf_counter(), 0
             try:
-                action()
+                spooled = action()
             except Undelivered as left:
                 queued, spooled = left.queued, left.spooled
             took = round((time.perf_counter() - begin) * 1000)
-            if spooled is None:
-                stats = self.client.stats()
-                spooled = stats.spooled
             with self.lock:
                 into.append({"ok": queued == 0, "ms": took, "queued": queued, "spooled": spooled})
 

@@ -103,20 +103,17 @@ class Client(Calls[bool]):
         answer by then is dropped as ``expired``. For serverless functions, which freeze between calls."""
         return Sending(self, timeout)
 
-    def flush(self, timeout: float = 10.0) -> None:
+    def flush(self, timeout: float = 10.0) -> int:
         """Sends what was enqueued before, at once, and waits until each of these events has a fate or is synced in
-        the spool. Raises `Undelivered` if that takes longer than timeout. In ``on_result`` it does not wait."""
-        queued, spooled = self._engine.flush(timeout)
-        if queued:
-            raise Undelivered(queued, spooled)
+        the spool. Returns how many are in the spool without a fate. Raises `Undelivered` if all that takes longer
+        than timeout. In ``on_result`` it does not wait."""
+        return _all_safe(*self._engine.flush(timeout))
 
-    def close(self, timeout: float = 5.0) -> None:
+    def close(self, timeout: float = 5.0) -> int:
         """Refuses new events, flushes for at most timeout seconds, leaves the rest to the spool or drops it as
-        ``closed``, and ends thread and connections. Raises `Undelivered` if events were dropped so. A second call
-        waits for the first and ends like it."""
-        queued, spooled = self._engine.close(timeout)
-        if queued:
-            raise Undelivered(queued, spooled)
+        ``closed``, and ends threads and connections. Returns how many events the spool keeps. Raises `Undelivered` if
+        events were dropped. A second call waits for the first and ends like it."""
+        return _all_safe(*self._engine.close(timeout))
 
     def stats(self) -> Stats:
         """Returns all counts, taken at one moment."""
@@ -191,6 +188,12 @@ class Client(Calls[bool]):
     def _refuse(self, reason: str, error: Optional[str] = None) -> str:
         self._engine.refuse(reason, error)
         return reason
+
+
+def _all_safe(queued: int, spooled: int) -> int:
+    if queued:
+        raise Undelivered(queued, spooled)
+    return spooled
 
 
 class Sending(Calls[Result]):

@@ -56,9 +56,7 @@ class Direct:
                 return Result(entry.id, fate, entry.attempts, code, message)
             last = describe(answer)
             seconds, _ = courier.delay(work, answer)
-            if time.monotonic() + seconds >= deadline:
-                return Result(entry.id, DROPPED, entry.attempts, "expired", last)  # no attempt is left
-            self._queue.rest(seconds)
+            self._queue.rest(min(seconds, deadline - time.monotonic()))
 
     def _borrow(self) -> Courier:
         with self._lock:

@@ -93,13 +93,6 @@ class Ledger:
         for entry in entries:
             self.settle(Fate(entry, DROPPED, reason))
 
-    def lose(self, events: int, reason: str, message: str) -> None:
-        """Enters events that nobody can name any more."""
-        if events:
-            self.add(DROPPED, reason, events)
-            if self._telling:
-                self.untold += [Result("", DROPPED, 0, reason, message)] * events
-
     def hold(self, entry: Entry) -> None:
         """The entry's bytes are in memory."""
         self.bytes += entry.size

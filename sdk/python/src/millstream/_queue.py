@@ -298,7 +298,9 @@ class Queue:
             self._waiting_bytes += entry.size
             self.ledger.hold(entry)
         self._safe += len(entries)
-        self.ledger.lose(bad, "spool_error", "a line of the spool is no JSON object")
+        if bad:  # nobody can be told, for they have no id
+            self.ledger.add(DROPPED, "spool_error", bad)
+            self.ledger.last_error = f"spool: {bad} lines are no events"
 
     def mark_safe(self, entries: Iterable[Entry]) -> None:
         """Notes that entries are synced."""
