@@ -38,6 +38,7 @@ ARGUMENTS = {
     "group": {**PERSON, "groupId": "group_id", "traits": "traits"},
     "alias": {**COMMON, "previousId": "previous_id"},
 }
+STEPS = ("events", "await", "flush", "close", "send", "consent", "fork", "crash")
 OBJECTS = ("properties", "traits", "context", "integrations")
 WITHIN_CALL = ("queue_full", "too_large", "invalid", "middleware", "consent", "spool_full", "closed")
 
@@ -171,7 +172,7 @@ class Program:
     def run_steps(self, steps):
         for step in steps:
             time.sleep(step.get("delayMs", 0) / 1000)
-            known = [name for name in ("events", "await", "flush", "close", "send", "consent", "fork", "crash") if name in step]
+            known = [name for name in STEPS if name in step]
             if not known:
                 raise SystemExit(f"step {json.dumps(step)[:80]}: not known")
             getattr(self, {"await": "wait"}.get(known[0], known[0]))(step)
@@ -306,9 +307,11 @@ class Program:
 
     def output(self, error=None):
         if self.client is None:
-            return {"success": True, "sentBatches": 0, "error": error, "refused": {}, "results": [], "flushes": [], "closes": [],
-                    "sends": [], "stats": {}, "peakQueueBytes": 0, "slowestCallMs": 0,
-                    "leaks": threading.active_count() - THREADS_AT_START}
+            return {
+                "success": True, "sentBatches": 0, "error": error, "refused": {}, "results": [], "flushes": [], "closes": [],
+                "sends": [], "stats": {}, "peakQueueBytes": 0, "slowestCallMs": 0,
+                "leaks": threading.active_count() - THREADS_AT_START,
+            }
         leaks = self.leaks() if self.closed else 0
         stats = self.client.stats()
         with self.told:
@@ -354,9 +357,10 @@ def write(output):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--input", type=argparse.FileType("rb"), default=sys.stdin.buffer, help="file with the input; default: stdin")
+    parser.add_argument("--input", type=Path, help="file with the input; default: stdin")
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING)
-    program = Program(json.load(parser.parse_args().input))
+    path = parser.parse_args().input
+    program = Program(json.loads(path.read_bytes() if path else sys.stdin.buffer.read()))
     write(program.run())
 
 

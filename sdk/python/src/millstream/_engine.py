@@ -24,7 +24,7 @@ from ._sender import Notices, Sender
 from ._spool import Spool
 
 EXIT_SECONDS = 2.0
-_GRACE = 0.5  # for a thread whose socket was just shut down
+_GRACE = 1.0  # for a thread whose socket was just shut down
 
 _engines: "weakref.WeakSet[Engine]" = weakref.WeakSet()
 _hooked = False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Generic, Optional, TypeVar
+from typing import Any, Generic, Optional, Tuple, TypeVar
 from uuid import UUID
 
 from ._encode import MAX_DEPTH, Invalid, instant
@@ -65,7 +65,8 @@ class Calls(Generic[T]):
         message_id: Optional[str] = None,
     ) -> T:
         """Says which page of a site a person saw."""
-        return self._take(_view("page", user_id, category, name, properties, context, timestamp, anonymous_id, integrations, message_id))
+        names = category, name
+        return self._take(_view("page", user_id, names, properties, context, timestamp, anonymous_id, integrations, message_id))
 
     def screen(
         self, user_id: Optional[Identifier] = None, category: Optional[str] = None, name: Optional[str] = None,
@@ -74,7 +75,8 @@ class Calls(Generic[T]):
         message_id: Optional[str] = None,
     ) -> T:
         """Says which screen of an application a person saw."""
-        return self._take(_view("screen", user_id, category, name, properties, context, timestamp, anonymous_id, integrations, message_id))
+        names = category, name
+        return self._take(_view("screen", user_id, names, properties, context, timestamp, anonymous_id, integrations, message_id))
 
     def group(
         self, user_id: Optional[Identifier] = None, group_id: Optional[Identifier] = None,
@@ -101,13 +103,13 @@ class Calls(Generic[T]):
 
 
 def _view(
-    kind: str, user_id: Optional[Identifier], category: Optional[str], name: Optional[str], properties: Optional[Members],
+    kind: str, user_id: Optional[Identifier], names: Tuple[Optional[str], Optional[str]], properties: Optional[Members],
     context: Optional[Members], timestamp: Optional[Timestamp], anonymous_id: Optional[Identifier],
     integrations: Optional[Members], message_id: Optional[str],
 ) -> Event:
     return {
         "type": kind, "messageId": message_id, "timestamp": timestamp, "userId": user_id, "anonymousId": anonymous_id,
-        "category": category, "name": name, "properties": properties, "context": context, "integrations": integrations,
+        "category": names[0], "name": names[1], "properties": properties, "context": context, "integrations": integrations,
     }
 
 

@@ -15,7 +15,8 @@ GRANTED, PENDING, DENIED = "granted", "pending", "denied"
 CONSENT_STATES = (GRANTED, PENDING, DENIED)
 PENDING_EVENTS = 1000
 _POSITIVE = (
-    "flush_at", "batch_events", "batch_bytes", "queue_events", "queue_bytes", "timeout", "max_attempts", "backoff_max", "spool_bytes",
+    "flush_at", "batch_events", "batch_bytes", "queue_events", "queue_bytes", "timeout", "max_attempts", "backoff_max",
+    "spool_bytes",
 )
 _NOT_NEGATIVE = ("flush_interval", "block_timeout", "backoff_base")
 
@@ -75,7 +76,7 @@ class Options:
 
     def _findings(self) -> Tuple[Tuple[bool, str], ...]:
         return (
-            (not _is_key(self.write_key), f"write_key: must be printable text without colon (got {len(self.write_key)} characters)"),
+            (not _is_key(self.write_key), f"write_key: must be text without colon (got {len(self.write_key)} characters)"),
             (not _is_url(self.endpoint), f"endpoint: must be like https://in.example.com (got {self.endpoint!r})"),
             (bool(self.proxy) and not _is_proxy(self.proxy or ""), "proxy: must be like http://proxy.example.com:3128"),
             _one_of("overflow", self.overflow, ("drop_newest", "block")),
@@ -98,7 +99,8 @@ def _is_key(text: str) -> bool:
 def _is_url(text: str) -> bool:
     try:
         parts = urlsplit(text)
-        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and text.isascii() and " " not in text
+        named = bool(parts.hostname) and parts.port != 0
+        return parts.scheme in ("http", "https") and named and text.isascii() and text.isprintable() and " " not in text
     except ValueError:
         return False
 

@@ -174,8 +174,6 @@ class Queue:
             self.ledger.sending -= 1
             self.ledger.add(result.fate, result.code)
 
-    # The sender.
-
     def take(self) -> Union[List[Entry], Refill, None]:
         """Waits until a batch is due and moves it in flight. Returns an empty list when results wait to be told, None
         when all is over. Waits without end while nothing is queued."""
@@ -284,8 +282,6 @@ class Queue:
             told, self.ledger.untold = self.ledger.untold, []
             return told
 
-    # The spool.
-
     def refill(self) -> None:
         """Reads events from the spool; in the sender's thread, without the lock."""
         if self.spool:
@@ -320,8 +316,6 @@ class Queue:
         with self.lock:
             self._work.notify_all()
             self._changed.notify_all()
-
-    # Waiting callers.
 
     def flush(self, timeout: float) -> Tuple[int, int]:
         """Returns how many of the events enqueued before have no fate after timeout: in memory only, in the spool."""

@@ -109,7 +109,8 @@ class Courier:
         if answer.status in (401, 403):
             self._notices.warn("key", "write key …%s: %s; events are dropped", self._options.write_key[-4:], text)
         elif 300 <= answer.status < 400:
-            self._notices.once("redirect", "%s: HTTP %d is not followed; mend the endpoint or its proxy", self._endpoint, answer.status)
+            text = f"HTTP {answer.status} is not followed; mend the endpoint or its proxy"
+            self._notices.once("redirect", "%s: %s", self._endpoint, text)
         elif judge(answer.status) is Verdict.DROP:
             self._notices.warn("drop", "%s: %s; events are dropped", self._endpoint, text)
         else:

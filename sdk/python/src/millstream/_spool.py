@@ -1,15 +1,8 @@
-"""The spool: accepted events are appended to files by a thread of their own, so that a request under way delays no write.
+"""The spool's thread: it appends accepted events to files, so that a request under way delays no write, syncs them,
+records how far they have their fate, renews the lease, and takes over what dead owners left.
 
-In the order of the calls, events lie in three places:
-
-    memory (waiting, in flight)  <  backlog (on disk only)  <  ahead (in memory, not yet written)
-
-Normally backlog and ahead are empty, and each event in memory is being written, too. When half of the memory is full, or
-older events are on disk only, new ones go ahead and leave memory once they are written. The sender reads the backlog when
-memory is empty; when the backlog is empty as well, what is ahead moves into memory and all is as before.
-
-Attributes change under the queue's lock, files without it. `_log` has what is in memory in the order of the files; from
-its head follows how far a position may move.
+Attributes change under the queue's lock, files without it. Only this thread touches the files of this owner, but for the
+sender's reading (_shelf.py).
 """
 
 from __future__ import annotations
@@ -17,13 +10,13 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections import deque
-from typing import TYPE_CHECKING, Deque, List, Optional
+from typing import TYPE_CHECKING, List, Optional
 
 from ._backlog import Backlog
 from ._entry import Entry
 from ._folder import SEGMENT_MAX, Folder, Segment
 from ._options import Options
+from ._shelf import NEVER, SYNC_SECONDS, Shelf
 from ._types import HANDED_OVER
 
 if TYPE_CHECKING:
@@ -31,119 +24,28 @@ if TYPE_CHECKING:
     from ._sender import Notices
 
 _GATHER = 0.1  # seconds from an event to its write
-_SYNC = 1.0
 _TOUCH = 10.0
 _LOOK = 60.0
 _RETRY = 10.0
 _STANDSTILL = 45.0  # after which our lease may have run out
-_NEVER = 1 << 62
 
 
-class Spool:
+class Spool(Shelf):
     """One owner's part of the folder."""
 
     def __init__(self, options: Options, queue: "Queue", notices: "Notices") -> None:
-        self._options = options
-        self._queue = queue
+        super().__init__(options, queue)
         self._notices = notices
-        self._wake = threading.Condition(queue.lock)
         self._folder = Folder(options.spool_dir or "")
         self._segment_max = min(SEGMENT_MAX, max(options.spool_bytes // 4, 1))
         self._segments: List[Segment] = []  # ours, oldest first
         self._current: Optional[Segment] = None  # the last of them, while it is written to
-        self._file_bytes = 0
-        self._log: Deque[Entry] = deque()
-        self._unwritten: Deque[Entry] = deque()
-        self._unwritten_bytes = 0
         self._unsynced: List[Entry] = []
-        self._dirty_from = _NEVER  # the oldest number that is written and not synced
-        self.ahead: Deque[Entry] = deque()
-        self._ahead_bytes = 0
-        self.backlog = Backlog(options)
-        self._entered = False  # the lease is ours, and the dead were looked for
-        self.broken = False
         self._retry_at = 0.0
         self._look_at = 0.0
-        self._sync_at: Optional[float] = None
-        self._record_at: Optional[float] = None
-        self._trouble: Optional[OSError] = None  # met while reading
-        self._hurry = False
         self._started = False
         self._stopping = False
         self.stopped = False
-
-    # For calls, under the queue's lock.
-
-    def refusal(self, size: int) -> str:
-        """Why an event of this size finds no room."""
-        if not self.broken and self._file_bytes + self._unwritten_bytes + size + 1 > self._options.spool_bytes:
-            return "spool_full"
-        half_events, half_bytes = self._options.queue_events // 2 + 1, self._options.queue_bytes // 2
-        if self.ahead and (len(self.ahead) >= half_events or self._ahead_bytes + size > half_bytes):
-            return "queue_full"  # until the next write
-        return ""
-
-    def overtakes(self) -> bool:
-        """Whether older events are on disk only, or may be, so that a new one has to queue behind them."""
-        return bool(self.backlog.events or self.ahead) or not (self._entered or self.broken)
-
-    def add(self, entry: Entry, held: bool) -> None:
-        """Takes an accepted event for writing; held: it stays in memory, too."""
-        entry.held, entry.logged = held, True
-        if held:
-            self._log.append(entry)
-        else:
-            self.ahead.append(entry)
-            self._ahead_bytes += entry.size
-        self._unwritten.append(entry)
-        self._unwritten_bytes += entry.size + 1
-        many = len(self._unwritten) > self._options.queue_events // 8 or self._unwritten_bytes > self._options.queue_bytes // 8
-        if len(self._unwritten) == 1 or (many and not self._hurry):
-            self._hurry = self._hurry or many
-            self._wake.notify()
-
-    def hurry(self) -> None:
-        """Writes and syncs now."""
-        self._hurry = True
-        self._sync_at = 0.0
-        self._wake.notify()
-
-    def exposed_from(self) -> int:
-        """The oldest number that is in no memory of the queue and not synced either."""
-        return min(self._dirty_from, self.ahead[0].seq if self.ahead else _NEVER)
-
-    def settled(self) -> None:
-        """Moves the positions over events that have their fate."""
-        while self._log and self._log[0].done:
-            entry = self._log.popleft()
-            if entry.segment:
-                self._advance(entry.segment, entry.end)
-
-    def _advance(self, segment: Segment, end: int) -> None:
-        segment.done = max(segment.done, end)
-        if self._record_at is None:
-            self._record_at = time.monotonic() + _SYNC
-            self._wake.notify()
-        elif segment.finished:
-            self._wake.notify()
-
-    def take_ahead(self) -> List[Entry]:
-        """Moves what is ahead to its place in memory."""
-        entries = list(self.ahead)
-        self.ahead.clear()
-        self._ahead_bytes = 0
-        self._log.extend(entries)
-        for entry in entries:
-            entry.held = True
-        return entries
-
-    def readable(self) -> bool:
-        """Whether the sender should read the backlog."""
-        return self.backlog.events > 0 and not self.broken and self._trouble is None
-
-    def has_caught_up(self) -> bool:
-        """Whether everything older than what is ahead has left memory and disk."""
-        return bool(self.ahead) and not self.backlog.events and (self._entered or self.broken)
 
     def start(self) -> None:
         """Starts the thread. Raises a RuntimeError if there can be none."""
@@ -156,28 +58,6 @@ class Spool:
         self._stopping = True
         self._wake.notify()
         return self._started and not self.stopped
-
-    # For the sender's thread.
-
-    def refill(self) -> None:
-        """Reads a part of the backlog into memory."""
-        with self._queue.lock:
-            cursor = self.backlog.cursor()
-        try:
-            part = self.backlog.read(cursor)
-        except OSError as error:
-            with self._queue.lock:
-                self._trouble = error  # for the thread, which owns the files
-                self._wake.notify()
-            return
-        with self._queue.lock:
-            missing = self.backlog.accept(cursor, part)
-            if missing is not None:
-                self._log.extend(part.entries)
-                self._queue.restore([e for e in part.entries if not e.done], part.bad + missing)
-                self.settled()
-
-    # The thread.
 
     def run(self) -> None:
         """Writes, syncs, records positions and renews the lease until stop."""
@@ -321,9 +201,9 @@ class Spool:
         segment.size = begin
         self._file_bytes += begin - start
         self._unsynced += [e for e in group if e.held or self._options.spool_fsync == "always"]
-        self._dirty_from = min(self._dirty_from, group[0].seq or _NEVER)
+        self._dirty_from = min(self._dirty_from, group[0].seq or NEVER)
         if self._sync_at is None:
-            self._sync_at = time.monotonic() + (_SYNC if self._options.spool_fsync == "interval" else 0.0)
+            self._sync_at = time.monotonic() + (SYNC_SECONDS if self._options.spool_fsync == "interval" else 0.0)
         self._queue.tell()
 
     def _sync(self, stopping: bool) -> None:
@@ -339,7 +219,7 @@ class Spool:
         if self._current and self._options.spool_fsync != "never":
             os.fsync(self._current.fd)
         with self._queue.lock:
-            self._sync_at, self._dirty_from = None, _NEVER
+            self._sync_at, self._dirty_from = None, NEVER
             self._queue.mark_safe(entries)
 
     def _record(self, stopping: bool) -> None:
@@ -378,7 +258,7 @@ class Spool:
         with self._queue.lock:
             self.broken = True
             self._retry_at = time.monotonic() + _RETRY
-            self._sync_at, self._dirty_from, self._unsynced = None, _NEVER, []
+            self._sync_at, self._dirty_from, self._unsynced = None, NEVER, []
             self._queue.ledger.last_error = text
             segment, self._current = self._current, None
             self._queue.tell()
