@@ -105,6 +105,51 @@ func BenchmarkTrackWhileSending(b *testing.B) {
 	}
 }
 
+// BenchmarkTrackWithSpool is BenchmarkTrackWhileSending with every event on disk in between.
+func BenchmarkTrackWithSpool(b *testing.B) {
+	c := benchClient(b, Options{Overflow: Block, BlockTimeout: time.Minute, Spool: Spool{Dir: b.TempDir(), MaxBytes: 1 << 40}})
+	b.ReportAllocs()
+	b.ResetTimer()
+	for i := 0; i < b.N; i++ {
+		if err := c.Track(standard); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "calls/s")
+	_ = c.Flush(context.Background())
+	for c.Stats().Delivered < uint64(b.N) {
+		time.Sleep(time.Millisecond)
+	}
+	b.StopTimer()
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "events/s")
+}
+
+// BenchmarkTrackAtARate and its sibling with a spool call at 20,000 events/s, so that the cores are not the bound, and
+// report the time within the calls.
+func BenchmarkTrackAtARate(b *testing.B) { atARate(b, Options{}) }
+
+func BenchmarkTrackAtARateWithSpool(b *testing.B) {
+	atARate(b, Options{Spool: Spool{Dir: b.TempDir(), MaxBytes: 1 << 40}})
+}
+
+func atARate(b *testing.B, o Options) {
+	c := benchClient(b, o)
+	var within time.Duration
+	begun := time.Now()
+	b.ResetTimer()
+	for i := 0; i < b.N; i += 20 {
+		time.Sleep(time.Until(begun.Add(time.Duration(i) * 50 * time.Microsecond)))
+		at := time.Now()
+		for j := 0; j < 20; j++ {
+			if err := c.Track(standard); err != nil {
+				b.Fatal(err)
+			}
+		}
+		within += time.Since(at)
+	}
+	b.ReportMetric(float64(within.Nanoseconds())/float64(b.N), "ns/call")
+}
+
 func BenchmarkTrackIntoAFullQueue(b *testing.B) {
 	c := benchClient(b, Options{QueueEvents: 1, Consent: ConsentPending})
 	_ = c.Track(standard)
