@@ -90,7 +90,7 @@ func (c *Client) fillSome(b *batch) bool {
 			b.events = append(b.events, ',')
 		}
 		start := len(b.events)
-		b.events, _ = c.q.pop(b.events)
+		b.events = c.q.pop(b.events)
 		b.items = append(b.items, entry{start: start, end: len(b.events), at: next.at})
 		c.popped++
 		c.flight++

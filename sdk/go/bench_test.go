@@ -118,7 +118,7 @@ func BenchmarkTrackWithSpool(b *testing.B) {
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "calls/s")
 	_ = c.Flush(context.Background())
 	for c.Stats().Delivered < uint64(b.N) {
-		time.Sleep(time.Millisecond)
+		<-time.After(time.Millisecond)
 	}
 	b.StopTimer()
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "events/s")
@@ -138,9 +138,9 @@ func atARate(b *testing.B, o Options) {
 	begun := time.Now()
 	b.ResetTimer()
 	for i := 0; i < b.N; i += 20 {
-		time.Sleep(time.Until(begun.Add(time.Duration(i) * 50 * time.Microsecond)))
+		<-time.After(time.Until(begun.Add(time.Duration(i) * 50 * time.Microsecond)))
 		at := time.Now()
-		for j := 0; j < 20; j++ {
+		for range 20 {
 			if err := c.Track(standard); err != nil {
 				b.Fatal(err)
 			}
@@ -194,7 +194,7 @@ func TestTrackAllocatesNothing(t *testing.T) {
 		t.Skip("the race detector empties pools at random")
 	}
 	c := benchClient(t, Options{QueueEvents: 1 << 20, QueueBytes: 1 << 30, FlushAt: 1 << 20, BatchBytes: 1 << 40, FlushInterval: time.Hour})
-	for i := 0; i < 1<<16+10; i++ { // so that the queue does not grow below
+	for range 1<<16 + 10 { // so that the queue does not grow below
 		_ = c.Track(standard)
 	}
 	if n := testing.AllocsPerRun(1000, func() { _ = c.Track(standard) }); n > 0 {

@@ -15,8 +15,8 @@ type Client struct {
 	start time.Time
 	ids   idClock
 	base  atomic.Pointer[platform]
-	gate  atomic.Uint32 // what refuses events before they are encoded; written under mu
-	life  context.Context
+	gate  atomic.Uint32   // what refuses events before they are encoded; written under mu
+	life  context.Context //nolint:containedctx // what Send's own ctx is joined with
 	end   context.CancelFunc
 	own   *http.Transport // nil if Options has one
 	warn  limiter

@@ -53,7 +53,7 @@ func TestFullQueueRefusesUntilSomethingLeaves(t *testing.T) {
 	s := serve(t, status(503))
 	c, f := open(t, Options{Endpoint: s.URL, QueueEvents: 3, FlushAt: 1})
 	track(t, c, "m1", "m2", "m3")
-	for i := 0; i < 5; i++ {
+	for range 5 {
 		if err := c.Track(paid("m4")); !errors.Is(err, ErrQueueFull) {
 			t.Fatal(err)
 		}
@@ -153,7 +153,7 @@ func TestMiddlewareSeesTheWholeEventAndNotTheCallersMaps(t *testing.T) {
 func TestConsentIsPendingThenGranted(t *testing.T) {
 	s := serve(t, status(200))
 	c, f := open(t, Options{Endpoint: s.URL, Consent: ConsentPending, FlushAt: 1})
-	for i := 0; i < maxPending; i++ {
+	for i := range maxPending {
 		track(t, c, fmt.Sprint("m", i))
 	}
 	if err := c.Track(paid("more")); !errors.Is(err, ErrQueueFull) {
@@ -194,7 +194,7 @@ func TestCallbackThatPanicsOrBlocksHoldsUpNothing(t *testing.T) {
 		once.Do(func() { <-release })
 		panic("callback")
 	}})
-	for i := 0; i < 50; i++ {
+	for i := range 50 {
 		track(t, c, fmt.Sprint("m", i))
 	}
 	eventually(t, "50 fates", func() bool { return c.Stats().Delivered == 50 })
@@ -206,7 +206,7 @@ func TestResultsBeyondTheBoundAreCounted(t *testing.T) {
 	s := serve(t, status(200))
 	release := make(chan struct{})
 	c, _ := open(t, Options{Endpoint: s.URL, QueueEvents: 10, Overflow: Block, BlockTimeout: time.Minute, OnResult: func([]Result) { <-release }})
-	for i := 0; i < 2000; i++ {
+	for i := range 2000 {
 		track(t, c, fmt.Sprint("m", i))
 	}
 	eventually(t, "2000 fates", func() bool { return c.Stats().Delivered == 2000 })
@@ -224,11 +224,11 @@ func TestManyGoroutinesLoseNothing(t *testing.T) {
 	})
 	c, f := open(t, Options{Endpoint: s.URL, QueueEvents: 300, Overflow: Block, BlockTimeout: time.Minute})
 	var wait sync.WaitGroup
-	for g := 0; g < 8; g++ {
+	for g := range 8 {
 		wait.Add(1)
 		go func() {
 			defer wait.Done()
-			for i := 0; i < 500; i++ {
+			for i := range 500 {
 				track(t, c, fmt.Sprintf("%d %03d", g, i))
 			}
 		}()
@@ -264,7 +264,7 @@ func TestMemoryStaysWithinItsBoundWhileTheServerIsAway(t *testing.T) {
 	before := heap()
 	c := benchClient(t, Options{QueueBytes: 2 << 20, Transport: nowhere{}, BackoffBase: time.Millisecond, BackoffMax: time.Millisecond})
 	refused := 0
-	for i := 0; i < 100_000; i++ {
+	for i := range 100_000 {
 		if err := c.Track(standard); errors.Is(err, ErrQueueFull) {
 			refused++
 		} else if err != nil {
@@ -343,7 +343,7 @@ func TestEarlyAnswerDoesNotMixBodies(t *testing.T) {
 	})
 	c, f := open(t, Options{Endpoint: s.URL, DisableGzip: true, BackoffBase: time.Millisecond, BackoffMax: time.Millisecond})
 	pad := strings.Repeat("x", 10_000)
-	for i := 0; i < 200; i++ {
+	for range 200 {
 		_ = c.Track(Track{UserID: "u", Event: "e", Properties: Map{"pad": pad}})
 	}
 	eventually(t, "200 fates", func() bool { return f.count()["delivered"] == 200 })

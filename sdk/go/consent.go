@@ -61,7 +61,7 @@ func (c *Client) discard(reason string) []Result {
 	var event []byte
 	n := c.q.n
 	for c.q.n > 0 {
-		event, _ = c.q.pop(event[:0])
+		event = c.q.pop(event[:0])
 		if c.tell.call != nil {
 			results = append(results, Result{MessageID: idIn(event), Fate: Dropped, Code: reason})
 		}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"log"
 	"net/http"
 	"net/http/httptest"
 	"time"
@@ -26,15 +25,15 @@ func Example() {
 
 	c, err := millstream.New("WRITE_KEY", millstream.Options{Endpoint: server.URL})
 	if err != nil {
-		log.Fatal(err)
+		panic(err)
 	}
 	if err := c.Track(millstream.Track{UserID: "u1", Event: "Order Completed", Properties: millstream.Map{"total": 12.5}}); err != nil {
-		log.Print(err) // refused: the queue is full, or the event is not one
+		fmt.Println(err) // refused: the queue is full, or the event is not one
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	if err := c.Close(ctx); err != nil {
-		log.Print(err) // what could not be delivered in time
+		fmt.Println(err) // what could not be delivered in time
 	}
 	fmt.Println(c.Stats().Delivered, "delivered")
 	// Output: 1 delivered
@@ -56,7 +55,7 @@ func ExampleOptions_onResult() {
 		},
 	})
 	if err != nil {
-		log.Fatal(err)
+		panic(err)
 	}
 	_ = c.Track(millstream.Track{MessageID: "m1", UserID: "u1", Event: "Odrer Completed"})
 	_ = c.Track(millstream.Track{MessageID: "m2", UserID: "u1", Event: "Order Completed"})
@@ -73,7 +72,7 @@ func ExampleClient_Send() {
 
 	c, err := millstream.New("WRITE_KEY", millstream.Options{Endpoint: server.URL})
 	if err != nil {
-		log.Fatal(err)
+		panic(err)
 	}
 	defer func() { _ = c.Close(context.Background()) }()
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
@@ -96,7 +95,7 @@ func ExampleMiddleware() {
 		}},
 	})
 	if err != nil {
-		log.Fatal(err)
+		panic(err)
 	}
 	defer func() { _ = c.Close(context.Background()) }()
 	fmt.Println(c.Track(millstream.Track{UserID: "u1", Event: "Heartbeat"}))
@@ -110,7 +109,7 @@ func ExampleSpool() {
 		Spool:    millstream.Spool{Dir: "/var/spool/shop", Fsync: millstream.FsyncAlways},
 	})
 	if err != nil {
-		log.Fatal(err)
+		panic(err)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()

@@ -5,8 +5,6 @@ import (
 	"sync/atomic"
 )
 
-const uuidSize = 36
-
 // idClock hands out the first 60 variable bits of UUIDv7s (RFC 9562, section 6.2, method 1): 48 of milliseconds and 12
 // of a counter. Added up as one number, a full counter borrows the next millisecond by itself.
 type idClock struct{ last atomic.Uint64 }

@@ -11,7 +11,7 @@ var uuidV7 = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-
 func TestIDsOfOneMillisecondRise(t *testing.T) {
 	var clock idClock
 	last := ""
-	for i := 0; i < 10_000; i++ {
+	for range 10_000 {
 		id := string(clock.append(nil, 1772359200000))
 		if !uuidV7.MatchString(id) {
 			t.Fatalf("%s is no UUIDv7", id)
@@ -41,7 +41,7 @@ func TestIDsOfManyGoroutinesAreDistinct(t *testing.T) {
 		wait.Add(1)
 		go func() {
 			defer wait.Done()
-			for n := 0; n < 2000; n++ {
+			for range 2000 {
 				seen[i][clock.next(5)] = true
 			}
 		}()

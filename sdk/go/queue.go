@@ -60,11 +60,10 @@ func (q *queue) grow() {
 func (q *queue) peek() item { return q.items[q.first] }
 
 // pop appends the oldest event to dst.
-func (q *queue) pop(dst []byte) ([]byte, item) {
-	it := q.items[q.first]
-	dst, _ = q.read(dst, cursor{at: q.head}, it.size)
+func (q *queue) pop(dst []byte) []byte {
+	dst, _ = q.read(dst, cursor{at: q.head}, q.peek().size)
 	q.skip(1)
-	return dst, it
+	return dst
 }
 
 // cursor is a place in the queue's bytes.
@@ -100,7 +99,7 @@ func (q *queue) lines(dst []byte, limit int) ([]byte, int) {
 // skip takes the n oldest events away.
 func (q *queue) skip(n int) {
 	size := 0
-	for i := 0; i < n; i++ {
+	for range n {
 		size += q.items[q.first].size
 		q.first = (q.first + 1) & (len(q.items) - 1)
 	}

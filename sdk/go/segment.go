@@ -80,7 +80,7 @@ func openSegment(path string, pos int64) (*segment, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	info, err := f.Stat()
 	if err != nil {
 		return nil, err
@@ -127,7 +127,7 @@ func readLines(path string, buf []byte, offset, size int64, limit int) (lines []
 	if err != nil {
 		return nil, buf, err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	for want := int64(limit); ; want *= 2 {
 		want = min(want, size-offset)
 		if int64(cap(buf)) < want {

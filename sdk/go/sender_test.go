@@ -73,6 +73,7 @@ func TestCallWithoutWhatItNeedsIsInvalid(t *testing.T) {
 
 // TestEachAnswerHasItsFate is the table of the retry matrix: what 3 answers in a row (the last for ever) come to.
 func TestEachAnswerHasItsFate(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		codes    []int
 		fate     string
@@ -140,7 +141,7 @@ func TestRedirectIsNotFollowed(t *testing.T) {
 
 func TestRejectedEventsAreFoundByIndexAndID(t *testing.T) {
 	s := serve(t, func(w http.ResponseWriter, _ request, _ int) {
-		io.WriteString(w, `{"success":true,"accepted":2,"rejected":[
+		_, _ = io.WriteString(w, `{"success":true,"accepted":2,"rejected":[
 			{"index":1,"messageId":"m2","code":"bot","message":"a bot"},
 			{"index":2,"messageId":"other","code":"bot","message":"not this one"},
 			{"index":3,"code":"invalid_json"},{"index":9,"code":"x"}]}`)
@@ -228,7 +229,7 @@ func TestBatchStaysWithinItsBytes(t *testing.T) {
 	s := serve(t, status(200))
 	c, f := open(t, Options{Endpoint: s.URL, BatchBytes: 1000, FlushAt: 100, FlushInterval: time.Hour})
 	large := strings.Repeat("x", 2000)
-	for i := 0; i < 20; i++ {
+	for i := range 20 {
 		properties := Map{"i": i}
 		if i == 7 {
 			properties["large"] = large
@@ -405,7 +406,7 @@ func TestSendWaitsForItsFate(t *testing.T) {
 		t.Errorf("%+v, %v", r, err)
 	}
 	s.turn(func(w http.ResponseWriter, _ request, _ int) {
-		io.WriteString(w, `{"rejected":[{"index":0,"messageId":"m2","code":"bot"}]}`)
+		_, _ = io.WriteString(w, `{"rejected":[{"index":0,"messageId":"m2","code":"bot"}]}`)
 	})
 	var fate *FateError
 	if r, err := c.Send(within(t, 5*time.Second), paid("m2")); !errors.As(err, &fate) || r.Fate != Rejected || r.Code != "bot" {

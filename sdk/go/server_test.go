@@ -74,7 +74,7 @@ func serve(t testing.TB, answer reply) *server {
 		s.mu.Unlock()
 		answer(w, got, n)
 	}))
-	t.Cleanup(s.Server.Close)
+	t.Cleanup(s.Close)
 	return s
 }
 
@@ -186,7 +186,7 @@ func sums(t testing.TB, c *Client) {
 // eventually polls, because what it asks for happens in another goroutine that nobody can wait for.
 func eventually(t testing.TB, what string, is func() bool) {
 	t.Helper()
-	for end := time.Now().Add(10 * time.Second); !is(); time.Sleep(2 * time.Millisecond) {
+	for end := time.Now().Add(10 * time.Second); !is(); <-time.After(2 * time.Millisecond) {
 		if time.Now().After(end) {
 			buf := make([]byte, 1<<16)
 			t.Fatalf("waited 10 s: %s\n%s", what, buf[:runtime.Stack(buf, true)])

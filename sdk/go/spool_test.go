@@ -138,10 +138,10 @@ func TestCallsAtTheSameTimeShareASync(t *testing.T) {
 	s, dir := serve(t, status(200)), t.TempDir()
 	var syncs atomic.Int64
 	o := spooled(s, dir)
-	o.hooks.sync = func(f *os.File) error { syncs.Add(1); time.Sleep(5 * time.Millisecond); return f.Sync() }
+	o.hooks.sync = func(f *os.File) error { syncs.Add(1); <-time.After(5 * time.Millisecond); return f.Sync() }
 	c, f := open(t, o)
 	var wait sync.WaitGroup
-	for i := 0; i < 100; i++ {
+	for i := range 100 {
 		wait.Add(1)
 		go func() {
 			defer wait.Done()
@@ -194,7 +194,7 @@ func TestCrashAfterEachStepLosesNothing(t *testing.T) {
 		crashes = append(crashes, c) // the writer's goroutine alone does this
 	}
 	client, f := open(t, o)
-	for i := 0; i < 30; i++ {
+	for i := range 30 {
 		id := fmt.Sprint("m", i)
 		track(t, client, id)
 		mu.Lock()
@@ -298,12 +298,12 @@ func TestOnlyDeadOwnersAreTakenOver(t *testing.T) {
 
 func TestTwoClientsShareAFolder(t *testing.T) {
 	s, dir := serve(t, status(200)), t.TempDir()
-	for i := 0; i < 40; i++ {
+	for i := range 40 {
 		write(t, dir, fmt.Sprintf("00000000000000aa-%016d.ndjson", i), lines(fmt.Sprint("old", i)))
 	}
 	a, fa := open(t, spooled(s, dir))
 	b, fb := open(t, spooled(s, dir))
-	for i := 0; i < 20; i++ {
+	for i := range 20 {
 		track(t, a, fmt.Sprint("a", i))
 		track(t, b, fmt.Sprint("b", i))
 	}
@@ -415,7 +415,7 @@ func TestMemoryBoundHoldsOnlyWhatIsNotWritten(t *testing.T) {
 	o := spooled(s, dir)
 	o.QueueEvents = 10
 	c, f := open(t, o)
-	for i := 0; i < 1000; i++ {
+	for i := range 1000 {
 		track(t, c, fmt.Sprint("m", i))
 	}
 	s.turn(status(200))
@@ -471,7 +471,7 @@ func TestLostFileIsNoSilentLoss(t *testing.T) {
 		if n == 0 {
 			<-release
 		}
-		io.WriteString(w, "{}")
+		_, _ = io.WriteString(w, "{}")
 	}), t.TempDir()
 	o := spooled(s, dir)
 	o.BatchEvents, o.FlushAt = 1, 1
@@ -479,7 +479,7 @@ func TestLostFileIsNoSilentLoss(t *testing.T) {
 	track(t, c, "m1", "m2", "m3")
 	eventually(t, "a request", func() bool { return len(s.seen()) == 1 })
 	for _, name := range files(t, dir) {
-		os.Remove(filepath.Join(dir, name))
+		_ = os.Remove(filepath.Join(dir, name))
 	}
 	close(release)
 	eventually(t, "a loss", func() bool { return c.Stats().DroppedByReason[ReasonSpoolError] == 2 })

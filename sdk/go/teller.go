@@ -117,6 +117,6 @@ func (l *limiter) every(d time.Duration, kind, message string, args ...any) {
 	}
 	l.mu.Unlock()
 	if !quiet {
-		l.log.Warn(message, args...)
+		l.log.Warn(message, args...) //nolint:sloglint // a literal of the caller's
 	}
 }

@@ -134,8 +134,8 @@ func (n *encoder) number(v json.Number) error {
 }
 
 var (
-	jsonMarshaler = reflect.TypeOf((*json.Marshaler)(nil)).Elem()
-	textMarshaler = reflect.TypeOf((*encoding.TextMarshaler)(nil)).Elem()
+	jsonMarshaler = reflect.TypeFor[json.Marshaler]()
+	textMarshaler = reflect.TypeFor[encoding.TextMarshaler]()
 )
 
 // other encodes named types, pointers, lists and maps so that what lies in them follows the rules of value too. Structs

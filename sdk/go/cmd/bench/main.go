@@ -39,7 +39,7 @@ func main() {
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
-		os.Exit(1)
+		os.Exit(1) //nolint:forbidigo // main
 	}
 }
 
@@ -58,7 +58,7 @@ func drive(key string, o millstream.Options, n int) error {
 		return err
 	}
 	begun, before := time.Now(), cpu()
-	for i := 0; i < n; i++ {
+	for i := range n {
 		if err := c.Track(event(i)); err != nil {
 			return err
 		}
@@ -87,14 +87,14 @@ func away(key string, o millstream.Options, calls, rate int, quiet time.Duration
 	fmt.Printf("queue bound 16.0 MiB and 10,000 events; the heap grew by MiB:\n")
 	refused, peak := 0, 0.0
 	begun := time.Now()
-	for i := 0; i < calls; i++ {
+	for i := range calls {
 		if err := c.Track(event(i)); errors.Is(err, millstream.ErrQueueFull) || errors.Is(err, millstream.ErrSpoolFull) {
 			refused++
 		} else if err != nil {
 			return err
 		}
 		if i%(rate/100+1) == 0 {
-			time.Sleep(time.Until(begun.Add(time.Duration(i) * time.Second / time.Duration(rate))))
+			<-time.After(time.Until(begun.Add(time.Duration(i) * time.Second / time.Duration(rate))))
 		}
 		if i%(calls/10) == calls/10-1 {
 			grown := heap() - base
@@ -104,7 +104,7 @@ func away(key string, o millstream.Options, calls, rate int, quiet time.Duration
 		}
 	}
 	before := cpu()
-	time.Sleep(quiet)
+	<-time.After(quiet)
 	fmt.Printf("retries alone: %.2f %% of a core over %v\n", 100*(cpu()-before).Seconds()/quiet.Seconds(), quiet)
 	s := c.Stats()
 	if s.Enqueued != uint64(calls) || s.Dropped != uint64(refused) || s.Queued+s.InFlight+s.Spooled != calls-refused {
@@ -117,7 +117,7 @@ func away(key string, o millstream.Options, calls, rate int, quiet time.Duration
 	_ = c.Flush(cancelled()) // cuts the backoff, which is up to a minute by now
 	at := <-first
 	for c.Stats().Delivered < uint64(calls-refused) {
-		time.Sleep(time.Millisecond)
+		<-time.After(time.Millisecond)
 	}
 	fmt.Printf("all %d kept events delivered %.2f s after the first 200; the heap had grown by %.1f MiB at most\n", calls-refused, time.Since(at).Seconds(), peak)
 	return c.Close(context.Background())
@@ -138,7 +138,7 @@ func heap() float64 {
 }
 
 func freeAddress() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		return "", err
 	}
@@ -147,7 +147,7 @@ func freeAddress() (string, error) {
 
 // listen answers 200 to everything at address, and tells when it has done so first.
 func listen(address string) (<-chan time.Time, error) {
-	l, err := net.Listen("tcp", address)
+	l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", address)
 	if err != nil {
 		return nil, err
 	}

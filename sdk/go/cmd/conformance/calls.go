@@ -43,7 +43,7 @@ func (r *runner) thread(s step, repeat, number int) error {
 	if repeat*len(s.Events) > 1000 {
 		every = 10
 	}
-	for i := 0; i < repeat; i++ {
+	for range repeat {
 		for _, e := range s.Events {
 			number++
 			m, maps, err := message(e, number)

