@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"slices"
 	"strconv"
 	"sync"
@@ -70,6 +71,7 @@ func newProducer(cfg kafka.Config, c Config, needs []topicNeed, log *slog.Logger
 		kgo.RecordPartitioner(kgo.ManualPartitioner()),
 		kgo.ProducerBatchCompression(codec),
 		kgo.ProducerBatchMaxBytes(int32(largest)),
+		kgo.RetryBackoffFn(backoff),
 		kgo.MaxBufferedRecords(1 << 30), // its default would block requests; in-flight bytes bound memory
 	}
 	out := &producer{
@@ -98,6 +100,17 @@ func newProducer(cfg kafka.Config, c Config, needs []topicNeed, log *slog.Logger
 		return nil, err
 	}
 	return out, nil
+}
+
+// backoff is how long Kafka's client waits after so many failures in a row. Its own goes up to five seconds, which is how
+// long an idle producer would look away from a Kafka that is back: lanes stay spooled for that time.
+func backoff(fails int) time.Duration {
+	const least, most = 250 * time.Millisecond, time.Second
+	d := most
+	if fails < 3 {
+		d = least << max(fails-1, 0)
+	}
+	return d - rand.N(d/4) // so that the producers of many servers do not come at once
 }
 
 // measure gives p what New has after it: what can fail comes before metrics, which can be registered only once.
