@@ -59,12 +59,13 @@ func TestReloadedLimitsAreComparedWithWhatTheTopicsTake(t *testing.T) {
 	t.Parallel()
 	limited := func(size string) string { return keyed("first") + "    limits: {event: " + size + "}\n" }
 	e, file := setupFile(t, limited("256KiB"))
-	e.until(t, "first", `"success":true`)
+	e.untilDirect(t) // the topics are there
 	adm, events := kadm.NewClient(testkit.KafkaClient(t, e.kafka)), e.kafka.Names().Events()
 	resize := func(size string) {
 		t.Helper()
-		if _, err := adm.AlterTopicConfigs(t.Context(), []kadm.AlterConfig{{Op: kadm.SetConfig, Name: maxMessage, Value: &size}}, events); err != nil {
-			t.Fatal(err)
+		answers, err := adm.AlterTopicConfigs(t.Context(), []kadm.AlterConfig{{Op: kadm.SetConfig, Name: maxMessage, Value: &size}}, events)
+		if _, refused := answers.On(events, nil); err != nil || refused != nil {
+			t.Fatal(err, refused)
 		}
 	}
 	degraded := func(want string) {
