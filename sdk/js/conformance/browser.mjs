@@ -6,7 +6,7 @@
 import { readFileSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 import { openBrowser } from './browser/chromium.mjs'
-import { run } from './browser/program.mjs'
+import { run, UnknownInput } from './browser/program.mjs'
 
 const atOnce = 4
 const file = process.argv.indexOf('--input')
@@ -16,7 +16,10 @@ const browser = await openBrowser()
 
 async function answer(text) {
   const input = JSON.parse(text)
-  const output = await run(browser, input)
+  const output = await run(browser, input).catch(e => {
+    if (e instanceof UnknownInput) throw e
+    return { success: false, error: e.stack, refused: {}, results: [], flushes: [], closes: [], sends: [], stats: {} }
+  })
   process.stdout.write(JSON.stringify({ ...(input.id !== undefined && { id: input.id }), ...output }) + '\n')
 }
 
@@ -25,7 +28,8 @@ try {
     const running = new Set()
     for await (const line of createInterface({ input: process.stdin })) {
       if (running.size >= atOnce) await Promise.race(running)
-      const one = answer(line).finally(() => running.delete(one))
+      const one = answer(line).then(() => running.delete(one))
+      one.catch(() => {}) // it is awaited above or below
       running.add(one)
     }
     await Promise.all(running)

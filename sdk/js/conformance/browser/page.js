@@ -19,6 +19,14 @@
     },
   }
 
+  // With a snippet, the calls are not the driver's to number.
+  let numbered = 0
+  const number = n => '00000000-0000-7000-8000-' + String(n).padStart(12, '0')
+  const ids =
+    setup.fixed?.messageIds && (setup.config.snippet || 'none') !== 'none'
+      ? [event => Object.assign(event, { messageId: number(++numbered) })]
+      : []
+
   function onResult(results) {
     window.conformanceTold(results)
     const { callback, callbackMs } = setup.config
@@ -96,7 +104,7 @@
 
   function call(event, n, step) {
     const e = value(event, n)
-    if (setup.fixed?.messageIds && !e.messageId) e.messageId = '00000000-0000-7000-8000-' + String(n).padStart(12, '0')
+    if (setup.fixed?.messageIds && !e.messageId) e.messageId = number(n)
     const args = positional(e)
     const before = { ...client().stats().droppedByReason }
     const start = performance.now()
@@ -116,7 +124,7 @@
     options: () => ({
       ...setup.options,
       onResult,
-      middleware: (setup.config.middleware || []).map(name => middleware[name]),
+      middleware: (setup.config.middleware || []).map(name => middleware[name]).concat(ids),
       log: () => {},
     }),
     start() {

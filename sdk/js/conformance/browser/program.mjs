@@ -10,6 +10,9 @@ const options = {
   respectSignals: 'respectSignals', autoPage: 'autoPage',
 }
 
+/** What FORMAT.md does not know. */
+export class UnknownInput extends Error {}
+
 export async function run(browser, input) {
   input.config = input.config || {}
   input.options = clientOptions(input)
@@ -99,7 +102,7 @@ class Program {
   async step(step) {
     if (step.delayMs) await new Promise(done => setTimeout(done, step.delayMs))
     const kind = Object.keys(steps).find(name => name in step)
-    if (!kind) throw new Error(`the step ${JSON.stringify(step)} is unknown`)
+    if (!kind) throw new UnknownInput(`the step ${JSON.stringify(step)} is unknown`)
     await this.note()
     await steps[kind].call(this, step)
     await this.note()
@@ -188,7 +191,10 @@ const steps = {
     await this.context.setOffline(offline)
   },
   async unload() {
-    await this.page.goto(this.site.origin + '/-/bare')
+    // Without a network it is Chromium's own page that takes the place.
+    await this.page.goto(this.site.origin + '/-/bare').catch(e => {
+      if (!/ERR_INTERNET_DISCONNECTED/.test(e.message)) throw e
+    })
   },
   async load({ load }) {
     await this.go(load)

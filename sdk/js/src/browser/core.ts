@@ -2,7 +2,7 @@ import {
   Core, MemoryQueue, type CommonOptions, type CoreOptions, type Draft, type Drained, type EventType, type Fields, type Queue, type Result, type Stats,
 } from '../core/index.js'
 import { sort, type Call } from './args.js'
-import { platformContext } from './context.js'
+import { pageContext, platformContext } from './context.js'
 import { memory, type Identity } from './memory.js'
 import { FetchTransport, KEEPALIVE_BYTES, size } from './transport.js'
 import { watchUnload } from './unload.js'
@@ -71,7 +71,7 @@ export class Client {
     const { href } = location
     if (this._view && this._view !== href) this._referrer = this._view
     this._view = href
-    return this._named('page', args)
+    return this._named('page', args, pageContext(this._referrer))
   }
 
   screen(...args: unknown[]): Promise<Result> {
@@ -133,12 +133,13 @@ export class Client {
     return new Promise(resolve => this._core.enqueue(draft, resolve))
   }
 
-  private _named(type: 'page' | 'screen', args: unknown[]): Promise<Result> {
+  private _named(type: 'page' | 'screen', args: unknown[], known?: object): Promise<Result> {
     const call = sort(args, 2)
     let [category, name] = call.strings
     // One string is the name, two are category and name.
     if (!name) [category, name] = [name, category]
-    return this._call(type, call, defined({ category: category || undefined, name: name || undefined, properties: call.fields }))
+    const named = defined({ category: category || undefined, name: name || undefined })
+    return this._call(type, call, { ...named, properties: known ? { ...known, ...named, ...call.fields } : call.fields })
   }
 }
 
