@@ -104,7 +104,7 @@
 
   function call(event, n, step) {
     const e = value(event, n)
-    if (setup.fixed?.messageIds && !e.messageId) e.messageId = number(n)
+    if (setup.fixed?.messageIds && !e.messageId) e.messageId = number(++numbered)
     const args = positional(e)
     const before = { ...client().stats().droppedByReason }
     const start = performance.now()
@@ -130,8 +130,11 @@
     start() {
       own = window.analytics.load(setup.writeKey, window.conformance.options())
     },
-    events(step, n) {
+    /** Makes the calls of a step; n and made count calls and ids of earlier pages and steps. */
+    events(step, n, made) {
+      numbered = made
       for (let i = 0; i < (step.repeat ?? 1); i++) for (const event of step.events) call(event, ++n, step)
+      return numbered
     },
     drain: (name, ms, times) =>
       Promise.all(

@@ -44,6 +44,7 @@ class Program {
   tabs = new Map()
   figures = new Map() // the last ones of each page that was there
   calls = 0
+  ids = 0
   sentBatches = 0
   leaks = 0
   ended = false
@@ -165,7 +166,7 @@ class Program {
 
 const steps = {
   async events(step) {
-    await this.page.evaluate(([s, n]) => window.conformance.events(s, n), [step, this.calls])
+    this.ids = await this.page.evaluate(([s, n, made]) => window.conformance.events(s, n, made), [step, this.calls, this.ids])
     this.calls += step.events.length * (step.repeat ?? 1)
   },
   async await({ await: n, timeout = 5000 }) {
@@ -200,10 +201,10 @@ const steps = {
     await this.go(load)
   },
   async back() {
-    await this.page.goBack()
+    await this.page.goBack({ waitUntil: 'commit' })
   },
   async forward() {
-    await this.page.goForward()
+    await this.page.goForward({ waitUntil: 'commit' })
   },
   async push({ push }) {
     await this.page.evaluate(path => history.pushState(null, '', path), push)

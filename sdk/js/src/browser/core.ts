@@ -18,8 +18,6 @@ const defaults = {
   maxAttempts: 10,
   maxAgeMs: 3600e3,
   middleware: [],
-  consent: 'granted',
-  log: (line: string) => console.warn(line),
 } as const
 
 /** The bounds of the queue that the options ask for. */

@@ -33,7 +33,7 @@ export class WholeClient extends Client {
     const consent = signalled(options) ? 'denied' : options.consent || 'granted'
     const queue = new TabQueue(...bounds(options))
     const middleware = (options.middleware || []).slice()
-    super({ maxAgeMs: WEEK, ...options, consent, middleware }, openIdentity(consent), queue, WholeCore)
+    super({ maxAgeMs: WEEK, log: line => console.warn(line), ...options, consent, middleware }, openIdentity(consent), queue, WholeCore)
     this._middleware = middleware
     this._stock = new QueueShelf(this._core, queue, this._transport, hash(options.writeKey))
     this._stock.allow(consent)
@@ -93,7 +93,7 @@ export class WholeClient extends Client {
   }
 
   override close(options?: { timeoutMs?: number }): Promise<Drained> {
-    return super.close(options).finally(() => this._stock.close())
+    return this._stock.close(() => super.close(options))
   }
 
   override _leave(away: boolean): void {

@@ -1,4 +1,4 @@
-import { MemoryQueue, type ConsentState, type Item, type WholeCore } from '../core/index.js'
+import { MemoryQueue, type ConsentState, type Drained, type Item, type WholeCore } from '../core/index.js'
 import { openStore, type Store, type StoredEvent } from './store.js'
 import { size, type FetchTransport } from './transport.js'
 
@@ -35,16 +35,20 @@ export class TabQueue extends MemoryQueue {
 export class QueueShelf {
   private _store: Store
   private _consent: ConsentState = 'pending'
-  private _written = 0
+  private _copied = new Set<Item>()
+  private _closed = false
   private _refused = false
+  private _away = false
   private _timer: ReturnType<typeof setTimeout> | undefined
 
   constructor(private _core: WholeCore, private _queue: TabQueue, private _transport: FetchTransport, name: string) {
     this._store = openStore(name, Math.random().toString(36).slice(2), (events, own) => this._adopt(events, own))
     _transport.after = () => this.copy()
+    // Only what is left at the end counts as safe: until then the tab has it, and a flush goes on.
     _queue.sync = () => {
       this.copy()
-      return Promise.resolve(false) // a tab is no place to be safe in: a flush goes on
+      if (this._closed) for (const item of this._exposed(true)) item.safe = this._copied.has(item)
+      return Promise.resolve(false)
     }
   }
 
@@ -67,13 +71,10 @@ export class QueueShelf {
 
   /** Writes what should outlive this tab's sudden end. */
   copy(all = !this._core.reachable): void {
-    if (this._consent !== 'granted') return
-    const items = this._exposed(all).filter(item => all || item.safe)
-    if (!items.length && !this._written) return
-    this._written = this._write(items)
-    items.forEach((item, i) => {
-      item.safe = i < this._written
-    })
+    // Nothing may touch what is left there for the next page.
+    if (this._away || this._consent !== 'granted') return
+    const items = this._exposed(all).filter(item => all || this._copied.has(item))
+    if (items.length || this._copied.size) this._copied = new Set(items.slice(0, this._write(items)))
     if (!items.length && this._refused) {
       this._refused = false
       this._store.look()
@@ -91,17 +92,23 @@ export class QueueShelf {
       this._core.shelve(shelved)
       if (shelved.length < rest.length) this._core.giveBack(rest.slice(shelved.length))
     }
+    this._away = true
     this._store.release()
   }
 
   /** The page is shown again: what nobody has taken is this tab's as before. */
   back(): void {
+    this._away = false
     this.allow(this._consent)
   }
 
-  close(): void {
-    clearTimeout(this._timer)
-    this._store.release()
+  /** Gives up what could be stored, when the core does, and everything that listens. */
+  close(end: () => Promise<Drained>): Promise<Drained> {
+    this._closed = true
+    return end().finally(() => {
+      clearTimeout(this._timer)
+      this._store.release()
+    })
   }
 
   /** What would be lost with the tab; a request that outlives it takes care of its own events. */
@@ -121,9 +128,10 @@ export class QueueShelf {
     const start = Date.now() - performance.now()
     const items = events
       .filter(([, , id]) => !own || shelved.has(id))
-      .map(([at, text, id]): Item => ({ id, text, bytes: size(text), at: at - start, tries: 0, safe: true }))
+      .map(([at, text, id]): Item => ({ id, text, bytes: size(text), at: at - start, tries: 0 }))
     if (!this._queue.adopt(items)) return !(this._refused = true)
     for (const { id } of items) shelved.delete(id)
+    for (const item of items) this._copied.add(item)
     core.adopted(own ? 0 : items.length)
     if (this._consent === 'denied') core.consent('denied')
     this.copy()

@@ -51,7 +51,7 @@ export function watchUnload(core: Core, transport: FetchTransport, shelf: Shelf)
   }
 
   document.addEventListener('visibilitychange', () => {
-    if (document.visibilityState !== 'hidden') return
+    if (away || document.visibilityState !== 'hidden') return // a page that goes away is hidden only after pagehide
     handOver()
     shelf._leave(false)
   })

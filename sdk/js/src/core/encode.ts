@@ -23,8 +23,8 @@ function write(value: any, key: string, depth: number): string | undefined {
     if (typeof value.toJSON === 'function') {
       if (value instanceof Date && isNaN(+value)) coerced++
       value = value.toJSON(key)
-    } else if (value instanceof Number || value instanceof String || value instanceof Boolean) {
-      value = value.valueOf()
+    } else if (typeof value.valueOf === 'function') {
+      value = value.valueOf() // new Number(1) and its like
     }
   }
   switch (typeof value) {

@@ -13,13 +13,13 @@ const NEEDS: { [type: string]: string[] } = {
 /** Says what is wrong with the event, or nothing. */
 export function flaw(event: Event): string | undefined {
   const needs = NEEDS[event.type]
-  if (!needs) return `type ${event.type} is none of ${Object.keys(NEEDS)}`
+  if (!needs) return `${event.type} is no type of event`
   for (const name of IDS) {
     const value = event[name]
-    if (value != null && typeof value !== 'string') return `${name} must be a string, not a ${typeof value}`
+    if (value != null && typeof value !== 'string') return `${name} is a ${typeof value}, no string`
   }
   for (const name of needs) if (!event[name]) return `${event.type} needs ${name}`
-  return event.userId || event.anonymousId ? undefined : 'userId or anonymousId is needed'
+  return event.userId || event.anonymousId ? undefined : `${event.type} needs userId or anonymousId`
 }
 
 let lastTime: unknown
