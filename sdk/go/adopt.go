@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// recover opens the folder: at the start, and again after a failure.
-func (s *spool) recover(now time.Time) {
+// reopen opens the folder: at the start, and again after a failure.
+func (s *spool) reopen(now time.Time) {
 	if s.owner == "" {
 		s.owner = newOwner()
 	}

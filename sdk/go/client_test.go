@@ -173,6 +173,30 @@ func TestConsentIsPendingThenGranted(t *testing.T) {
 	}
 }
 
+func TestWithdrawnConsentStopsRetriesUntilItIsBack(t *testing.T) {
+	s := serve(t, status(503))
+	c, f := open(t, Options{Endpoint: s.URL, FlushAt: 1, BackoffBase: time.Millisecond, BackoffMax: time.Millisecond})
+	track(t, c, "m1")
+	eventually(t, "a retry", func() bool { return len(s.seen()) > 2 })
+	c.Consent(ConsentPending, nil)
+	if _, err := c.Send(context.Background(), paid("m2")); !errors.Is(err, ErrConsent) {
+		t.Error(err)
+	}
+	before := 0
+	eventually(t, "no more requests", func() bool {
+		n := len(s.seen())
+		<-time.After(30 * time.Millisecond) // many backoffs
+		before = n
+		return len(s.seen()) == n
+	})
+	s.turn(status(200))
+	c.Consent(ConsentGranted, nil)
+	eventually(t, "a fate", func() bool { return f.count()["delivered"] == 1 })
+	if n := len(s.seen()); n != before+1 {
+		t.Errorf("%d requests, then %d", before, n)
+	}
+}
+
 func TestConsentDeniedDropsWhatWaits(t *testing.T) {
 	s := serve(t, status(503))
 	c, f := open(t, Options{Endpoint: s.URL, FlushAt: 1, BatchEvents: 1, BackoffBase: time.Hour, BackoffMax: time.Hour})

@@ -6,7 +6,7 @@ type ConsentState uint8
 // States of consent.
 const (
 	ConsentGranted ConsentState = iota // events are sent
-	ConsentPending                     // up to 1,000 events wait in memory; nothing is sent or written to disk
+	ConsentPending                     // Send refuses events, of others up to 1,000 events wait in memory; nothing is sent or written to disk
 	ConsentDenied                      // events are dropped as consent, those that wait too
 )
 

@@ -48,7 +48,9 @@ func (c *Client) wait(ctx context.Context, done func() bool) error {
 			return &UndeliveredError{Queued: c.q.n + c.flight, Spooled: c.stats.Spooled}
 		}
 	}
-	c.hurry = false
+	if c.q.n+c.flight+c.stats.Spooled == 0 {
+		c.hurry = false // it has nothing left to hasten
+	}
 	return nil
 }
 
@@ -110,6 +112,9 @@ func (c *Client) Send(ctx context.Context, m Message) (Result, error) {
 	c.stats.Enqueued++
 	if err == nil && c.closing {
 		err = ErrClosed
+	}
+	if err == nil && c.consent != ConsentGranted {
+		err = ErrConsent // there is nowhere to wait
 	}
 	if err != nil {
 		c.count(Dropped, reasonOf(err), 1)

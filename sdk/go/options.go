@@ -50,7 +50,7 @@ type Options struct {
 	Endpoint string // address of ingest, such as https://in.example.com; a path in front of /v1/batch may follow
 
 	// OnResult is told the fate of each event that a call has accepted, in groups, one call at a time, from a goroutine
-	// of the client's. One that blocks holds up no sending; what it misses meanwhile counts as Stats.UntoldResults.
+	// of the client's. It may call the client, but not Close. One that blocks holds up no sending; what it misses meanwhile counts as Stats.UntoldResults.
 	OnResult func([]Result)
 	Logger   *slog.Logger // default slog.Default()
 

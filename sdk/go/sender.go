@@ -93,7 +93,7 @@ func (c *Client) carry(ctx context.Context, b *batch, s span) []span {
 		if s = c.expire(b, s); s.lo == s.hi {
 			return nil
 		}
-		if c.denied() {
+		if c.consented(ctx, b) == ConsentDenied {
 			c.settle(b, s, Dropped, ReasonConsent, "", nil)
 			return nil
 		}
@@ -148,10 +148,17 @@ func (c *Client) expire(b *batch, s span) span {
 	return s
 }
 
-func (c *Client) denied() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.consent == ConsentDenied
+// consented waits while consent is pending, up to the end of ctx, and returns it.
+func (c *Client) consented(ctx context.Context, b *batch) ConsentState {
+	for {
+		c.mu.Lock()
+		state := c.consent
+		c.mu.Unlock()
+		if state != ConsentPending || b.one || ctx.Err() != nil {
+			return state
+		}
+		c.sleep(ctx, -1)
+	}
 }
 
 // backoff is random between a fifth of BackoffBase and BackoffBase·2ⁿ, so that clients do not come back together.

@@ -50,7 +50,7 @@ func (t *teller) run(busy chan struct{}) {
 			return
 		}
 		rs := t.waiting[0]
-		t.waiting = t.waiting[1:]
+		t.waiting[0], t.waiting = nil, t.waiting[1:]
 		t.mu.Unlock()
 		t.one(rs)
 		t.mu.Lock()

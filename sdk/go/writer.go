@@ -11,7 +11,7 @@ import (
 // run is the writer: it takes over what dead owners have left, then moves events from the queue into files until ctx
 // ends and the sender has, and then once more.
 func (s *spool) run(ctx context.Context, sender <-chan struct{}) {
-	s.recover(time.Now())
+	s.reopen(time.Now())
 	for ctx.Err() == nil {
 		in := s.turn(time.Now(), false)
 		timer := time.NewTimer(in)
@@ -23,7 +23,8 @@ func (s *spool) run(ctx context.Context, sender <-chan struct{}) {
 		timer.Stop()
 	}
 	<-sender
-	s.turn(time.Now(), true)
+	for s.turn(time.Now(), true) == 0 { // closed, so the queue only shrinks
+	}
 	s.leave()
 }
 
@@ -34,18 +35,21 @@ func (s *spool) turn(now time.Time, last bool) time.Duration {
 			s.tidy() // delivered events must not come again
 			return s.retry.Sub(now)
 		}
-		s.recover(now)
+		s.reopen(now)
 		if s.isBroken() {
 			return s.hooks.retry
 		}
 	}
 	in, hurry := s.writeDue(last)
 	if in <= 0 {
-		if err := s.write(); err != nil {
+		more, err := s.write()
+		if err != nil {
 			s.fail(err)
 			return s.hooks.retry
 		}
-		in = spoolRetry
+		if in = spoolRetry; more {
+			in = 0
+		}
 	}
 	if next, err := s.syncDue(now, hurry || last); err != nil {
 		s.fail(err)
@@ -54,7 +58,7 @@ func (s *spool) turn(now time.Time, last bool) time.Duration {
 		in = min(in, next)
 	}
 	if s.changed() {
-		if wait := s.tidied.Add(spoolSync).Sub(now); wait <= 0 || hurry || last {
+		if wait := s.tidied.Add(spoolSync).Sub(now); wait <= 0 || last {
 			s.tidy()
 			s.tidied = now
 		} else {
@@ -79,14 +83,15 @@ func (s *spool) writeDue(last bool) (in time.Duration, hurry bool) {
 	return c.q.peek().at + spoolDelay - c.age(), hurry
 }
 
-// write moves the queue into the open segment.
-func (s *spool) write() error {
+// write moves the queue into the open segment. It reports whether there is more: calls may be faster than the disk, and
+// what else is due must not wait for them.
+func (s *spool) write() (more bool, err error) {
 	c := s.c
-	for {
+	for range 8 {
 		c.mu.Lock()
 		if c.q.n == 0 || c.consent != ConsentGranted {
 			c.mu.Unlock()
-			return nil
+			return false, nil
 		}
 		var n int
 		s.group, n = c.q.lines(s.group[:0], spoolGroup)
@@ -94,23 +99,24 @@ func (s *spool) write() error {
 		c.mu.Unlock()
 		seg, err := s.current()
 		if err != nil {
-			return err
+			return false, err
 		}
 		if _, err := s.hooks.write(seg.file, s.group); err != nil {
 			_ = seg.file.Truncate(seg.size) // half a group would be sent twice, which its ids would mend
-			return fmt.Errorf("write %s: %w", seg.path, err)
+			return false, fmt.Errorf("write %s: %w", seg.path, err)
 		}
 		s.hooks.step("written")
 		if !seg.mine() {
 			// Another process took us for dead. What it has taken over is its own; whether it has seen this group, nobody
 			// knows, so the group is written again.
-			s.rename(seg)
+			s.renew(seg)
 			continue
 		}
 		if !s.wrote(seg, n, first, at) {
 			_ = seg.file.Truncate(seg.size)
 		}
 	}
+	return true, nil
 }
 
 // wrote hands the group over from the queue to seg, unless it was dropped while it was written.
@@ -199,9 +205,9 @@ func (g *segment) mine() bool {
 	return err == nil && os.SameFile(there, here)
 }
 
-// rename goes on as a new owner, after another process has taken over the segments of the old one. The sender finds
+// renew goes on as a new owner, after another process has taken over the segments of the old one. The sender finds
 // them gone and says so.
-func (s *spool) rename(seg *segment) {
+func (s *spool) renew(seg *segment) {
 	s.close(seg)
 	living.Delete(s.owner)
 	s.owner = newOwner()
@@ -327,7 +333,7 @@ func (s *spool) isBroken() bool {
 	return s.broken
 }
 
-// fail leaves the events to memory, until recover.
+// fail leaves the events to memory, until reopen.
 func (s *spool) fail(err error) {
 	if seg := s.open(); seg != nil {
 		s.close(seg)
