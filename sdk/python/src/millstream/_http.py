@@ -31,6 +31,7 @@ class _Wire:
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
         self.deadline = 0.0
+        self.ended = False  # by the other side
 
     def sendall(self, data: Any) -> None:
         self.sock.settimeout(self._left())
@@ -38,7 +39,9 @@ class _Wire:
 
     def recv_into(self, buffer: Any) -> int:
         self.sock.settimeout(self._left())
-        return self.sock.recv_into(buffer)
+        count = self.sock.recv_into(buffer)
+        self.ended = count == 0
+        return count
 
     def makefile(self, mode: str) -> io.BufferedReader:
         return io.BufferedReader(_Reader(self))
@@ -107,6 +110,8 @@ class Transport:
             headers.update(self._proxy.headers)
         connection.request("POST", target, body, headers)
         response = connection.getresponse()
+        if wire.ended:
+            raise ConnectionResetError("the answer ended within its headers")  # http.client takes that for their end
         data = _read(response)
         if data is None or response.will_close:
             self.close()

@@ -113,7 +113,7 @@ class Courier:
             self._notices.once("redirect", "%s: %s", self._endpoint, text)
         elif judge(answer.status) is Verdict.DROP:
             self._notices.warn("drop", "%s: %s; events are dropped", self._endpoint, text)
-        else:
+        elif judge(answer.status) is not Verdict.SPLIT:
             self._notices.warn("away", "%s: %s; events wait", self._endpoint, text)
 
 

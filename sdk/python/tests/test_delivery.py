@@ -1,0 +1,440 @@
+"""Batches, retries, fates, flush, close and send against a scripted server."""
+
+import gc
+import json
+import threading
+import time
+import unittest
+import weakref
+
+from millstream import Undelivered
+from millstream._options import Hooks
+from support import AWAY, CUT, OK, Results, Server, check_sum, client, descriptors, eventually
+
+
+def numbers(events):
+    return [e["properties"]["n"] for e in events]
+
+
+def paid(c, *range_):
+    for n in range(*range_):
+        assert c.track("u1", "Paid", {"n": n}, message_id=f"m{n}")
+
+
+class Batches(unittest.TestCase):
+    def test_a_batch_goes_when_enough_events_wait(self):
+        with Server() as server, client(server.url, flush_at=3, flush_interval=60) as c:
+            paid(c, 2)
+            time.sleep(0.1)
+            self.assertEqual(server.requests, [])
+            paid(c, 2, 3)
+            server.await_requests(1)
+            self.assertEqual(numbers(server.requests[0].events), [0, 1, 2])
+
+    def test_a_batch_goes_some_time_after_its_first_event(self):
+        with Server() as server, client(server.url, flush_at=1000, flush_interval=0.2) as c:
+            begin = time.monotonic()
+            paid(c, 2)
+            server.await_requests(1)
+            self.assertGreaterEqual(server.requests[0].at - begin, 0.2)
+
+    def test_no_request_is_larger_than_its_bounds(self):
+        with Server() as server, client(server.url, batch_bytes=2000, batch_events=5, flush_interval=60, gzip=False) as c:
+            c.consent("pending")
+            for n in range(40):
+                c.track("u1", "Paid", {"n": n, "v": "é" * (n * 13 % 300)})
+            c.track("u1", "Paid", {"n": 40, "v": "x" * 3000})
+            c.consent("granted")
+            c.flush()
+            self.assertEqual(numbers(server.accepted()), list(range(41)))
+            for r in server.requests:
+                self.assertTrue(len(r.raw) <= 2000 or len(r.events) == 1)
+                self.assertLessEqual(len(r.events), 5)
+                self.assertEqual(int(r.headers["Content-Length"]), len(r.raw))
+            self.assertGreater(max(len(r.raw) for r in server.requests), 1500, "batches are filled")
+
+    def test_the_request_is_as_specified(self):
+        with Server() as server, client(server.url + "/collect/", _hooks=Hooks(now=lambda: 1772359200.0)) as c:
+            paid(c, 1)
+            c.flush()
+            r = server.requests[0]
+            self.assertEqual(r.path, "/collect/v1/batch")
+            self.assertEqual(r.headers, {
+                "Host": server.url[7:], "Accept-Encoding": "identity", "Content-Length": str(len(r.raw)),
+                "Authorization": "Basic V1JJVEVfS0VZOg==", "Content-Type": "application/json", "User-Agent": "millstream-python/0.1.0",
+            })
+            self.assertEqual([*r.json], ["sentAt", "batch"])
+            self.assertEqual(r.json["sentAt"], "2026-03-01T10:00:00.000Z")
+
+    def test_bodies_of_a_kibibyte_are_compressed(self):
+        with Server() as server, client(server.url) as c, client(server.url, gzip=False) as plain:
+            for size, sender, packed in ((100, c, None), (2000, c, "gzip"), (2000, plain, None)):
+                sender.track("u1", "A", {"v": "x" * size})
+                sender.flush()
+                self.assertEqual(server.requests[-1].headers.get("Content-Encoding"), packed)
+                self.assertEqual(server.requests[-1].events[0]["properties"]["v"], "x" * size)
+
+    def test_one_batch_is_in_flight_and_order_holds_over_retries(self):
+        flying, most = [], []
+
+        def answer(request):
+            flying.append(1)
+            most.append(len(flying))
+            time.sleep(0.002)
+            flying.pop()
+            return (503, {}, b"") if len(most) % 3 else OK
+
+        with Server(then=answer) as server, client(server.url, flush_at=1, batch_events=7) as c:
+            paid(c, 60)
+            c.flush(30)
+            self.assertEqual(numbers(server.accepted()), list(range(60)))
+            self.assertEqual(max(most), 1)
+
+
+class Retries(unittest.TestCase):
+    def test_a_retry_repeats_the_batch_with_a_new_time(self):
+        times = iter(range(1_000_000))
+        results = Results()
+        script = [(500, {}, b""), (500, {}, b"")]
+        with Server(*script) as server, client(server.url, on_result=results, _hooks=Hooks(now=lambda: float(next(times)))) as c:
+            paid(c, 3)
+            results.wait(3)
+            self.assertEqual([r.headers.get("X-Retry-Count") for r in server.requests], [None, "1", "2"])
+            self.assertEqual(len({json.dumps(r.events) for r in server.requests}), 1)
+            self.assertEqual(len({r.json["sentAt"] for r in server.requests}), 3)
+            self.assertEqual([(r.message_id, r.fate, r.attempts) for r in results.all], [(f"m{n}", "delivered", 3) for n in range(3)])
+            self.assertEqual(c.stats().retries, 2)
+
+    def test_counted_answers_end_a_batch_and_the_next_goes_on(self):
+        results = Results()
+        for status in (500, 408, 425, 507, 302):
+            with self.subTest(status=status), Server(*[(status, {"Location": AWAY}, b"")] * 4) as server:
+                results = Results()
+                with client(server.url, on_result=results, max_attempts=4, batch_events=1) as c:
+                    paid(c, 2)
+                    results.wait(2)
+                    self.assertEqual([(r.fate, r.code, r.attempts) for r in results.all],
+                                     [("dropped", "max_attempts", 4), ("delivered", "", 1)])
+                    self.assertIn(str(status), results.all[0].message)
+
+    def test_a_server_that_is_away_does_not_count(self):
+        for item in ((429, {}, b""), (502, {}, b""), (503, {}, b""), (504, {}, b""), CUT):
+            with self.subTest(item=item), Server(*[item] * 20) as server:
+                results = Results()
+                with client(server.url, on_result=results, max_attempts=2) as c:
+                    paid(c, 1)
+                    self.assertEqual(results.wait(1)[0][1:4], ("delivered", 21, ""))
+
+    def test_hopeless_answers_drop_the_batch_at_once(self):
+        for status in (400, 401, 403, 404, 405, 415, 422, 501, 505):
+            with self.subTest(status=status), Server((status, {}, b'{"code":"c","message":"why"}')) as server:
+                results = Results()
+                with client(server.url, on_result=results) as c, self.assertLogs("millstream", "WARNING") as logs:
+                    paid(c, 1)
+                    self.assertEqual(results.wait(1)[0], ("m0", "dropped", 1, f"http_{status}", f"HTTP {status}: why"))
+                self.assertNotIn("WRITE_KEY", str(logs.output))
+                self.assertEqual(len(server.requests), 1)
+
+    def test_413_halves_until_it_passes_and_keeps_the_order(self):
+        def answer(request):
+            return (413, {}, b"") if len(request.events) > 3 or 7 in numbers(request.events) else OK
+
+        results = Results()
+        with Server(then=answer) as server, client(server.url, on_result=results, flush_interval=0.1) as c:
+            paid(c, 20)
+            results.wait(20)
+            self.assertEqual(numbers(server.accepted()), [n for n in range(20) if n != 7])
+            self.assertEqual([r.message_id for r in results.all], [f"m{n}" for n in range(20)])
+            self.assertEqual((results.all[7].fate, results.all[7].code), ("dropped", "http_413"))
+
+    def test_retry_after_is_the_least_delay(self):
+        hooks = Hooks(retry_after_scale=0.1)
+        with Server((429, {"Retry-After": "3"}, b"")) as server, client(server.url, _hooks=hooks) as c:
+            paid(c, 1)
+            server.await_requests(2)
+            self.assertGreaterEqual(server.requests[1].at - server.requests[0].at, 0.3)
+
+    def test_fates_of_a_200_are_those_of_its_events(self):
+        body = json.dumps({"success": True, "rejected": [{"index": 1, "messageId": "m1", "code": "plan_violation", "message": "why"}]})
+        results = Results()
+        with Server((200, {}, body.encode())) as server, client(server.url, on_result=results) as c:
+            paid(c, 3)
+            results.wait(3)
+            self.assertEqual([tuple(r)[1:] for r in results.all],
+                             [("delivered", 1, "", ""), ("rejected", 1, "plan_violation", "why"), ("delivered", 1, "", "")])
+            stats = c.stats()
+            self.assertEqual((stats.delivered, stats.rejected), (2, 1))
+            check_sum(self, stats)
+
+    def test_other_successes_and_unreadable_bodies_are_delivered(self):
+        for answer in ((204, {}, b""), (202, {}, b"later"), (200, {}, b"<html>"), (200, {}, b"")):
+            with self.subTest(answer=answer), Server(answer) as server, client(server.url) as c:
+                paid(c, 1)
+                c.flush()
+                self.assertEqual(c.stats().delivered, 1)
+
+    def test_events_expire_by_age(self):
+        results = Results()
+        with client(AWAY, on_result=results, max_age=0.2) as c:
+            begin = time.monotonic()
+            paid(c, 2)
+            results.wait(2)
+            self.assertGreaterEqual(time.monotonic() - begin, 0.2)
+            self.assertEqual({(r.fate, r.code) for r in results.all}, {("dropped", "expired")})
+
+    def test_a_callback_that_throws_is_counted(self):
+        def broken(results):
+            raise RuntimeError
+
+        with Server() as server, client(server.url, on_result=broken, batch_events=1) as c:
+            with self.assertLogs("millstream", "WARNING") as logs:
+                paid(c, 3)
+                c.flush()
+                eventually(lambda: c.stats().callback_errors == 3)
+            self.assertEqual(c.stats().delivered, 3)
+            self.assertEqual(len(logs.records), 1)
+
+
+class Bounds(unittest.TestCase):
+    def test_a_full_queue_refuses_and_sums_hold(self):
+        with client(AWAY, queue_events=50) as c:
+            accepted = sum(c.track("u1", "A", {"n": n}) for n in range(2000))
+            stats = c.stats()
+            self.assertEqual(accepted, 50)
+            self.assertEqual((stats.enqueued, stats.dropped_by_reason), (2000, {"queue_full": 1950}))
+            check_sum(self, stats)
+        check_sum(self, c.stats())
+        self.assertEqual(c.stats().dropped_by_reason, {"queue_full": 1950, "closed": 50})
+
+    def test_bytes_in_flight_count(self):
+        release = threading.Event()
+
+        def answer(request):
+            release.wait(10)
+            return OK
+
+        with Server(then=answer) as server, client(server.url, queue_bytes=3000) as c:
+            c.track("u1", "A", {"v": "x" * 2000})
+            server.await_requests(1)
+            self.assertFalse(c.track("u1", "A", {"v": "x" * 2000}))
+            self.assertLessEqual(c.stats().queued_bytes, 3000)
+            release.set()
+            c.flush()
+            self.assertTrue(c.track("u1", "A", {"v": "x" * 2000}))
+
+    def test_block_waits_for_room_and_no_longer(self):
+        release = threading.Event()
+
+        def answer(request):
+            release.wait(10)
+            return OK
+
+        with Server(then=answer) as server, client(server.url, queue_events=1, overflow="block", block_timeout=0.1) as c:
+            self.assertTrue(c.track("u1", "A"))
+            begin = time.monotonic()
+            self.assertFalse(c.track("u1", "A"))
+            self.assertGreaterEqual(time.monotonic() - begin, 0.1)
+            release.set()
+            c.flush()
+        with Server() as server, client(server.url, queue_events=5, overflow="block", block_timeout=10) as c:
+            paid(c, 100)
+            c.flush()
+            self.assertEqual(numbers(server.accepted()), list(range(100)))
+
+    def test_a_call_from_on_result_never_waits_for_its_own_thread(self):
+        made = []
+
+        def again(results):
+            if len(made) < 3:
+                made.append(c.track("u1", "Again"))
+                try:
+                    c.flush(10)
+                except Undelivered:
+                    made.append("not now")
+
+        with Server() as server, client(server.url, queue_events=1, overflow="block", block_timeout=10, on_result=again) as c:
+            begin = time.monotonic()
+            c.track("u1", "A")
+            eventually(lambda: len(server.accepted()) >= 2)
+            self.assertLess(time.monotonic() - begin, 5)
+
+
+class FlushAndClose(unittest.TestCase):
+    def test_flush_covers_what_was_enqueued_before(self):
+        with Server() as server, client(server.url, flush_interval=60, batch_events=10) as c:
+            paid(c, 35)
+            self.assertEqual(c.flush(), 0)
+            self.assertEqual(numbers(server.accepted()), list(range(35)))
+            self.assertEqual(c.flush(0), 0)
+
+    def test_flush_tells_what_is_left_at_its_deadline(self):
+        with Server(then=(503, {"Retry-After": "60"}, b"")) as server, client(server.url, flush_interval=60) as c:
+            paid(c, 3)
+            begin = time.monotonic()
+            with self.assertRaises(Undelivered) as caught:
+                c.flush(0.2)
+            self.assertEqual((caught.exception.queued, caught.exception.spooled), (3, 0))
+            self.assertLess(time.monotonic() - begin, 2)
+            self.assertEqual(len(server.requests), 1, "a Retry-After is not cut short")
+
+    def test_flush_cuts_a_backoff_short_once(self):
+        with Server((503, {}, b""), (503, {}, b"")) as server, client(server.url, backoff_base=100, backoff_max=100) as c:
+            paid(c, 1)
+            server.await_requests(1)
+            eventually(lambda: c._engine.queue._resting)
+            with self.assertRaises(Undelivered):
+                c.flush(0.3)
+            self.assertEqual(len(server.requests), 2)
+            c.flush(5)
+            self.assertEqual(len(server.requests), 3)
+
+    def test_flushes_at_once_share_the_work(self):
+        with Server() as server, client(server.url, flush_interval=60) as c:
+            paid(c, 5)
+            threads = [threading.Thread(target=c.flush) for _ in range(8)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join(10)
+            self.assertEqual(len(server.requests), 1)
+
+    def test_close_drains_and_leaves_nothing_behind(self):
+        with Server() as server:
+            threads, fds = threading.active_count(), descriptors()
+            c = client(server.url, flush_interval=60)
+            paid(c, 3)
+            self.assertEqual(c.close(), 0)
+            self.assertEqual(numbers(server.accepted()), [0, 1, 2])
+            eventually(lambda: threading.active_count() <= threads and descriptors() <= fds, reason="no thread, no descriptor")
+            self.assertFalse(c.track("u1", "A"))
+            self.assertEqual(c.send(1).track("u1", "A").code, "closed")
+            self.assertEqual(c.stats().dropped_by_reason, {"closed": 2})
+            self.assertEqual(c.close(), 0)
+
+    def test_close_keeps_its_deadline_while_a_request_hangs(self):
+        release = threading.Event()
+
+        def answer(request):
+            release.wait(20)
+            return CUT
+
+        results = Results()
+        with Server(then=answer) as server:
+            threads, fds = threading.active_count(), descriptors()
+            c = client(server.url, on_result=results, timeout=20)
+            paid(c, 3)
+            server.await_requests(1)
+            begin = time.monotonic()
+            with self.assertRaises(Undelivered) as caught:
+                c.close(0.2)
+            self.assertLess(time.monotonic() - begin, 5)
+            self.assertEqual(caught.exception.queued, 3)
+            results.wait(3)
+            self.assertEqual({r.code for r in results.all}, {"closed"})
+            check_sum(self, c.stats())
+            release.set()
+            eventually(lambda: threading.active_count() <= threads and descriptors() <= fds)
+
+    def test_a_second_close_waits_for_the_first(self):
+        with Server(then=(503, {}, b"")) as server:
+            c = client(server.url)
+            paid(c, 1)
+            ends = []
+
+            def close():
+                try:
+                    c.close(0.3)
+                except Undelivered as left:
+                    ends.append((left.queued, time.monotonic()))
+
+            threads = [threading.Thread(target=close) for _ in range(3)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join(10)
+            self.assertEqual([queued for queued, _ in ends], [1, 1, 1])
+            self.assertLess(max(t for _, t in ends) - min(t for _, t in ends), 1)
+
+    def test_close_in_on_result_ends_the_thread(self):
+        results = []
+
+        def close(told):
+            results.append(c.close(5))
+
+        with Server() as server:
+            c = client(server.url, on_result=close)
+            paid(c, 1)
+            eventually(lambda: not any(t.name == "millstream" for t in threading.enumerate()))
+            self.assertEqual(results, [0])
+
+    def test_a_callback_that_hangs_does_not_hold_up_close(self):
+        release = threading.Event()
+        with Server() as server:
+            c = client(server.url, on_result=lambda results: release.wait(20))
+            paid(c, 1)
+            server.await_requests(1)
+            c.track("u1", "A")
+            begin = time.monotonic()
+            with self.assertRaises(Undelivered):
+                c.close(0.1)
+            self.assertLess(time.monotonic() - begin, 5)
+            check_sum(self, c.stats())
+            release.set()
+            eventually(lambda: not any(t.name == "millstream" for t in threading.enumerate()))
+
+    def test_an_unreachable_client_delivers_and_ends(self):
+        with Server() as server:
+            c = client(server.url, flush_interval=60)
+            paid(c, 2)
+            inside = weakref.ref(c._engine)
+            del c
+            gc.collect()
+            eventually(lambda: len(server.accepted()) == 2)
+            eventually(lambda: not any(t.name == "millstream" for t in threading.enumerate()))
+            gc.collect()
+            self.assertIsNone(inside())
+
+
+class Send(unittest.TestCase):
+    def test_send_returns_the_fate(self):
+        rejected = json.dumps({"rejected": [{"index": 0, "messageId": "m2", "code": "bot", "message": "why"}]}).encode()
+        with Server(OK, (200, {}, rejected), (503, {}, b""), OK, (401, {}, b"")) as server, client(server.url) as c:
+            self.assertEqual(c.send(5).track("u1", "A", message_id="m1"), ("m1", "delivered", 1, "", ""))
+            self.assertEqual(c.send(5).track("u1", "A", message_id="m2"), ("m2", "rejected", 1, "bot", "why"))
+            self.assertEqual(c.send(5).identify("u1", message_id="m3")[1:3], ("delivered", 2))
+            self.assertEqual(c.send(5).page("u1", message_id="m4").code, "http_401")
+            self.assertEqual(c.send(5).track("u1", message_id="m5"), ("m5", "dropped", 0, "invalid", "track: needs event"))
+            self.assertEqual(server.connections, 1)
+            check_sum(self, c.stats())
+            self.assertFalse(any(t.name == "millstream" for t in threading.enumerate()), "no thread is needed")
+
+    def test_send_ends_at_its_deadline(self):
+        with client(AWAY) as c:
+            begin = time.monotonic()
+            result = c.send(0.2).track("u1", "A")
+            self.assertEqual((result.fate, result.code), ("dropped", "expired"))
+            self.assertIn("Refused", result.message)
+            self.assertTrue(0.15 < time.monotonic() - begin < 2)
+            check_sum(self, c.stats())
+
+    def test_close_ends_a_send(self):
+        release = threading.Event()
+
+        def answer(request):
+            release.wait(20)
+            return CUT
+
+        with Server(then=answer) as server:
+            c = client(server.url, timeout=20)
+            told = []
+            thread = threading.Thread(target=lambda: told.append(c.send(20).track("u1", "A")))
+            thread.start()
+            server.await_requests(1)
+            c.close(0.1)
+            thread.join(5)
+            self.assertEqual(told[0].code, "closed")
+            release.set()
+
+
+if __name__ == "__main__":
+    unittest.main()
