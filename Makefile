@@ -25,21 +25,24 @@ build: ## build bin/millstream
 .PHONY: test
 test: ## all tests that need no other server, with the race detector; PKG=./ingest/... narrows them
 	go test -race -timeout 15m $(PKG)
+	$(if $(filter ./...,$(PKG)),cd sdk/go && go test -race -timeout 5m ./...)
 
 .PHONY: check
 check: check-format vet lint check-arch check-nocgo check-docs ## everything that reads the code without running it
 
 .PHONY: check-format
 check-format: $(GOLANGCI)
-	@$(GOLANGCI) fmt --diff ./... || { echo "format: run make format" >&2; exit 1; }
+	@$(GOLANGCI) fmt --diff ./... && cd sdk/go && $(GOLANGCI) fmt --diff ./... || { echo "format: run make format" >&2; exit 1; }
 
 .PHONY: vet
 vet:
 	go vet -tags integration ./...
+	cd sdk/go && go vet ./...
 
 .PHONY: lint
 lint: $(GOLANGCI)
 	$(GOLANGCI) run ./...
+	cd sdk/go && $(GOLANGCI) run ./...
 
 .PHONY: check-arch
 check-arch:
@@ -59,10 +62,15 @@ check-docs: check-nocgo
 .PHONY: format
 format: $(GOLANGCI) ## format the Go code
 	$(GOLANGCI) fmt ./...
+	cd sdk/go && $(GOLANGCI) fmt ./...
 
 .PHONY: integration
 integration: build ## tests against real servers, which are installed first (scripts/integration.sh)
 	scripts/integration.sh
+
+.PHONY: sdk
+sdk: ## build the SDKs' packages, and copy the browsers' script to ingest/web; needs Node and Python
+	scripts/sdk.sh build
 
 .PHONY: golden
 golden: ## write the golden files anew; review them like code
@@ -87,7 +95,7 @@ bench: ## Go benchmarks; BENCH=Decode and PKG=./internal/wire narrow them. Whole
 
 .PHONY: clean
 clean: ## remove what was built; keeps .millstream
-	rm -rf bin $(BIN)
+	rm -rf bin $(BIN) sdk/js/dist sdk/python/dist
 
 $(GOLANGCI):
 	GOBIN=$(BIN) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)

@@ -1,12 +1,22 @@
 #!/usr/bin/env bash
 # Runs the tests that need real services, on services that it installs, starts
-# and ends by itself. MILLSTREAM_TEST_KILLS sets how often the process is
-# killed in the end-to-end tests (25 here, twice that for ingest alone; 4 in make test), MILLSTREAM_TEST_OUTAGE how long
-# Kafka is away (60s here; 5s in make test).
+# and ends by itself, and those of the SDKs (scripts/sdk.sh). At the end stands
+# which case of sdk/conformance each SDK has passed. MILLSTREAM_TEST_KILLS sets
+# how often the process is killed in the end-to-end tests (25 here, twice that
+# for ingest alone; 4 in make test), MILLSTREAM_TEST_OUTAGE how long Kafka is
+# away (60s here; 5s in make test).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 export MILLSTREAM_TEST_KILLS=${MILLSTREAM_TEST_KILLS:-25}
 export MILLSTREAM_TEST_OUTAGE=${MILLSTREAM_TEST_OUTAGE:-60s}
-exec scripts/services.sh go test -count=1 -tags integration -timeout 20m "$@" \
-  ./internal/e2e ./internal/metric/... ./cdc ./rollup ./internal/local/redshift
+exec scripts/services.sh bash -euo pipefail -c '
+  scripts/sdk.sh test
+  MILLSTREAM_CONFORMANCE_TABLE=$(mktemp)
+  export MILLSTREAM_CONFORMANCE_TABLE
+  go test -count=1 -tags integration -timeout 20m "$@" \
+    ./internal/e2e ./internal/metric/... ./cdc ./rollup ./internal/local/redshift ./sdk/conformance \
+    || { cat "$MILLSTREAM_CONFORMANCE_TABLE"; exit 1; }
+  cat "$MILLSTREAM_CONFORMANCE_TABLE"
+  rm "$MILLSTREAM_CONFORMANCE_TABLE"
+' integration "$@"
