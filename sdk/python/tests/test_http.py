@@ -231,7 +231,7 @@ class Proxies(unittest.TestCase):
 
 class Cut(unittest.TestCase):
     def test_abort_ends_a_wait_from_another_thread(self):
-        with Listener(lambda connection: connection.recv(65536) and connection.recv(1)) as server:
+        with Listener(lambda connection: [part for part in iter(lambda: connection.recv(65536), b"")]) as server:
             t = transport(server.url)
             told = []
             thread = threading.Thread(target=lambda: told.append(t.post(b"{}", 0, 20)))

@@ -38,7 +38,7 @@ class Backlog:
         self.events = 0
         self._segments: Deque[Segment] = deque()
         self._offset = 0  # in the first segment
-        self._most_events = min(options.batch_events, options.queue_events // 2 + 1)
+        self._most_events = min(options.batch_events, max(options.queue_events // 2, 1))
         self._most_bytes = min(options.batch_bytes, options.queue_bytes // 2)
 
     def add(self, segment: Segment, begin: int) -> None:

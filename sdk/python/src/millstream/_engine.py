@@ -88,17 +88,18 @@ class Engine:
         return True
 
     def _start(self) -> bool:
+        """Starts what is not running; without consent no spool, because nothing may be stored."""
         with self._start_lock:
-            if self._thread is None:
-                thread = threading.Thread(target=self._sender.run, name="millstream", daemon=True)
-                try:
-                    if self.queue.spool:
-                        self.queue.spool.start()
+            try:
+                if self.queue.spool and self.queue.consent == GRANTED:
+                    self.queue.spool.start()
+                if self._thread is None:
+                    thread = threading.Thread(target=self._sender.run, name="millstream", daemon=True)
                     thread.start()
-                except RuntimeError as error:  # out of threads, or the interpreter ends: the next call or close tries again
-                    self.notices.warn("thread", "thread: %s", error)
-                    return False
-                self._thread = thread
+                    self._thread = thread
+            except RuntimeError as error:  # out of threads, or the interpreter ends: the next call or close tries again
+                self.notices.warn("thread", "thread: %s", error)
+                return False
             return True
 
     def set_consent(self, state: str) -> None:

@@ -54,7 +54,7 @@ class Shelf:
         """Why an event of this size finds no room."""
         if not self.broken and self._file_bytes + self._unwritten_bytes + size + 1 > self._options.spool_bytes:
             return "spool_full"
-        half_events, half_bytes = self._options.queue_events // 2 + 1, self._options.queue_bytes // 2
+        half_events, half_bytes = max(self._options.queue_events // 2, 1), self._options.queue_bytes // 2
         if self.ahead and (len(self.ahead) >= half_events or self._ahead_bytes + size > half_bytes):
             return "queue_full"  # until the next write
         return ""
