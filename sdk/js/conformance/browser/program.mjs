@@ -69,7 +69,7 @@ class Program {
     context.on('response', answer => {
       if (answer.request().method() === 'POST' && answer.status() === 200) this.sentBatches++
     })
-    if (config.snippet && config.snippet !== 'none') {
+    if (config.snippet && config.snippet !== 'none' && !config.served) {
       const script = `${input.apiHost}/analytics.js/v1/${input.writeKey}/analytics.min.js`
       await context.route(script, route => route.fulfill({ contentType: 'text/javascript', body: bundle }))
     }
@@ -111,7 +111,7 @@ class Program {
 
   /** Reads the figures of the page that is shown, if it has any. */
   async note() {
-    const read = await this.page.evaluate(() => window.conformance?.read()).catch(() => undefined)
+    const read = await this.page?.evaluate(() => window.conformance?.read()).catch(() => undefined)
     if (!read) return
     this.figures.set(read.page, read)
     if (read.stats) this.stats = read.stats
@@ -119,11 +119,6 @@ class Program {
 
   async drain(name, ms, times = 1) {
     return this.page.evaluate(([n, m, t]) => window.conformance.drain(n, m, t), [name, ms, times])
-  }
-
-  told() {
-    const refused = new Set([...this.figures.values()].flatMap(f => f.refusedIds))
-    return this.results.filter(r => !refused.has(r.messageId))
   }
 
   async output() {
@@ -138,7 +133,7 @@ class Program {
     }
     if (this.page && steps.some(s => 'close' in s)) this.leaks = await this.page.evaluate(() => window.conformance.leaks()).catch(() => 0)
     await this.note()
-    const results = this.told()
+    const { results } = this
     const all = [...this.figures.values()]
     const refused = {}
     for (const f of all) for (const [reason, n] of Object.entries(f.refused)) refused[reason] = (refused[reason] || 0) + n
@@ -171,10 +166,7 @@ const steps = {
   },
   async await({ await: n, timeout = 5000 }) {
     const until = Date.now() + timeout
-    while (this.told().length < n && Date.now() < until) {
-      await new Promise(done => setTimeout(done, 10))
-      await this.note()
-    }
+    while (this.results.length < n && Date.now() < until) await new Promise(done => setTimeout(done, 10))
   },
   async flush({ flush, times }) {
     this.flushes.push(...(await this.drain('flush', flush, times)))
@@ -214,6 +206,13 @@ const steps = {
   },
   async tab({ tab }) {
     await this.open(tab)
+  },
+  async shut({ shut }) {
+    const page = this.tabs.get(shut)
+    this.tabs.delete(shut)
+    const closed = page.waitForEvent('close')
+    await page.close({ runBeforeUnload: true }) // as a person does: the page hears of it
+    await closed
   },
   async kill({ kill }) {
     const page = this.tabs.get(kill)
