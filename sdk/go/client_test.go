@@ -51,8 +51,10 @@ func TestLaterChangesOfTheCallersMapsHaveNoEffect(t *testing.T) {
 
 func TestFullQueueRefusesUntilSomethingLeaves(t *testing.T) {
 	s := serve(t, status(503))
-	c, f := open(t, Options{Endpoint: s.URL, QueueEvents: 3, FlushAt: 1})
-	track(t, c, "m1", "m2", "m3")
+	c, f := open(t, Options{Endpoint: s.URL, QueueEvents: 3, FlushAt: 2, BatchEvents: 2, FlushInterval: time.Hour})
+	track(t, c, "m1", "m2")
+	eventually(t, "two in flight", func() bool { return c.Stats().InFlight == 2 })
+	track(t, c, "m3")
 	for range 5 {
 		if err := c.Track(paid("m4")); !errors.Is(err, ErrQueueFull) {
 			t.Fatal(err)
@@ -60,6 +62,9 @@ func TestFullQueueRefusesUntilSomethingLeaves(t *testing.T) {
 	}
 	sums(t, c)
 	s.turn(status(200))
+	if err := c.Flush(within(t, 5*time.Second)); err != nil {
+		t.Fatal(err)
+	}
 	eventually(t, "three fates", func() bool { return f.count()["delivered"] == 3 })
 	track(t, c, "m4")
 }

@@ -2,15 +2,18 @@ package millstream
 
 import "time"
 
-const chunkSize = 64 << 10
+const (
+	chunkSize = 64 << 10
+	maxSpare  = 8 // a full batch and more, so that a steady stream allocates nothing
+)
 
 // queue holds encoded events in the order of their calls, as one stream of bytes over chunks of fixed size: memory
 // follows the bytes that wait and nothing is moved when it grows. Client.mu guards it.
 type queue struct {
 	chunks [][]byte
-	spare  []byte // one chunk is kept for the next need
-	head   int    // first byte, in chunks[0]
-	tail   int    // end of the last byte, in the last chunk
+	spare  [][]byte // read chunks, kept for the next need
+	head   int      // first byte, in chunks[0]
+	tail   int      // end of the last byte, in the last chunk
 	bytes  int
 	items  []item // a ring of a power of two
 	first  int
@@ -41,11 +44,21 @@ func (q *queue) push(event []byte, it item) {
 }
 
 func (q *queue) add() {
-	chunk := q.spare
-	if chunk == nil {
-		chunk = make([]byte, chunkSize)
+	if n := len(q.spare); n > 0 {
+		q.chunks, q.spare = append(q.chunks, q.spare[n-1]), q.spare[:n-1]
+	} else {
+		q.chunks = append(q.chunks, make([]byte, chunkSize))
 	}
-	q.chunks, q.spare, q.tail = append(q.chunks, chunk), nil, 0
+	q.tail = 0
+}
+
+// drop lets go of the first chunk, which is read.
+func (q *queue) drop() {
+	if len(q.spare) < maxSpare {
+		q.spare = append(q.spare, q.chunks[0])
+	}
+	q.chunks[0] = nil
+	q.chunks = q.chunks[1:]
 }
 
 func (q *queue) grow() {
@@ -106,8 +119,7 @@ func (q *queue) skip(n int) {
 	q.n -= n
 	q.bytes -= size
 	for q.head += size; q.head >= chunkSize; q.head -= chunkSize {
-		q.spare, q.chunks[0] = q.chunks[0], nil
-		q.chunks = q.chunks[1:]
+		q.drop()
 	}
 	if q.n == 0 {
 		q.rest()
@@ -116,8 +128,8 @@ func (q *queue) skip(n int) {
 
 // rest gives back what a burst has taken.
 func (q *queue) rest() {
-	if len(q.chunks) > 0 {
-		q.spare = q.chunks[0]
+	for len(q.chunks) > 0 {
+		q.drop()
 	}
 	q.chunks, q.head, q.tail, q.first = nil, 0, 0, 0
 	if len(q.items) > 4096 {

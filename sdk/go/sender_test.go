@@ -345,6 +345,37 @@ func TestFlushTellsWhatIsLeftAtItsDeadline(t *testing.T) {
 	}
 }
 
+func TestFlushDoesNotWaitForTheRestOfItsBatch(t *testing.T) {
+	first, rest := make(chan struct{}), make(chan struct{})
+	s := serve(t, func(w http.ResponseWriter, r request, n int) {
+		switch {
+		case n == 0:
+			<-first
+		case len(r.Batch) > 2:
+			w.WriteHeader(http.StatusRequestEntityTooLarge)
+		case r.Batch[0]["messageId"] == "m3":
+			<-rest
+		}
+	})
+	c, _ := open(t, Options{Endpoint: s.URL, FlushAt: 1})
+	track(t, c, "m0")
+	eventually(t, "a request", func() bool { return len(s.seen()) == 1 })
+	track(t, c, "m1", "m2")
+	flushed := make(chan error)
+	go func() { flushed <- c.Flush(within(t, 5*time.Second)) }()
+	eventually(t, "a flush", func() bool {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return c.flushTo == 3
+	})
+	track(t, c, "m3", "m4")
+	close(first)
+	if err := <-flushed; err != nil {
+		t.Error(err)
+	}
+	close(rest)
+}
+
 func TestFlushDoesNotWaitForLaterEvents(t *testing.T) {
 	release := make(chan struct{})
 	s := serve(t, func(_ http.ResponseWriter, r request, _ int) {

@@ -296,6 +296,39 @@ func TestOnlyDeadOwnersAreTakenOver(t *testing.T) {
 	}
 }
 
+func TestClientsOfOneProcessLeaveEachOtherAlone(t *testing.T) {
+	s, dir := serve(t, status(503)), t.TempDir()
+	a, fa := open(t, spooled(s, dir))
+	track(t, a, "m1", "m2")
+	b, _ := open(t, spooled(s, dir))
+	track(t, b, "m3")
+	if n := b.Stats().Spooled; n != 1 {
+		t.Errorf("the second client holds %d events", n)
+	}
+	s.turn(status(200))
+	eventually(t, "two fates", func() bool { return fa.count()["delivered"] == 2 })
+}
+
+func TestPositionFollowsWithinASecondAndMakesRoom(t *testing.T) {
+	s, dir := serve(t, status(200)), t.TempDir()
+	o := spooled(s, dir)
+	o.Spool.MaxBytes = 1000
+	c, f := open(t, o)
+	for i := 1; i <= 20; i++ {
+		track(t, c, fmt.Sprint("m", i))
+		eventually(t, "a fate", func() bool { return f.count()["delivered"] == i })
+	}
+	eventually(t, "a position at the end", func() bool {
+		for _, name := range files(t, dir) {
+			if path := filepath.Join(dir, name); strings.HasSuffix(name, ".ndjson") {
+				info, err := os.Stat(path)
+				return err == nil && info.Size() > 1000 && readPos(path) == info.Size()
+			}
+		}
+		return false
+	})
+}
+
 func TestTwoClientsShareAFolder(t *testing.T) {
 	s, dir := serve(t, status(200)), t.TempDir()
 	for i := range 40 {
@@ -368,6 +401,12 @@ func TestFullDiskMeansMemoryUntilItIsMended(t *testing.T) {
 				t.Errorf("%+v", st)
 			}
 			sums(t, c)
+			for _, name := range files(t, dir) {
+				text, err := os.ReadFile(filepath.Join(dir, name))
+				if strings.HasSuffix(name, ".ndjson") && err == nil && len(text) > 0 && text[len(text)-1] != '\n' {
+					t.Errorf("%s has half a line: %q", name, text)
+				}
+			}
 			full.Store(false)
 			eventually(t, "the spool works again", func() bool { return c.Stats().Spooled == 3 })
 			s.turn(status(200))
