@@ -13,8 +13,9 @@ from collections.abc import Mapping
 from datetime import date, datetime, time, timezone
 from decimal import Decimal
 from enum import Enum
+from functools import lru_cache
 from json.encoder import encode_basestring as _quote
-from time import gmtime
+from time import gmtime, strftime
 from typing import Any, List, Tuple
 from uuid import UUID
 
@@ -53,8 +54,12 @@ def instant(moment: datetime, timespec: str = "") -> str:
 def stamp(seconds: float) -> str:
     """RFC 3339 with milliseconds from the epoch's seconds."""
     whole, millis = divmod(round(seconds * 1000), 1000)
-    t = gmtime(whole)
-    return f"{t[0]:04d}-{t[1]:02d}-{t[2]:02d}T{t[3]:02d}:{t[4]:02d}:{t[5]:02d}.{millis:03d}Z"
+    return f"{_second(whole)}.{millis:03d}Z"
+
+
+@lru_cache(maxsize=2)  # most calls are of the second of the call before
+def _second(whole: int) -> str:
+    return strftime("%Y-%m-%dT%H:%M:%S", gmtime(whole))
 
 
 def plain(value: object) -> Any:

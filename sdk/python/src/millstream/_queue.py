@@ -65,10 +65,10 @@ class Queue:
             entry.seq = self._seq
             self.ledger.enqueued += 1
             self.ledger.hold(entry)
-            if self._spooling():
-                self._append_spooled(entry)
-            else:
+            if entry.held:
                 self._append(entry)
+            if self.spool and self.consent == GRANTED:
+                self._store(entry, self.spool)
             return ""
 
     def _patience(self, entry: Entry, may_block: bool) -> float:
@@ -86,22 +86,19 @@ class Queue:
             return "consent"
         if entry.size > self._options.queue_bytes or (self.consent == PENDING and len(self.waiting) >= PENDING_EVENTS):
             return "queue_full"
-        reason = self.spool.refusal(entry.size) if self.spool and self.consent == GRANTED else ""
-        if not reason and not (self._spooling() and self._goes_ahead(entry)) and not self._has_room(entry.size, 1):
-            return "queue_full"
-        return reason
+        if self.spool and self.consent == GRANTED:
+            entry.held = not self._goes_ahead(entry, self.spool)
+            if (reason := self.spool.refusal(entry.size)) or not entry.held:
+                return reason
+        return "" if self._has_room(entry.size, 1) else "queue_full"
 
     def _has_room(self, size: int, part: int) -> bool:
         ahead = len(self.spool.ahead) if self.spool else 0
         events = len(self.waiting) + self._flying + ahead
         return events < self._options.queue_events // part and self.ledger.bytes + size <= self._options.queue_bytes // part
 
-    def _spooling(self) -> bool:
-        return self.spool is not None and self.consent == GRANTED
-
-    def _goes_ahead(self, entry: Entry) -> bool:
-        spool = self.spool
-        return spool is not None and (spool.overtakes() or not (spool.broken or self._has_room(entry.size, 2)))
+    def _goes_ahead(self, entry: Entry, spool: Spool) -> bool:
+        return spool.overtakes() or not (spool.broken or self._has_room(entry.size, 2))
 
     def _append(self, entry: Entry) -> None:
         before = ENVELOPE + self._waiting_bytes + len(self.waiting)
@@ -111,14 +108,9 @@ class Queue:
         if count == 1 or count == self._options.flush_at or before < self._options.batch_bytes <= before + entry.size + 1:
             self._work.notify()  # otherwise the sender's time stands already
 
-    def _append_spooled(self, entry: Entry) -> None:
-        assert self.spool
-        ahead = self._goes_ahead(entry)
-        self.spool.add(entry, not ahead)
-        if not ahead:
-            self._append(entry)
+    def _store(self, entry: Entry, spool: Spool) -> None:
+        spool.add(entry)
         if self._options.spool_fsync == "always":
-            spool = self.spool
             self._wait(lambda: entry.safe or entry.done or spool.broken or spool.stopped, _DISK_SECONDS)
 
     def set_consent(self, state: str) -> None:
@@ -130,7 +122,7 @@ class Queue:
             elif state == GRANTED and before == PENDING and self.spool:
                 for entry in self.waiting:
                     if not entry.logged:
-                        self.spool.add(entry, True)
+                        self.spool.add(entry)
             self.tell()
 
     def _drop_waiting(self) -> None:

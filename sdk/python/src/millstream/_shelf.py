@@ -63,10 +63,10 @@ class Shelf:
         """Whether older events are on disk only, or may be, so that a new one has to queue behind them."""
         return bool(self.backlog.events or self.ahead) or not (self._entered or self.broken)
 
-    def add(self, entry: Entry, held: bool) -> None:
-        """Takes an accepted event for writing; held: it stays in memory, too."""
-        entry.held, entry.logged = held, True
-        if held:
+    def add(self, entry: Entry) -> None:
+        """Takes an accepted event for writing; one that is not held in memory goes ahead."""
+        entry.logged = True
+        if entry.held:
             self._log.append(entry)
         else:
             self.ahead.append(entry)
