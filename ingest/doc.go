@@ -157,6 +157,8 @@
 //   - Never sync a file again after a failed sync: the kernel may have dropped its pages, and the second one lies.
 //   - A lane's frames are queued under its lock, for their order on disk is that of their acceptance. What the producer
 //     held when the lane spooled has its frames first, and the drain steps over them.
+//   - A frame may be read, handed over and refused before the writer tells its lane where it ends: lane.last says nothing
+//     about what was handed over.
 //   - A failed record sends its lane back only when the producer holds nothing of it: the rest could overtake it.
 //   - An entry is the context of its record: the promise finds it by that, and it must be set before Produce.
 //   - Under load a spooled lane always has a frame with the writer. New records wait for it, for a moment, or the lane

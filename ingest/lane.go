@@ -191,8 +191,8 @@ func (ln *lane) rewind() (park bool) {
 		ln.backoff = min(max(2*ln.backoff, time.Second), 30*time.Second)
 		ln.resume = time.Now().Add(ln.backoff)
 	}
-	behind := ln.next.before(ln.last)
-	ln.handed = ln.handed && behind // without a frame there is nothing that could be acknowledged
+	behind := !first || ln.next.before(ln.last) // what has failed may be read before the writer says where it ends
+	ln.handed = ln.handed && behind             // without a frame there is nothing that could be acknowledged
 	park = !ln.parked && behind
 	ln.parked = ln.parked || park
 	ln.turn++

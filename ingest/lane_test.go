@@ -45,6 +45,26 @@ func TestLaneGoesBackToAFailedFrameWhateverIsWrittenLater(t *testing.T) {
 	equal(t, "position", ln.position(position{1, 36}) == position{1, 16}, true)
 }
 
+// A frame is there for the drain when it is synced, and that may be before the writer tells its lane where it ends.
+func TestLaneGoesBackToAFailedFrameWhoseEndItDoesNotKnow(t *testing.T) {
+	t.Parallel()
+	ln, all := heldLane(1)
+	ln.spooled.Store(true)
+	e := all[0]
+	e.rq, e.framed, e.told, e.pos, e.end = nil, true, true, position{1, 16}, position{1, 26}
+	ln.next, ln.handed, ln.queued = e.end, true, 1 // it was handed over; ln.last still stands at the beginning
+	ln.mu.Lock()
+	e.failed, ln.rewinding = true, true
+	park := ln.settle()
+	ln.mu.Unlock()
+	equal(t, "a pass begins", park, true)
+	equal(t, "next", ln.next == position{1, 16}, true)
+	p := &producer{}
+	p.reached(&lanes{all: []*lane{ln}}, position{1, 26}) // the pass of all lanes has read on
+	equal(t, "next stays", ln.next == position{1, 16}, true)
+	equal(t, "position", ln.position(position{1, 26}) == position{1, 16}, true)
+}
+
 // Under load there is always a frame with the writer. New records wait for it, for a moment, and the lane is direct.
 func TestLaneBecomesDirectUnderLoad(t *testing.T) {
 	t.Parallel()
