@@ -27,14 +27,13 @@ type testCase struct {
 
 // run is one process of an SDK's program with the server that it talks to.
 type run struct {
-	Input     input           `json:"input"`
-	Script    []reply         `json:"script"` // one a request, in order
-	Rules     []reply         `json:"rules"`  // looked at before the script; the first that fits answers
-	Then      *reply          `json:"then"`   // once the script is at its end; absent: 200
-	RefusedMS int             `json:"refusedMs"`
-	Files     map[string]file `json:"files"` // below {dir}, before the run
-	Expect    json.RawMessage `json:"expect"`
-	Checks    []string        `json:"checks"`
+	Input  input           `json:"input"`
+	Script []reply         `json:"script"` // one a request, in order
+	Rules  []reply         `json:"rules"`  // looked at before the script; the first that fits answers
+	Then   *reply          `json:"then"`   // once the script is at its end; absent: 200
+	Files  map[string]file `json:"files"`  // below {dir}, before the run
+	Expect json.RawMessage `json:"expect"`
+	Checks []string        `json:"checks"`
 }
 
 // input is what the program reads.

@@ -170,7 +170,7 @@ type browser struct {
 func (p *programs) chromium() (*browser, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.browser != nil {
+	if p.browser != nil && !p.browser.gone() {
 		return p.browser, nil
 	}
 	b := &browser{
@@ -277,15 +277,16 @@ func (p *programs) close() {
 	_ = p.browser.in.Close()
 	stop := time.AfterFunc(10*time.Second, func() { _ = p.browser.cmd.Process.Kill() })
 	defer stop.Stop()
-	for {
-		p.browser.mu.Lock()
-		ended := p.browser.ended
-		p.browser.mu.Unlock()
-		if ended != nil {
-			return
-		}
+	for !p.browser.gone() {
 		<-time.After(20 * time.Millisecond)
 	}
+}
+
+// gone says whether the program has ended.
+func (b *browser) gone() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.ended != nil
 }
 
 // built is where the Go program lies, and the browser's process.

@@ -39,6 +39,7 @@ func realIngest(t *testing.T, c *testCase, sdk, dir string) {
 		for _, n := range []int64{2000, 5000} { // in the middle, whatever the machine's pace
 			if e.reached(ctx, n) {
 				e.kill()
+				<-time.After(500 * time.Millisecond) // long enough for the program to come and find nobody
 				e.start()
 			}
 		}

@@ -25,6 +25,7 @@ type reply struct {
 	Delay   int               `json:"delay"`
 	Cut     string            `json:"cut"` // before or after the body was read
 	Silence bool              `json:"silence"`
+	Away    int               `json:"away"` // after this answer nobody listens for so long
 	Repeat  int               `json:"repeat"`
 	When    *condition        `json:"when"` // rules only
 }
@@ -62,6 +63,7 @@ type server struct {
 	ended   chan struct{}
 
 	mu       sync.Mutex
+	listener net.Listener // guarded by mu, as all below
 	script   []reply
 	rules    []reply
 	then     reply
@@ -87,12 +89,8 @@ func serve(t *testing.T, r run) *server {
 	s.url, s.other = "http://"+l.Addr().String(), "http://"+w.Addr().String()
 	s.http, s.witness = &http.Server{Handler: s}, &http.Server{Handler: http.HandlerFunc(s.steal)} //nolint:gosec // loopback, for a test
 	go func() { _ = s.witness.Serve(w) }()
-	start := func(l net.Listener) { _ = s.http.Serve(l) }
-	if r.RefusedMS == 0 {
-		go start(l)
-	} else {
-		s.later(l, time.Duration(r.RefusedMS)*time.Millisecond, start)
-	}
+	s.listener = l
+	go func() { _ = s.http.Serve(l) }()
 	t.Cleanup(func() {
 		close(s.ended)
 		_ = s.http.Close()
@@ -110,19 +108,28 @@ func listen(t *testing.T, addr string) net.Listener {
 	return l
 }
 
-// later gives the address up, so that connections are refused, and takes it again after the delay.
-func (s *server) later(l net.Listener, delay time.Duration, start func(net.Listener)) {
-	addr := l.Addr().String()
-	_ = l.Close()
+// leaveFor gives the address up, so that connections are refused, and takes it again after the delay.
+func (s *server) leaveFor(delay time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	addr := s.listener.Addr().String()
+	s.http.SetKeepAlivesEnabled(false) // ends idle connections
+	_ = s.listener.Close()
 	time.AfterFunc(delay, func() {
 		select {
 		case <-s.ended:
 			return
 		default:
 		}
-		if again, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", addr); err == nil {
-			start(again)
+		l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", addr)
+		if err != nil {
+			return // taken by another: the program sees no answer, and the case fails
 		}
+		s.mu.Lock()
+		s.listener = l
+		s.mu.Unlock()
+		s.http.SetKeepAlivesEnabled(true)
+		_ = s.http.Serve(l)
 	})
 }
 
@@ -168,7 +175,11 @@ func (s *server) answer(w http.ResponseWriter, r *http.Request, got *request, a 
 		select {
 		case <-time.After(wait):
 		case <-s.ended:
-		case <-r.Context().Done():
+		case <-r.Context().Done(): // the client has left: nobody reads an answer
+			if !a.Silence {
+				s.leave(got, 0)
+			}
+			return
 		}
 	}
 	switch {
@@ -192,6 +203,10 @@ func (s *server) answer(w http.ResponseWriter, r *http.Request, got *request, a 
 	} else if a.Text == "" && a.Status == http.StatusOK {
 		text = []byte(`{"success":true}`)
 		h.Set("Content-Type", "application/json")
+	}
+	if a.Away > 0 {
+		s.leaveFor(time.Duration(a.Away) * time.Millisecond)
+		h.Set("Connection", "close")
 	}
 	s.leave(got, a.Status)
 	w.WriteHeader(a.Status)
