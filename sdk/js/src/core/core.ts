@@ -50,7 +50,7 @@ export class Core {
   private _timerAt = Infinity
   private _timerKept = false
   private _closing: Promise<Drained> | undefined
-  private _ended = false
+  protected _ended = false
 
   constructor(protected _o: CoreOptions, protected _s: Seams, protected _ledger = new Ledger(_o, counts())) {
     this._id = uuids(_s.random)
@@ -321,7 +321,7 @@ export class Core {
 
   private _answerWaiters(now: number): void {
     const waiters = this._waiters
-    this._waiters = waiters.filter(w => w.target > this._settled && w.until > now && !this._paused && !this._ended)
+    this._waiters = waiters.filter(w => w.target > this._settled && w.until > now && (!this._paused || this._busy) && !this._ended)
     for (const w of waiters) {
       if (this._waiters.includes(w)) continue
       const left = Math.max(0, w.target - this._settled)

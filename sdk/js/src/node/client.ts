@@ -117,9 +117,9 @@ export class Client {
   }
 
   private async shutDown(timeoutMs: number): Promise<Drained> {
-    const sends = [...this.sends].map(core => core.close(timeoutMs))
-    const drained = await this.core.close(timeoutMs)
-    await Promise.all(sends)
+    const sends = [...this.sends]
+    const [drained] = await Promise.all([this.core.close(timeoutMs), ...sends.map(send => send.flush(timeoutMs))])
+    await Promise.all(sends.map(send => send.abandon('closed')))
     this.transport.close()
     await this.spool?.close()
     return drained

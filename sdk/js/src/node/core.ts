@@ -1,10 +1,15 @@
 import { WholeCore, type Item } from '../core/index.js'
 
-/** The core of a client that may have a spool. */
+/** The core with what spool and send need. */
 export class NodeCore extends WholeCore {
   /** Gives an adopted line that is no event its fate. */
   spoiled(item: Item): void {
     this._fate([item], 'dropped', 'spool_error', 'a line of the spool is no JSON object')
     this._ledger.tell()
+  }
+
+  /** Ends now, whatever deadline close was given. */
+  async abandon(reason: string): Promise<void> {
+    if (!this._ended) await this._end(reason)
   }
 }
