@@ -142,6 +142,10 @@ func (c *Client) settle(b *batch, s span, fate Fate, code, message string, rejec
 		return
 	}
 	c.tell.add(results)
+	for _, no := range rejected {
+		c.warn.warn("rejected", "millstream: the server rejects events", "code", no.Code, "message", no.Message, "events", len(rejected))
+		break
+	}
 	if fate == Dropped && code != ReasonConsent {
 		c.warn.warn("drop "+code, "millstream: events dropped", "reason", code, "events", n, "message", message)
 	}

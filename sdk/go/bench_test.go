@@ -92,7 +92,7 @@ func BenchmarkTrackBuilt(b *testing.B) {
 
 // BenchmarkTrack8Goroutines reports the time of a call divided by the cores: eight wait for two.
 func BenchmarkTrack8Goroutines(b *testing.B) {
-	c := benchClient(b, Options{QueueEvents: b.N + 1, QueueBytes: 400 * (b.N + 1), FlushAt: b.N + 1, BatchBytes: 1 << 40, FlushInterval: time.Hour})
+	c := benchClient(b, Options{QueueEvents: b.N + 1, QueueBytes: 400 * (b.N + 1), FlushAt: b.N + 1, BatchBytes: 1 << 30, FlushInterval: time.Hour})
 	b.ReportAllocs()
 	b.SetParallelism(8 / runtime.GOMAXPROCS(0))
 	b.ResetTimer()
@@ -210,7 +210,7 @@ func TestTrackAllocatesNothing(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector empties pools at random")
 	}
-	c := benchClient(t, Options{QueueEvents: 1 << 20, QueueBytes: 1 << 30, FlushAt: 1 << 20, BatchBytes: 1 << 40, FlushInterval: time.Hour})
+	c := benchClient(t, Options{QueueEvents: 1 << 20, QueueBytes: 1 << 30, FlushAt: 1 << 20, BatchBytes: 1 << 30, FlushInterval: time.Hour})
 	for range 1<<16 + 10 { // so that the queue does not grow below
 		_ = c.Track(standard)
 	}

@@ -140,7 +140,7 @@ func (c *Client) Alias(m Alias) error {
 
 // Enqueue takes any message; otherwise as [Client.Track].
 func (c *Client) Enqueue(m Message) error {
-	e := m.event()
+	e := eventOf(m)
 	return c.enqueue(&e)
 }
 

@@ -321,6 +321,25 @@ type nowhere struct{}
 
 func (nowhere) RoundTrip(*http.Request) (*http.Response, error) { return nil, errors.New("no route") }
 
+type broken struct{}
+
+func (broken) RoundTrip(*http.Request) (*http.Response, error) { panic("broken") }
+
+func TestNothingPanicsIntoTheApplication(t *testing.T) {
+	c, f := open(t, Options{Endpoint: "http://in.invalid", Transport: broken{}, FlushAt: 1, MaxAge: 20 * time.Millisecond})
+	var invalid *InvalidError
+	for _, m := range []Message{nil, (*Track)(nil)} {
+		if err := c.Enqueue(m); !errors.As(err, &invalid) {
+			t.Error(err)
+		}
+		if _, err := c.Send(context.Background(), m); !errors.As(err, &invalid) {
+			t.Error(err)
+		}
+	}
+	track(t, c, "m1")
+	eventually(t, "a fate", func() bool { return f.count()["dropped expired"] == 1 })
+}
+
 func TestIdleClientIsOneGoroutineWithoutATimer(t *testing.T) {
 	s := serve(t, status(200))
 	c, f := open(t, Options{Endpoint: s.URL})

@@ -5,7 +5,10 @@ import (
 	"time"
 )
 
-// Map holds properties, traits, context or integrations. It is read within the call and never kept.
+// Map holds properties, traits, context or integrations. It is read within the call and never kept; nobody may write to it
+// meanwhile. Values are what JSON has, at any depth: nil, text, booleans, numbers ([json.Number] for decimals, [*big.Int]
+// for integers of any size), [time.Time], slices and maps, and types with a JSON or text form of their own. NaN and
+// infinities become null and count as Stats.Coerced. Structs are encoded as encoding/json does it, which refuses a NaN.
 type Map map[string]any
 
 // Event is what every call makes. Middleware sees and changes it; everybody else uses [Track], [Identify], [Page],
@@ -130,6 +133,16 @@ func (m Alias) event() Event {
 	}
 }
 
+// eventOf is m's event, or an invalid one if m is nil.
+func eventOf(m Message) (e Event) {
+	defer func() {
+		if recover() != nil {
+			e = Event{}
+		}
+	}()
+	return m.event()
+}
+
 // check returns what the event lacks.
 func (e *Event) check() *InvalidError {
 	const mend = "is empty: set it"
@@ -151,7 +164,7 @@ func (e *Event) check() *InvalidError {
 		}
 	case "identify", "page", "screen":
 	default:
-		return &InvalidError{Field: "type", Reason: "is none of track, identify, page, screen, group, alias"}
+		return &InvalidError{Field: "type", Reason: "of the message is none of track, identify, page, screen, group, alias"}
 	}
 	if e.UserID == "" && e.AnonymousID == "" {
 		return &InvalidError{Field: "userId", Reason: "and anonymousId are empty: set one of them"}

@@ -99,7 +99,7 @@ func (c *Client) Close(ctx context.Context) error {
 func (c *Client) Send(ctx context.Context, m Message) (Result, error) {
 	n := newEncoder()
 	defer n.free()
-	e := m.event()
+	e := eventOf(m)
 	err := c.shut()
 	if err == ErrQueueFull { //nolint:errorlint // never wrapped; there is no queue on this way
 		err = nil

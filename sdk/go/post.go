@@ -53,7 +53,12 @@ type answer struct {
 
 // post makes one request of events, which are joined by commas. retry is how many went before it. The transport does
 // not follow redirects.
-func (c *Client) post(ctx context.Context, p *poster, events []byte, retry int) answer {
+func (c *Client) post(ctx context.Context, p *poster, events []byte, retry int) (a answer) {
+	defer func() {
+		if broken := recover(); broken != nil { // an application's Transport must not end the application
+			a = answer{err: fmt.Errorf("transport panics: %v", broken)}
+		}
+	}()
 	ctx, cancel := context.WithTimeout(ctx, c.opts.Timeout)
 	defer cancel()
 	now := time.Now()

@@ -114,6 +114,8 @@ func openSegment(path string, pos int64) (*segment, error) {
 	}
 }
 
+var errShort = errors.New("the file has changed under the spool")
+
 // line is an event as it lies in a segment.
 type line struct {
 	text []byte
@@ -122,8 +124,8 @@ type line struct {
 
 // readLines reads whole lines from offset on into buf, at most limit bytes of them but at least one. The lines are
 // valid until buf is used again.
-func readLines(path string, buf []byte, offset, size int64, limit int) (lines []line, grown []byte, err error) {
-	f, err := os.Open(path)
+func (s *spool) readLines(path string, buf []byte, offset, size int64, limit int) (lines []line, grown []byte, err error) {
+	f, err := s.hooks.open(path)
 	if err != nil {
 		return nil, buf, err
 	}
@@ -135,13 +137,16 @@ func readLines(path string, buf []byte, offset, size int64, limit int) (lines []
 		}
 		buf = buf[:want]
 		if n, err := f.ReadAt(buf, offset); int64(n) < want {
+			if errors.Is(err, io.EOF) {
+				err = errShort
+			}
 			return nil, buf, fmt.Errorf("read %s at %d: %w", path, offset, err)
 		}
 		if bytes.IndexByte(buf, '\n') >= 0 {
 			break
 		}
 		if want == size-offset {
-			return nil, buf, fmt.Errorf("read %s at %d: no line", path, offset)
+			return nil, buf, fmt.Errorf("read %s at %d: %w", path, offset, errShort)
 		}
 	}
 	for rest := buf; ; {

@@ -14,7 +14,7 @@ func (c *Client) run(ctx context.Context) {
 	b := new(batch)
 	for c.await(ctx) {
 		b.reset()
-		if c.spool == nil || !c.spool.take(b) {
+		if c.spool == nil || !c.spool.take(ctx, b) {
 			c.fill(b)
 		}
 		if len(b.items) > 0 {

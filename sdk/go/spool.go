@@ -2,7 +2,9 @@ package millstream
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"errors"
 	"os"
 	"time"
 )
@@ -13,6 +15,7 @@ const (
 	spoolGroup = 256 << 10              // bytes written at once, and that are not let wait for spoolDelay
 	spoolRetry = 10 * time.Second       // until a spool that does not work is tried again
 	spoolLook  = time.Minute            // between two looks for dead owners
+	maxMisses  = 600                    // reads of a file, a tenth of spoolRetry apart, before it is given up
 )
 
 // spool keeps events in files from their call to their fate. Two goroutines share it: the writer moves events from the
@@ -36,7 +39,8 @@ type spool struct {
 	looked  time.Time
 
 	// The sender's own.
-	buf []byte
+	buf    []byte
+	misses int // reads in a row that went wrong
 
 	// Guarded by Client.mu.
 	segments []*segment // oldest first; the last may be the one that is written
@@ -53,7 +57,8 @@ type spool struct {
 type hooks struct {
 	write func(*os.File, []byte) (int, error)
 	sync  func(*os.File) error
-	step  func(string) // after each change of the folder
+	open  func(string) (*os.File, error) // for reading
+	step  func(string)                   // after each change of the folder
 	retry time.Duration
 }
 
@@ -63,6 +68,9 @@ func newSpool(c *Client, opts Spool, h hooks) *spool {
 	}
 	if h.sync == nil {
 		h.sync = (*os.File).Sync
+	}
+	if h.open == nil {
+		h.open = os.Open
 	}
 	if h.step == nil {
 		h.step = func(string) {}
@@ -118,7 +126,7 @@ func (s *spool) due() (n, bytes int, oldest time.Duration, now bool) {
 }
 
 // take fills b from the oldest segment that has lines left. It reports whether there was one.
-func (s *spool) take(b *batch) bool {
+func (s *spool) take(ctx context.Context, b *batch) bool {
 	c := s.c
 	c.mu.Lock()
 	var from *segment
@@ -134,12 +142,13 @@ func (s *spool) take(b *batch) bool {
 	}
 	offset, size, age := from.taken, from.size, time.Since(from.last)
 	c.mu.Unlock()
-	lines, buf, err := readLines(from.path, s.buf, offset, size, c.opts.BatchBytes)
+	lines, buf, err := s.readLines(from.path, s.buf, offset, size, c.opts.BatchBytes)
 	s.buf = buf
 	if err != nil {
-		s.lose(from, err)
+		s.misread(ctx, from, err)
 		return true
 	}
+	s.misses = 0
 	at := c.age() - age
 	good, bad := 0, 0
 	for _, l := range lines {
@@ -184,6 +193,7 @@ func (s *spool) took(seg *segment, offset int64, good, bad int) {
 		c.stats.Spooled -= bad
 	}
 	c.count(Dropped, ReasonSpoolError, bad)
+	c.notify()
 	c.mu.Unlock()
 	if bad > 0 {
 		c.warn.warn("line", "millstream: lines of the spool are no events", "file", seg.path, "lines", bad)
@@ -206,6 +216,19 @@ func (s *spool) settled(seg *segment, n int, next int64) {
 func isEvent(line []byte) bool {
 	line = bytes.TrimSpace(line)
 	return len(line) > 0 && line[0] == '{' && json.Valid(line)
+}
+
+// misread gives up a file that is gone or shorter than it was. Any other trouble, such as too many open files, may pass.
+func (s *spool) misread(ctx context.Context, seg *segment, err error) {
+	s.misses++
+	if s.misses == maxMisses || errors.Is(err, os.ErrNotExist) || errors.Is(err, errShort) {
+		s.misses = 0
+		s.lose(seg, err)
+		return
+	}
+	s.c.fail(err.Error())
+	s.c.warn.warn("read", "millstream: a file of the spool is not readable", "file", seg.path, "err", err)
+	rest(ctx, s.hooks.retry/10)
 }
 
 // lose gives up a file that is gone or not readable. The sender calls it, when no event of the file is in flight.

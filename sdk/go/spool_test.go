@@ -504,6 +504,25 @@ func TestSpooledEventsExpire(t *testing.T) {
 	eventually(t, "two fates", func() bool { return f.count()["dropped expired"] == 2 })
 }
 
+func TestFileThatIsNotReadableForAWhileIsKept(t *testing.T) {
+	s, dir := serve(t, status(200)), t.TempDir()
+	var misses atomic.Int64
+	o := spooled(s, dir)
+	o.hooks.retry = 10 * time.Millisecond
+	o.hooks.open = func(path string) (*os.File, error) {
+		if misses.Add(1) <= 20 {
+			return nil, syscall.EMFILE
+		}
+		return os.Open(path)
+	}
+	c, f := open(t, o)
+	track(t, c, "m1", "m2")
+	eventually(t, "two fates", func() bool { return f.count()["delivered"] == 2 })
+	if c.Stats().LastError == "" {
+		t.Error("no LastError")
+	}
+}
+
 func TestLostFileIsNoSilentLoss(t *testing.T) {
 	release := make(chan struct{})
 	s, dir := serve(t, func(w http.ResponseWriter, _ request, n int) {
