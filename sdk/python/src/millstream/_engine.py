@@ -81,11 +81,9 @@ class Engine:
 
     def take(self, entry: Entry) -> bool:
         """Queues an encoded event; False if it is refused."""
-        if self.queue.offer(entry, not self._inside()):
-            return False
-        if self._thread is None:
-            self._start()
-        return True
+        if self._thread is None and self.queue.phase is Phase.OPEN:
+            self._start()  # before the event, so that calls in a row are not parted by it
+        return not self.queue.offer(entry, not self._inside())
 
     def _start(self) -> bool:
         """Starts what is not running; without consent no spool, because nothing may be stored."""
