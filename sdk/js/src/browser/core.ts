@@ -97,7 +97,7 @@ export class Client {
 
   /** Refuses further calls, tries to deliver for timeoutMs (2 s), and stops every timer. */
   close({ timeoutMs = 2e3 } = {}): Promise<Drained> {
-    return this._core.close(timeoutMs)
+    return this._core.close(timeoutMs).finally(() => this._transport.stop && this._transport.stop())
   }
 
   stats(): Stats {

@@ -56,7 +56,7 @@ export function openStore(keyHash: string, tab: string, takeOver: TakeOver): Sto
   const lock = (key: string, use: (signal: AbortSignal) => void | Promise<void>): void => {
     const { signal } = held!
     if (!locks) void use(signal)
-    else if (!waiting.has(key)) {
+    else if (key === own || !waiting.has(key)) {
       waiting.add(key)
       const done = (): unknown => waiting.delete(key)
       locks.request(key, { signal }, () => use(signal)).then(done, done); // rejected when this tab is the first to go

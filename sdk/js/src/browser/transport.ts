@@ -22,6 +22,9 @@ export class FetchTransport implements Transport {
   /** Called when the core has dealt with an answer, or with its absence. */
   after?: () => void
 
+  /** Gives up the request on the wire. */
+  stop?: () => void
+
   private _failed = false
 
   constructor(readonly url: string, private _timeoutMs: number) {}
@@ -31,7 +34,9 @@ export class FetchTransport implements Transport {
     const keepalive = (this.outlives = canKeepAlive && !this._failed && size(body) <= KEEPALIVE_BYTES)
     this._failed = true
     try {
-      const reply = await this.request(body, keepalive)
+      const abort = new AbortController()
+      this.stop = () => abort.abort()
+      const reply = await this.request(body, keepalive, abort)
       this._failed = false
       return reply
     } finally {
@@ -40,8 +45,7 @@ export class FetchTransport implements Transport {
   }
 
   /** Sends one body beside the others. */
-  async request(body: string, keepalive: boolean): Promise<Reply> {
-    const abort = new AbortController()
+  async request(body: string, keepalive: boolean, abort = new AbortController()): Promise<Reply> {
     const timer = setTimeout(() => abort.abort(), this._timeoutMs)
     try {
       const { signal } = abort
