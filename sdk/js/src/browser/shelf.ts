@@ -46,8 +46,10 @@ export class QueueShelf {
     _transport.after = () => this.copy()
     // Only what is left at the end counts as safe: until then the tab has it, and a flush goes on.
     _queue.sync = () => {
-      this.copy()
-      if (this._closed) for (const item of this._exposed(true)) item.safe = this._copied.has(item)
+      if (this._closed) {
+        this.copy(true)
+        for (const item of this._copied) item.safe = true
+      }
       return Promise.resolve(false)
     }
   }
@@ -88,8 +90,7 @@ export class QueueShelf {
       const risky = this._exposed(true)
       const kept = this._write(risky.concat(rest)) - risky.length
       const shelved = rest.slice(0, Math.max(0, kept))
-      for (const item of shelved) this._queue.shelved.add(item.id)
-      this._core.shelve(shelved)
+      this._shelve(shelved)
       if (shelved.length < rest.length) this._core.giveBack(rest.slice(shelved.length))
     }
     this._away = true
@@ -102,19 +103,26 @@ export class QueueShelf {
     this.allow(this._consent)
   }
 
-  /** Gives up what could be stored, when the core does, and everything that listens. */
+  /** Leaves what the core's end leaves to the next page of the site. */
   close(end: () => Promise<Drained>): Promise<Drained> {
     this._closed = true
     return end().finally(() => {
       clearTimeout(this._timer)
+      this._shelve(this._core.takeUnsent())
       this._store.release()
     })
+  }
+
+  /** Forgets items that are in storage. */
+  private _shelve(items: Item[]): void {
+    for (const { id } of items) this._queue.shelved.add(id)
+    this._core.shelve(items)
   }
 
   /** What would be lost with the tab; a request that outlives it takes care of its own events. */
   private _exposed(all: boolean): Item[] {
     const inFlight = this._core.inFlight()
-    return (all && this._core.reachable && this._transport.outlives ? [] : inFlight).concat(this._queue.list())
+    return (all && this._core.reachable && this._transport.outlives && !this._closed ? [] : inFlight).concat(this._queue.list())
   }
 
   private _write(items: Item[]): number {
