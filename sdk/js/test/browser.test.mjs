@@ -159,7 +159,7 @@ test('context tells the page without its fragment, and where a campaign came fro
   assert.equal(webdriver, undefined)
 })
 
-const event = n => [Date.now(), JSON.stringify({ messageId: `m${n}`, n }), `m${n}`]
+const event = n => ({ at: Date.now(), text: JSON.stringify({ messageId: `m${n}`, n }) })
 const ids = events => events.map(([, , id]) => id)
 
 test('events of a tab that has ended are taken over, once, by one of the others', async () => {
@@ -178,7 +178,7 @@ test('events of a tab that has ended are taken over, once, by one of the others'
 })
 
 test('a tab that has no room leaves the events where they are', async () => {
-  localStorage.setItem('ms:q:k:gone', `1\n1 {"messageId":"m1"}\nnonsense\n`)
+  localStorage.setItem('ms:q:k:gone', `1,1,1\n{"messageId":"m1"}\nnonsense`)
   let room = false
   const taken = []
   const b = openStore('k', 'b', events => room && taken.push(...ids(events)))
@@ -192,7 +192,7 @@ test('a tab that has no room leaves the events where they are', async () => {
 })
 
 test('another key\'s events are nobody else\'s', async () => {
-  localStorage.setItem('ms:q:other:gone', `1\n1 {"messageId":"m1"}`)
+  localStorage.setItem('ms:q:other:gone', `1,1\n{"messageId":"m1"}`)
   openStore('k', 'b', () => assert.fail('taken')).hold()
   await settle()
 })

@@ -126,8 +126,7 @@ export class QueueShelf {
   }
 
   private _write(items: Item[]): number {
-    const start = Date.now() - performance.now() // ages are counted on a clock that begins anew with each page
-    return this._store.write(items.map(({ at, text, id }) => [Math.round(start + at), text, id]))
+    return this._store.write(items, Date.now() - performance.now()) // a page's clock begins with the page
   }
 
   private _adopt(events: StoredEvent[], own: boolean): boolean {

@@ -1,12 +1,15 @@
 import { load, save } from './device.js'
 
-/** An event as it waits on the device: when it was accepted (milliseconds since 1970), its JSON, and its message id. */
-export type StoredEvent = [at: number, json: string, id: string]
+/** An event of a queue: when it was accepted, on the clock of its page, and its JSON. */
+export type Waiting = { readonly at: number; readonly text: string }
+
+/** An event from the device: when it was accepted (milliseconds since 1970), its JSON, and its message id. */
+export type StoredEvent = [at: number, text: string, id: string]
 
 /** What the device keeps of one tab's queue, for this tab's next page or for another tab after this one's end. */
 export interface Store {
-  /** Replaces what is kept by events, oldest first; returns how many of them fitted. */
-  write(events: StoredEvent[]): number
+  /** Replaces what is kept by events, oldest first, whose clock began at start; returns how many of them fitted. */
+  write(events: readonly Waiting[], start?: number): number
   /** Holds what is kept until release, and takes over what tabs leave that have gone or go later. */
   hold(): void
   /** Asks again for what could not be taken over. */
@@ -24,8 +27,8 @@ const touchEvery = 10e3
 const deadAfter = 30e3
 
 /**
- * Opens the part of localStorage that is this tab's, `ms:q:<key hash>:<tab id>`: a line with the time of writing, then
- * a line for each event. A Web Lock of the same name is held while the tab lives, and its end, however it comes, lets
+ * Opens the part of localStorage that is this tab's, `ms:q:<key hash>:<tab id>`: a line with the time of writing and
+ * those at which the events were accepted, then a line for each event. A Web Lock of the same name is held while the tab lives, and its end, however it comes, lets
  * one other tab take the events over. Without Web Locks (a page without https) the time of writing says who is alive.
  */
 export function openStore(keyHash: string, tab: string, takeOver: TakeOver): Store {
@@ -35,9 +38,12 @@ export function openStore(keyHash: string, tab: string, takeOver: TakeOver): Sto
   const waiting = new Set<string>()
   let held: AbortController | undefined
   let touch: ReturnType<typeof setInterval> | undefined
-  let kept: StoredEvent[] = []
+  let kept: readonly Waiting[] = []
+  let began = 0
 
-  const put = (at = Date.now()): boolean => save(own, kept.length ? encode(at, kept) : null)
+  // Lines and not JSON: quoting half a megabyte again would take longer than a page has to go away.
+  const put = (at = Date.now()): boolean =>
+    save(own, kept.length ? [at, ...kept.map(e => Math.round(began + e.at))].join() + '\n' + kept.map(e => e.text).join('\n') : null)
 
   // Tries to take what lies under key, which nobody else may touch meanwhile.
   const take = (key: string): void => {
@@ -78,8 +84,9 @@ export function openStore(keyHash: string, tab: string, takeOver: TakeOver): Sto
   addEventListener('storage', e => e.key && e.newValue && want(e.key))
 
   return {
-    write(events) {
+    write(events, start = 0) {
       kept = fit(events)
+      began = start
       // Half as much may still find room where the site itself has filled its share.
       while (!put() && kept.length) kept = kept.slice(0, kept.length >> 1)
       clearInterval(touch)
@@ -105,32 +112,27 @@ export function openStore(keyHash: string, tab: string, takeOver: TakeOver): Sto
   }
 }
 
-function fit(events: StoredEvent[]): StoredEvent[] {
+function fit(events: readonly Waiting[]): readonly Waiting[] {
   let chars = 0
   let n = 0
-  for (const [, json] of events) {
-    chars += json.length
+  for (const { text } of events) {
+    chars += text.length
     if (n === maxEvents || chars > maxChars) break
     n++
   }
   return events.slice(0, n)
 }
 
-function encode(at: number, events: StoredEvent[]): string {
-  return [at, ...events.map(([since, json]) => since + ' ' + json)].join('\n')
-}
-
 function decode(text: string): [at: number, events: StoredEvent[]] {
-  const [at, ...lines] = text.split('\n')
+  const [times, ...lines] = text.split('\n')
+  const [at, ...accepted] = times!.split(',').map(Number)
   const events: StoredEvent[] = []
-  for (const line of lines) {
-    const [since] = line.split(' ', 1)
-    const json = line.slice(since!.length + 1)
+  lines.forEach((line, i) => {
     try {
-      events.push([+since!, json, (JSON.parse(json) as { messageId: string }).messageId])
+      events.push([accepted[i]!, line, (JSON.parse(line) as { messageId: string }).messageId])
     } catch {
       // somebody else has written here
     }
-  }
-  return [+at!, events]
+  })
+  return [at!, events]
 }
