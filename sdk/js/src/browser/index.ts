@@ -9,7 +9,7 @@ import { QueueShelf, TabQueue } from './shelf.js'
 import type { Accessor, Analytics, BrowserOptions, Group, Listener, User } from './types.js'
 
 export type * from '../core/types.js'
-export type { Analytics, BrowserOptions, Callback, CallOptions, Group, Listener, User } from './types.js'
+export type { Analytics, BrowserOptions, Callback, CallOptions, Group, Listener, User, WindowAnalytics } from './types.js'
 
 /** Starts a client. Nothing is fetched, and nothing happens before the first call but what options ask for. */
 export function createClient(options: BrowserOptions): Analytics {
