@@ -25,6 +25,7 @@
     })
   }
   if (blocked.includes('cookies')) Object.defineProperty(document, 'cookie', { get: () => '', set: () => {} })
+  if (blocked.includes('keepalive')) delete Request.prototype.keepalive // as in Firefox before 133
   if (config.storageFull) {
     Storage.prototype.setItem = () => {
       throw new DOMException('there is no room', 'QuotaExceededError')

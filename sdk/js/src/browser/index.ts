@@ -1,4 +1,4 @@
-import type { ConsentState, Drained, EventType, Fields, Middleware, Result } from '../core/index.js'
+import type { CommonOptions, ConsentState, Drained, EventType, Fields, Middleware, Result } from '../core/index.js'
 import { WholeCore } from '../core/index.js'
 import type { Call } from './args.js'
 import { bounds, Client } from './core.js'
@@ -6,7 +6,7 @@ import { openIdentity, type KeptIdentity } from './identity.js'
 import type { IdentityKey } from './memory.js'
 import { watchPages } from './pages.js'
 import { QueueShelf, TabQueue } from './shelf.js'
-import type { Accessor, Analytics, BrowserOptions, Group, Listener, User } from './types.js'
+import type { Accessor, Analytics, BrowserOptions, CallOptions, Group, Listener, User } from './types.js'
 
 export type * from '../core/types.js'
 export type { Analytics, BrowserOptions, Callback, CallOptions, Group, Listener, User, WindowAnalytics } from './types.js'
@@ -16,6 +16,19 @@ export function createClient(options: BrowserOptions): Analytics {
   const client = new WholeClient(options)
   client._start()
   return client as unknown as Analytics
+}
+
+/** What a core client has of `Analytics`. */
+export type CoreAnalytics = Pick<Analytics, 'identify' | 'track' | 'page' | 'screen' | 'alias' | 'flush' | 'close' | 'stats'> & {
+  group(groupId: string, traits?: Fields | null, options?: CallOptions | null): Promise<Result>
+}
+
+/**
+ * Starts a client of the core alone, 6 KB gzipped: calls, queue, retries, unload. It keeps nothing on the device, and so
+ * knows a person no longer than the page lives, and has neither consent nor views of its own.
+ */
+export function createCoreClient(options: Omit<CommonOptions, 'consent'>): CoreAnalytics {
+  return new Client(options) as unknown as CoreAnalytics
 }
 
 const WEEK = 7 * 86400e3
