@@ -5,6 +5,10 @@ import (
 	"time"
 )
 
+// closeGrace is how long Close waits for OnResult after its deadline: a program that ends right after it should still
+// be told what it lost.
+const closeGrace = time.Second
+
 // Flush sends at once what was enqueued before it, and returns nil when each of those events has a fate or is synced
 // in the spool. At the end of ctx it returns an [*UndeliveredError]. It cuts a backoff short once, but not a delay that
 // the server has asked for.
@@ -83,6 +87,9 @@ func (c *Client) Close(ctx context.Context) error {
 	c.mu.Unlock()
 	c.tell.add(left)
 	c.tell.wait(ctx)
+	late, cancel := context.WithTimeout(context.Background(), closeGrace)
+	c.tell.wait(late)
+	cancel()
 	if c.own != nil {
 		c.own.CloseIdleConnections()
 	}

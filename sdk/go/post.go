@@ -23,11 +23,12 @@ const (
 	maxRetryAfter = 300 * time.Second
 )
 
+// newTransport speaks HTTP/1.1: with one batch in flight HTTP/2 gains nothing, and it sends every retry into a connection
+// that has died without a word, because a time-out does not end it.
 func newTransport() *http.Transport {
 	return &http.Transport{
 		Proxy:                 http.ProxyFromEnvironment,
 		DialContext:           (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
-		ForceAttemptHTTP2:     true,
 		MaxIdleConnsPerHost:   2, // the sender's, and one for Send
 		IdleConnTimeout:       30 * time.Second,
 		TLSHandshakeTimeout:   10 * time.Second,
@@ -150,11 +151,17 @@ func (a answer) rejections(id func(int) string, n int) map[int]rejection {
 	}
 	out := map[int]rejection{}
 	for _, r := range told.Rejected {
-		if r.Index >= 0 && r.Index < n && (r.MessageID == "" || r.MessageID == id(r.Index)) {
+		if r.Index >= 0 && r.Index < n && names(r.MessageID, id(r.Index)) {
 			out[r.Index] = r
 		}
 	}
 	return out
+}
+
+// names reports whether told, in an answer, stands for the event id: it may be missing, and ingest shortens ids over 255
+// bytes.
+func names(told, id string) bool {
+	return told == "" || told == id || len(id) > 255 && strings.HasPrefix(told, "sha256-")
 }
 
 // message is one line about an answer that is no success.

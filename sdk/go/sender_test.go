@@ -5,9 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"net/http/httptest"
 	"reflect"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -153,6 +156,78 @@ func TestRejectedEventsAreFoundByIndexAndID(t *testing.T) {
 	if got := f.get(); !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v", got)
 	}
+}
+
+func TestRejectedEventWithALongIDIsFound(t *testing.T) {
+	long := strings.Repeat("m", 300)
+	s := serve(t, func(w http.ResponseWriter, _ request, _ int) {
+		_, _ = io.WriteString(w, `{"rejected":[{"index":0,"messageId":"sha256-9f86d081","code":"id_too_long"},{"index":1,"messageId":"sha256-9f86d081","code":"bot"}]}`)
+	})
+	c, f := open(t, Options{Endpoint: s.URL, FlushAt: 2})
+	track(t, c, long, "short")
+	eventually(t, "two fates", func() bool { return len(f.get()) == 2 })
+	if got := f.get(); got[0].Code != "id_too_long" || got[0].MessageID != long || got[1].Fate != Delivered {
+		t.Errorf("%+v", got)
+	}
+}
+
+// TestDeadConnectionIsNotUsedAgain freezes the first connection once it has carried a request, as a firewall does that
+// forgets it: nothing comes back, not even a reset.
+func TestDeadConnectionIsNotUsedAgain(t *testing.T) {
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+	}))
+	s.EnableHTTP2 = true
+	s.StartTLS()
+	defer s.Close()
+	var frozen atomic.Bool
+	relay := freezing(t, s.Listener.Addr().String(), &frozen)
+	transport := newTransport()
+	transport.TLSClientConfig = s.Client().Transport.(*http.Transport).TLSClientConfig
+	c, f := open(t, Options{Endpoint: "https://" + relay, Transport: transport, FlushAt: 1, Timeout: 200 * time.Millisecond})
+	t.Cleanup(transport.CloseIdleConnections)
+	track(t, c, "m1")
+	eventually(t, "a fate", func() bool { return f.count()["delivered"] == 1 })
+	frozen.Store(true)
+	track(t, c, "m2")
+	eventually(t, "another fate", func() bool { return f.count()["delivered"] == 2 })
+}
+
+// freezing relays connections to address; while frozen, what comes on the first one is swallowed.
+func freezing(t *testing.T, address string, frozen *atomic.Bool) string {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	pipe := func(to, from net.Conn, first bool) {
+		buf := make([]byte, 4096)
+		for {
+			n, err := from.Read(buf)
+			if err != nil {
+				to.Close()
+				return
+			}
+			if !first || !frozen.Load() {
+				_, _ = to.Write(buf[:n])
+			}
+		}
+	}
+	go func() {
+		for n := 0; ; n++ {
+			in, err := l.Accept()
+			if err != nil {
+				return
+			}
+			out, err := net.Dial("tcp", address)
+			if err != nil {
+				return
+			}
+			go pipe(out, in, n == 0)
+			go pipe(in, out, n == 0)
+		}
+	}()
+	return l.Addr().String()
 }
 
 func TestAnswerCutBeforeAndAfterReadingIsRetried(t *testing.T) {
@@ -426,7 +501,9 @@ func TestCloseTellsEachLossAtItsDeadline(t *testing.T) {
 	if err := c.Close(within(t, 30*time.Millisecond)); !errors.As(err, &left) || left.Queued != 3 {
 		t.Errorf("%v", err)
 	}
-	eventually(t, "three fates", func() bool { return f.count()["dropped closed"] == 3 })
+	if f.count()["dropped closed"] != 3 {
+		t.Errorf("told when Close returned: %v", f.count())
+	}
 }
 
 func TestSendWaitsForItsFate(t *testing.T) {
