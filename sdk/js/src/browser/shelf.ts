@@ -17,10 +17,10 @@ export class TabQueue extends MemoryQueue {
     return this.shelved.size + this.list().filter(item => item.safe).length
   }
 
-  /** Puts items to the head that were never added here; false, and nothing is done, if they have no room. */
+  /** Puts items to the head that were never added here; false, and nothing is done, if there is no room beside others. */
   adopt(items: Item[]): boolean {
     const bytes = items.reduce((sum, item) => sum + item.bytes, 0)
-    if (!this.fits(bytes, items.length)) return false
+    if (this.bytes && !this.fits(bytes, items.length)) return false
     this.bytes += bytes
     this._taken += items.length
     this.back(items)
@@ -38,6 +38,7 @@ export class QueueShelf {
   private _copied = new Set<Item>()
   private _closed = false
   private _refused = false
+  /** What is left in storage is for another page. */
   private _away = false
   private _timer: ReturnType<typeof setTimeout> | undefined
 
@@ -58,7 +59,7 @@ export class QueueShelf {
   allow(consent: ConsentState): void {
     this._consent = consent
     if (consent !== 'granted') this._store.write([])
-    if (consent === 'pending') this._store.release()
+    if (consent === 'pending' || this._closed) this._store.release()
     else this._store.hold()
   }
 
@@ -73,7 +74,6 @@ export class QueueShelf {
 
   /** Writes what should outlive this tab's sudden end. */
   copy(all = !this._core.reachable): void {
-    // Nothing may touch what is left there for the next page.
     if (this._away || this._consent !== 'granted') return
     const items = this._exposed(all).filter(item => all || this._copied.has(item))
     if (items.length || this._copied.size) this._copied = new Set(items.slice(0, this._write(items)))
@@ -85,7 +85,7 @@ export class QueueShelf {
 
   /** The page goes away: moves what has no fate from memory to storage, and lets go of it. */
   leave(): void {
-    if (this._consent === 'granted') {
+    if (!this._away && this._consent === 'granted') {
       const rest = this._core.takeUnsent()
       const risky = this._exposed(true)
       const kept = this._write(risky.concat(rest)) - risky.length
@@ -99,7 +99,7 @@ export class QueueShelf {
 
   /** The page is shown again: what nobody has taken is this tab's as before. */
   back(): void {
-    this._away = false
+    this._away = this._closed
     this.allow(this._consent)
   }
 
@@ -109,6 +109,7 @@ export class QueueShelf {
     return end().finally(() => {
       clearTimeout(this._timer)
       this._shelve(this._core.takeUnsent())
+      this._away = true
       this._store.release()
     })
   }
