@@ -3,7 +3,6 @@
 import inspect
 import math
 import threading
-import time
 import unittest
 from datetime import datetime, timezone
 from decimal import Decimal
@@ -11,7 +10,7 @@ from uuid import UUID
 
 from millstream import Client, __version__
 from millstream._options import Hooks
-from support import AWAY, Results, Server, check_sum, client
+from support import AWAY, Results, Server, check_sum, client, eventually
 
 NOW = datetime(2026, 3, 1, 10, tzinfo=timezone.utc)
 
@@ -140,6 +139,19 @@ class Calls(unittest.TestCase):
             self.assertIn(name + ": must be", str(caught.exception))
         self.assertNotIn("a:b", str(caught.exception))
 
+    def test_options_of_another_type_are_named(self):
+        wrong = {
+            "write_key": None, "endpoint": 3, "flush_at": "100", "batch_bytes": 1.5, "timeout": "10", "flush_interval": float("nan"),
+            "spool_dir": 1, "on_result": 3, "context": [], "middleware": [3], "gzip": 1, "proxy": 0, "ssl_context": "x", "max_age": "1",
+            "queue_events": True,
+        }
+        for name, value in wrong.items():
+            with self.subTest(name=name), self.assertRaisesRegex(ValueError, f"^{name}: must be "):
+                Client(**{"write_key": "k", "endpoint": "http://h", name: value})
+        for endpoint in ("http://h/?x=1", "http://h#a", "http://u:p@h", "h", "", "http://", "http://h:0", "http://h:x"):
+            with self.subTest(endpoint=endpoint), self.assertRaisesRegex(ValueError, "^endpoint: must be like"):
+                Client("k", endpoint=endpoint)
+
 
 class Hostile(dict):
     """Arguments may run code of their own."""
@@ -262,22 +274,20 @@ class Threads(unittest.TestCase):
             self.assertEqual(sum(t.name == "millstream" for t in threading.enumerate()), 0)
         self.assertLessEqual(threading.active_count(), before + 1)
 
-    def test_an_idle_thread_does_not_wake_up(self):
+    def test_an_idle_thread_waits_without_end(self):
         with Server() as server, client(server.url) as c:
-            c.track("u1", "A")
-            c.flush()
-            thread = next(t for t in threading.enumerate() if t.name == "millstream")
+            work, waits = c._engine.queue._work, []
+            wait = work.wait
 
-            def switches():
-                with open(f"/proc/self/task/{thread.native_id}/status") as file:
-                    return [line for line in file if "voluntary_ctxt" in line]
+            def noted(timeout=None):
+                waits.append(timeout)
+                return wait(timeout)
 
-            try:
-                before = switches()
-            except OSError:
-                self.skipTest("needs /proc")
-            time.sleep(0.3)
-            self.assertEqual(switches(), before)
+            work.wait = noted
+            for n in range(3):
+                c.track("u1", "A")
+                c.flush()
+                eventually(lambda: waits and waits[-1] is None, reason="a wait without time-out")
 
 
 if __name__ == "__main__":

@@ -195,6 +195,68 @@ class Retries(unittest.TestCase):
             self.assertEqual(len(logs.records), 1)
 
 
+    def test_a_callback_that_exits_ends_nothing(self):
+        def leave(results):
+            raise SystemExit(1)
+
+        with Server() as server, client(server.url, on_result=leave, batch_events=1, flush_at=1) as c:
+            with self.assertLogs("millstream", "WARNING"):
+                paid(c, 5)
+                c.flush()
+                eventually(lambda: c.stats().callback_errors == 5)
+            self.assertEqual(c.stats().delivered, 5)
+
+    def test_a_thread_that_dies_is_replaced_and_loses_nothing(self):
+        with Server() as server, client(server.url, flush_interval=60) as c:
+            sender, dead = c._engine._sender, []
+            deliver = sender._deliver
+
+            def once(batch):
+                if not dead:
+                    dead.append(batch)
+                    raise MemoryError
+                deliver(batch)
+
+            sender._deliver = once
+            with self.assertLogs("millstream", "WARNING"):
+                paid(c, 3)
+                with self.assertRaises(Undelivered) as left:
+                    c.flush(0.5)
+                self.assertEqual(left.exception.queued, 3)
+            check_sum(self, c.stats())
+            paid(c, 3, 5)
+            c.flush()
+            self.assertEqual(numbers(server.accepted()), list(range(5)))
+
+    def test_close_after_a_death_delivers_or_tells(self):
+        with Server() as server:
+            for alive in (True, False):
+                results = Results()
+                c = client(server.url, on_result=results, flush_interval=60)
+                calls = []
+
+                def broken(batch, sender=c._engine._sender, deliver=c._engine._sender._deliver):
+                    calls.append(1)
+                    if len(calls) == 1 or not alive:
+                        raise MemoryError
+                    deliver(batch)
+
+                c._engine._sender._deliver = broken
+                with self.assertLogs("millstream", "WARNING"):
+                    paid(c, 2)
+                    try:
+                        c.flush(0.3)
+                    except Undelivered:
+                        pass
+                    if alive:
+                        self.assertEqual(c.close(), 0)
+                    else:
+                        with self.assertRaises(Undelivered):
+                            c.close(1)
+                self.assertEqual({r.fate for r in results.wait(2)}, {"delivered" if alive else "dropped"})
+                check_sum(self, c.stats())
+
+
 class Bounds(unittest.TestCase):
     def test_a_full_queue_refuses_and_sums_hold(self):
         with client(AWAY, queue_events=50) as c:

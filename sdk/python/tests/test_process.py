@@ -84,6 +84,16 @@ class Exit(unittest.TestCase):
             self.assertEqual((done.returncode, done.stderr), (0, ""))
             self.assertEqual({e["event"] for e in server.accepted()}, {"A", "B"})
 
+    def test_a_client_that_went_out_of_scope_is_waited_for(self):
+        with Server() as server:
+            done = run("import sys, millstream\n"
+                       "def main():\n"
+                       "    c = millstream.Client('k', endpoint=sys.argv[1])\n"
+                       "    for _ in range(50): c.track('u1', 'A')\n"
+                       "main()", server.url)
+            self.assertEqual((done.returncode, done.stderr), (0, ""))
+            self.assertEqual(len(server.accepted()), 50)
+
     def test_an_exit_takes_two_seconds_at_most(self):
         begin = time.monotonic()
         done = run("import sys, millstream, time, atexit\n"

@@ -42,7 +42,7 @@ class Folder(unittest.TestCase):
         """A dead owner's segment."""
         text = b"".join(line if isinstance(line, bytes) else line_of(line) for line in lines)
         self.put(f"{owner}-{sequence:016d}.ndjson", text, **options)
-        self.put(f"{owner}.lease", lease or f"{socket.gethostname()} {os.getpid()}\n")
+        self.put(f"{owner}.lease", lease or lease_of(os.getpid()))
 
     def drained(self, count, **options):
         """What a client finds and sends; the folder must be empty then."""
@@ -53,6 +53,10 @@ class Folder(unittest.TestCase):
             check_sum(self, c.stats())
             self.assertEqual(self.names(), [])
             return [e["properties"]["n"] for e in server.accepted()], c.stats()
+
+
+def lease_of(pid, host=None, where=None):
+    return f"{host or socket.gethostname()} {pid} {where or _folder.namespace()}\n"
 
 
 def line_of(n):
@@ -235,26 +239,43 @@ class TakingOver(Folder):
         if gone == 0:
             os._exit(0)
         os.waitpid(gone, 0)
-        dead = [f"{host} {gone}\n", f"{host} {os.getpid()}\n"]
-        alive = [f"{host} {os.getppid()}\n", f"elsewhere {gone}\n", "", "nonsense", f"{host} x\n"]
+        dead = [lease_of(gone), lease_of(os.getpid()), f"{host} {gone}\n"]
+        alive = [lease_of(os.getppid()), lease_of(gone, host="elsewhere"), lease_of(gone, where="other/1"), lease_of(gone, where="-"),
+                 lease_of(os.getpid(), where="other/1"), "", "nonsense", f"{host} x\n", lease_of("x")]
         for lease in dead + alive:
             with self.subTest(lease=lease):
                 self.dead(1, lease=lease or "\n")
-                found = self.found()
-                self.assertEqual(found, 1 if lease in dead else 0)
-        for lease in alive:
-            with self.subTest(stale=lease):
-                self.dead(1, lease=lease or "\n")
-                os.utime(os.path.join(self.dir, OWNER + ".lease"), (time.time() - 61,) * 2)
-                self.assertEqual(self.found(), 1)
+                self.assertEqual(self.found(), [1] if lease in dead else [0])
         self.dead(1)
         os.unlink(os.path.join(self.dir, OWNER + ".lease"))
-        self.assertEqual(self.found(), 1, "no lease: it has left")
+        self.assertEqual(self.found(), [1], "no lease: it has left")
 
-    def found(self):
+    def test_age_alone_takes_two_looks(self):
+        def age(seconds):
+            os.utime(os.path.join(self.dir, OWNER + ".lease"), (time.time() - seconds,) * 2)
+
+        for seconds, want in ((61, [0, 0, 1]), (-3600, [0, 0, 1]), (50, [0, 0, 0])):
+            with self.subTest(age=seconds):
+                self.dead(1, lease=lease_of(1, host="elsewhere"))
+                age(seconds)
+                self.assertEqual(self.found(0, 10, 12), want)
+        with self.subTest("one that is touched between the looks lives, whatever the clocks say"):
+            self.dead(1, lease=lease_of(1, host="elsewhere"))
+            age(120)
+            touches = iter((110, 100, 90))
+            self.assertEqual(self.found(0, 10, 20, 30, between=lambda: age(next(touches))), [0, 0, 0, 0])
+
+    def found(self, *looks, between=lambda: None):
+        """Events that looks at these times take over."""
         folder = _folder.Folder(self.dir)
         folder.enter()
-        events = folder.take_over().events
+        events = []
+        start = time.monotonic()
+        for seconds in looks or (0,):
+            if events:
+                between()
+            with mock.patch.object(_folder.time, "monotonic", lambda: start + seconds):
+                events.append(folder.take_over().events)
         folder.leave()
         for name in self.names():
             os.unlink(os.path.join(self.dir, name))
@@ -289,7 +310,7 @@ class TakingOver(Folder):
     def test_what_the_dead_left_beside_segments_is_removed_and_strangers_stay(self):
         self.put(f"{OWNER}-{3:016d}.pos", "7")
         self.put(f"{OWNER}-{4:016d}.pos.tmp", "7")
-        self.put(f"{OWNER}.lease", f"{socket.gethostname()} {os.getpid()}\n")
+        self.put(f"{OWNER}.lease", lease_of(os.getpid()))
         self.put("README", "mine")
         with self.client(AWAY) as c:
             eventually(lambda: len(self.names()) == 2)
@@ -303,32 +324,50 @@ class TakingOver(Folder):
             eventually(lambda: c.stats().dropped_by_reason == {"expired": 1})
             eventually(lambda: len(server.accepted()) == 1)
 
-    def test_who_stood_still_too_long_goes_on_under_a_new_id(self):
-        with Server(then=(503, {}, b"")) as server, self.client(server.url, queue_events=10) as c:
-            for n in range(50):
-                c.track("u1", "A", {"n": n}, message_id=f"m{n}")
-            self.assertEqual(c.flush(5), 50)
-            spool = c._engine.queue.spool
-            thief = _folder.Folder(self.dir)
-            with mock.patch.object(_folder, "_alive_here", {None}), mock.patch.object(_folder, "LEASE_SECONDS", -1):
-                thief.enter()
-                stolen = thief.take_over().events
-            self.assertEqual(stolen, 50)
-            with c._engine.queue.lock:
-                spool._folder.touched -= 100  # as if the process had been stopped
-                spool.hurry()
-            eventually(lambda: c.stats().handed_over > 0)
-            check_sum(self, c.stats())
-            server.then = OK
-            eventually(lambda: c.stats().in_flight + c.stats().queued + c.stats().spooled == 0)
-            paid(c, 50, 53)
-            c.flush()
-            eventually(lambda: {f"m{n}" for n in (50, 51, 52)} <= {e["messageId"] for e in server.accepted()})
-            check_sum(self, c.stats())
-            thief.leave()
-        missing = set(range(53)) - {e["properties"]["n"] for e in server.accepted()}
-        with Server() as server, self.client(server.url) as c:
-            eventually(lambda: missing <= {e["properties"]["n"] for e in server.accepted()}, reason="the thief's files")
+    def thief(self):
+        """Another process, to whom each lease looks dead."""
+        folder = _folder.Folder(self.dir)
+        with mock.patch.object(_folder, "_alive_here", set()), mock.patch.object(_folder, "_runs", lambda pid: False):
+            folder.enter()
+            found = folder.take_over()
+        _folder._alive_here.add(folder.owner)
+        self.addCleanup(folder.leave)
+        return folder, found.events
+
+    def test_a_living_owner_whose_files_are_taken_loses_nothing(self):
+        for fsync in ("always", "interval"):
+            with self.subTest(fsync=fsync), Server(then=(503, {}, b"")) as server:
+                shutil.rmtree(self.dir)
+                os.mkdir(self.dir)
+                with self.client(server.url, queue_events=10, spool_fsync=fsync) as c:
+                    paid(c, 50)
+                    c.flush(5)
+                    taker, events = self.thief()
+                    self.assertEqual(events, 50)
+                    paid(c, 50, 100)
+                    c.flush(5)
+                    self.assertGreater(c.stats().handed_over, 0)
+                    check_sum(self, c.stats())
+                    server.then = OK
+                    eventually(lambda: c.stats().in_flight + c.stats().queued + c.stats().spooled == 0)
+                    check_sum(self, c.stats())
+                taker.leave()
+                with self.client(server.url) as c:
+                    eventually(lambda: {e["properties"]["n"] for e in server.accepted()} == set(range(100)), reason="each event")
+                    eventually(lambda: c.stats().spooled + c.stats().in_flight == 0)
+
+    def test_an_idle_owner_notices_with_its_next_touch(self):
+        with mock.patch("millstream._spool._TOUCH", 0.05), Server(then=(503, {}, b"")) as server:
+            with self.client(server.url) as c:
+                paid(c, 5)
+                self.assertEqual(self.thief()[1], 5)
+                eventually(lambda: len(self.names(".lease")) == 2 and len(self.names(".ndjson")) == 2, reason="written again")
+
+    def test_thieves_at_every_write_mean_memory_only(self):
+        with mock.patch.object(_folder.Segment, "ours", False), Server() as server, self.client(server.url) as c:
+            paid(c, 5)
+            eventually(lambda: len(server.accepted()) >= 5)
+            self.assertIn("other owners", c.stats().last_error)
 
 
 class Trouble(Folder):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 import time
 import weakref
 from types import TracebackType
-from typing import Any, Dict, Mapping, Optional, Sequence, Tuple, Type
+from typing import Any, Dict, Mapping, Optional, Sequence, Tuple, Type, Union
 
 from ._encode import Invalid, encode, stamp
 from ._engine import Engine
@@ -58,7 +59,7 @@ class Client(Calls[bool]):
         backoff_base: float = 0.5,
         backoff_max: float = 60.0,
         max_age: Optional[float] = None,
-        spool_dir: Optional[str] = None,
+        spool_dir: Union[str, os.PathLike[str], None] = None,
         spool_bytes: int = 64 * 1024 * 1024,
         spool_fsync: str = "interval",
         proxy: Optional[str] = None,
@@ -85,11 +86,11 @@ class Client(Calls[bool]):
         ``""`` goes without one.
         """
         self._options = Options(
-            write_key=write_key, endpoint=endpoint, on_result=on_result, context=context, middleware=tuple(middleware),
+            write_key=write_key, endpoint=endpoint, on_result=on_result, context=context, middleware=_tupled(middleware),
             consent=consent, flush_at=flush_at, flush_interval=flush_interval, batch_events=batch_events,
             batch_bytes=batch_bytes, queue_events=queue_events, queue_bytes=queue_bytes, overflow=overflow,
             block_timeout=block_timeout, timeout=timeout, gzip=gzip, max_attempts=max_attempts, backoff_base=backoff_base,
-            backoff_max=backoff_max, max_age=max_age, spool_dir=spool_dir, spool_bytes=spool_bytes,
+            backoff_max=backoff_max, max_age=max_age, spool_dir=os.fspath(spool_dir) if isinstance(spool_dir, os.PathLike) else spool_dir, spool_bytes=spool_bytes,
             spool_fsync=spool_fsync, proxy=proxy, ssl_context=ssl_context, hooks=_hooks or Hooks(),
         )
         self._options.check()
@@ -188,6 +189,10 @@ class Client(Calls[bool]):
     def _refuse(self, reason: str, error: Optional[str] = None) -> str:
         self._engine.refuse(reason, error)
         return reason
+
+
+def _tupled(steps: Sequence[Middleware]) -> Sequence[Middleware]:
+    return tuple(steps) if isinstance(steps, (list, tuple)) else steps
 
 
 def _all_safe(queued: int, spooled: int) -> int:

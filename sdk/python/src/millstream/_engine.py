@@ -92,13 +92,22 @@ class Engine:
                 if self.queue.spool and self.queue.consent == GRANTED:
                     self.queue.spool.start()
                 if self._thread is None:
-                    thread = threading.Thread(target=self._sender.run, name="millstream", daemon=True)
+                    thread = threading.Thread(target=self._run, args=(self._sender,), name="millstream", daemon=True)
                     thread.start()
                     self._thread = thread
             except RuntimeError as error:  # out of threads, or the interpreter ends: the next call or close tries again
                 self.notices.warn("thread", "thread: %s", error)
                 return False
             return True
+
+    def _run(self, sender: Sender) -> None:
+        """The thread. It holds the engine, so that the exit waits for one whose client is gone."""
+        try:
+            sender.run()
+        except BaseException as error:  # a bug of ours: the next call, or close, starts another thread
+            self.notices.warn("bug", "sender: %s", type(error).__name__, exc_info=error)
+            if sender is self._sender:
+                self._thread = None
 
     def set_consent(self, state: str) -> None:
         """Changes the consent; granted, the spool may begin."""
@@ -124,16 +133,23 @@ class Engine:
         return self.queue.left_by_close()
 
     def end(self, timeout: float) -> None:
-        """The second half of close, for the one who began it."""
+        """The second half of close. Whoever else is about it does no harm."""
         if self._thread is None and not (self.queue.waiting and self._start()):
-            self._sender.run()  # nobody else would
+            self._thread = threading.current_thread()  # nobody else would
+            self._run(self._sender)
+            self._thread = None
         thread = self._thread
-        if thread is not None and not self._inside():  # else on_result closes, and run ends next
+        if self._inside():  # on_result closes: the thread ends when that returns
+            self.direct.close()
+            return
+        if thread is not None:
             thread.join(timeout)
             if thread.is_alive():
                 self._sender.courier.transport.abort()
                 thread.join(_GRACE)
-                self.queue.finish()  # for a thread that hangs in a name look-up or in on_result
+        self.queue.finish()  # for a thread that hangs in a name look-up or in on_result, or has died
+        if thread is None or not thread.is_alive():
+            self._sender.report()
         self.direct.close()
 
     def release(self) -> None:
@@ -166,10 +182,12 @@ def _watch(engine: Engine) -> None:
 
 
 def _at_exit() -> None:
-    """Closes what is open within two seconds in all."""
+    """Closes what is open, also without a client, within two seconds in all."""
     end = time.monotonic() + EXIT_SECONDS
-    begun = [engine for engine in list(_engines) if engine.queue.begin_close(EXIT_SECONDS)]
-    for engine in begun:
+    engines = [engine for engine in list(_engines) if engine.queue.phase is not Phase.CLOSED]
+    for engine in engines:
+        engine.queue.begin_close(EXIT_SECONDS)
+    for engine in engines:
         engine.end(max(end - time.monotonic(), 0.0))
 
 

@@ -3,7 +3,11 @@
 
     <owner>-<16 digits>.ndjson   a segment: one event a line, closed at 4 MiB
     <owner>-<16 digits>.pos      decimal offset of its first line without a fate; absent: 0
-    <owner>.lease                "<host name> <pid>\\n", touched every 10 s
+    <owner>.lease                "<host name> <pid> <boot id>/<pid namespace>\\n", touched every 10 s
+
+An owner is dead if it has no lease (it left), if its lease names our host and namespace and a pid that is gone, or if the
+lease's time is a minute off and it did not change between two looks of ours. Clocks step and processes are stopped, so one
+that lives may be taken for dead: it finds out by the names of its files, after each write.
 """
 
 from __future__ import annotations
@@ -17,6 +21,7 @@ from typing import BinaryIO, Dict, List, NamedTuple, Optional, Set, Tuple
 
 SEGMENT_MAX = 4 * 1024 * 1024
 LEASE_SECONDS = 60.0
+SUSPECT_SECONDS = 11.0  # between two looks: longer than a living owner takes to touch its lease
 _SEGMENT = re.compile(r"([0-9A-Za-z]+)-(\d{16})\.ndjson")
 _BELONGING = re.compile(r"([0-9A-Za-z]+)(?:-(\d{16})\.pos(?:\.tmp)?|\.lease)")
 
@@ -34,9 +39,18 @@ class Segment:
     def __init__(self, path: str, size: int, done: int) -> None:
         self.path = path
         self.size = size  # up to the last whole line
+        self.inode = 0  # while it is written to
         self.done = done  # first byte without a fate
         self.recorded = done  # the last done that was written to .pos
         self.fd = -1
+
+    @property
+    def ours(self) -> bool:
+        """Whether the name still leads to the file: another owner's look ends that."""
+        try:
+            return os.stat(self.path).st_ino == self.inode or not self.inode
+        except FileNotFoundError:
+            return False
 
     @property
     def finished(self) -> bool:
@@ -92,6 +106,8 @@ class Folder:
         self.owner = ""
         self._sequence = 0
         self._host = socket.gethostname()
+        self._namespace = namespace()
+        self._suspects: Dict[str, Tuple[float, Tuple[int, str]]] = {}  # first seen, and the lease then
         self.touched = 0.0
 
     def enter(self) -> None:
@@ -113,7 +129,7 @@ class Folder:
             os.utime(lease)
         except FileNotFoundError:
             with open(lease, "w", encoding="utf-8") as file:
-                file.write(f"{self._host} {os.getpid()}\n")
+                file.write(f"{self._host} {os.getpid()} {self._namespace}\n")
         self.touched = time.monotonic()
 
     def leave(self) -> None:
@@ -129,6 +145,8 @@ class Folder:
         path = self._name(self._sequence)
         segment = Segment(path, 0, 0)
         segment.fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | getattr(os, "O_CLOEXEC", 0), 0o600)
+        inode = os.fstat(segment.fd).st_ino
+        segment.inode = inode if os.stat(path).st_ino == inode else 0  # some network file systems invent them
         if durable:
             sync_folder(self.path)
         return segment
@@ -137,7 +155,9 @@ class Folder:
         """Renames the segments of dead owners to ours, oldest first, and removes what they left behind."""
         found = Found([], 0)
         segments, others = self._listing()
-        names = {owner for owner in (*segments, *others) if owner != self.owner and self._is_dead(owner)}
+        owners = {*segments, *others} - {self.owner}
+        self._suspects = {owner: seen for owner, seen in self._suspects.items() if owner in owners}
+        names = {owner for owner in owners if self._is_dead(owner)}
         for owner in sorted(names, key=lambda o: (_modified(segments.get(o, [])), o)):
             try:
                 for path in segments.get(owner, []):
@@ -161,20 +181,33 @@ class Folder:
                 into.setdefault(match[1], []).append(os.path.join(self.path, name))
         return segments, others
 
+    @property
+    def suspecting(self) -> bool:
+        """Whether another look, SUSPECT_SECONDS later, tells more."""
+        return bool(self._suspects)
+
     def _is_dead(self, owner: str) -> bool:
         if owner in _alive_here:
             return False
         try:
-            with open(os.path.join(self.path, owner + ".lease"), encoding="utf-8") as file:
-                host, _, pid = file.read(512).strip().rpartition(" ")
-                age = time.time() - os.fstat(file.fileno()).st_mtime
+            with open(os.path.join(self.path, owner + ".lease"), encoding="utf-8", errors="replace") as file:
+                text, stat = file.read(512), os.fstat(file.fileno())
         except FileNotFoundError:
             return True  # it has left
-        except (OSError, ValueError):
+        except OSError:
             return False
-        if age > LEASE_SECONDS:
+        host, pid, where = (*text.split(), "", "", "")[:3]
+        trusted = where in ("", self._namespace) and where != "-"  # older leases name no namespace
+        if trusted and host == self._host and pid.isdigit() and not _runs(int(pid)):
             return True
-        return host == self._host and pid.isdigit() and not _runs(int(pid))
+        if abs(time.time() - stat.st_mtime) <= LEASE_SECONDS:
+            self._suspects.pop(owner, None)
+            return False
+        now, lease = time.monotonic(), (stat.st_mtime_ns, text)
+        since, seen = self._suspects.setdefault(owner, (now, lease))
+        if seen != lease:
+            self._suspects[owner] = (now, lease)
+        return seen == lease and now - since >= SUSPECT_SECONDS
 
     def _adopt(self, path: str) -> Tuple[Optional[Segment], int]:
         """The rename decides who gets it; then the .pos follows."""
@@ -203,6 +236,17 @@ class Folder:
 
     def _name(self, sequence: int) -> str:
         return os.path.join(self.path, f"{self.owner}-{sequence:016d}.ndjson")
+
+
+def namespace() -> str:
+    """Where a pid has a meaning: the boot of the machine and the pid namespace; "-" if the system does not tell."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+            boot = file.read().strip()
+        inode = re.sub(r"\D", "", os.readlink("/proc/self/ns/pid"))
+        return f"{boot}/{inode}" if boot and inode else "-"
+    except (OSError, ValueError):
+        return "-"
 
 
 def sync_folder(path: str) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import ssl
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Callable, Optional, Sequence, Tuple
+from typing import Callable, Iterator, Optional, Sequence, Tuple
 from urllib.parse import urlsplit
 
 from ._types import Members, Middleware, OnResult
@@ -14,11 +16,11 @@ HOUR = 3600.0
 GRANTED, PENDING, DENIED = "granted", "pending", "denied"
 CONSENT_STATES = (GRANTED, PENDING, DENIED)
 PENDING_EVENTS = 1000
-_POSITIVE = (
-    "flush_at", "batch_events", "batch_bytes", "queue_events", "queue_bytes", "timeout", "max_attempts", "backoff_max",
-    "spool_bytes",
-)
-_NOT_NEGATIVE = ("flush_interval", "block_timeout", "backoff_base")
+_INTEGERS = ("flush_at", "batch_events", "batch_bytes", "queue_events", "queue_bytes", "max_attempts", "spool_bytes")
+_SECONDS = ("flush_interval", "block_timeout", "timeout", "backoff_base", "backoff_max", "max_age")
+_MAY_BE_ZERO = ("flush_interval", "block_timeout", "backoff_base")
+_OPTIONAL = ("spool_dir", "proxy", "on_result", "context", "ssl_context", "max_age")
+_CHOICES = {"overflow": ("drop_newest", "block"), "consent": CONSENT_STATES, "spool_fsync": ("interval", "always", "never")}
 
 
 @dataclass(frozen=True)
@@ -70,26 +72,55 @@ class Options:
 
     def check(self) -> None:
         """Raises a ValueError that names every option out of range."""
-        wrong = [text for bad, text in self._findings() if bad]
+        wrong = [text for text in (*self._mistyped(), *self._out_of_range()) if text]
         if wrong:
             raise ValueError("; ".join(wrong))
 
-    def _findings(self) -> Tuple[Tuple[bool, str], ...]:
-        return (
-            (not _is_key(self.write_key), f"write_key: must be text without colon (got {len(self.write_key)} characters)"),
-            (not _is_url(self.endpoint), f"endpoint: must be like https://in.example.com (got {self.endpoint!r})"),
-            (bool(self.proxy) and not _is_proxy(self.proxy or ""), "proxy: must be like http://proxy.example.com:3128"),
-            _one_of("overflow", self.overflow, ("drop_newest", "block")),
-            _one_of("consent", self.consent, CONSENT_STATES),
-            _one_of("spool_fsync", self.spool_fsync, ("interval", "always", "never")),
-            *((getattr(self, n) <= 0, f"{n}: must be > 0 (got {getattr(self, n)})") for n in _POSITIVE),
-            *((getattr(self, n) < 0, f"{n}: must be >= 0 (got {getattr(self, n)})") for n in _NOT_NEGATIVE),
-            (self.age_limit <= 0, f"max_age: must be > 0 (got {self.max_age})"),
-        )
+    def _mistyped(self) -> Iterator[str]:
+        for names, fits, what in _TYPES:
+            for name in names:
+                value = getattr(self, name)
+                if not (fits(value) or (value is None and name in _OPTIONAL)):
+                    yield f"{name}: must be {what} (got {type(value).__name__})"
+
+    def _out_of_range(self) -> Iterator[str]:
+        if isinstance(self.write_key, str) and not _is_key(self.write_key):
+            yield f"write_key: must be printable text without colon (got {len(self.write_key)} characters)"
+        if isinstance(self.endpoint, str) and (not _is_url(self.endpoint) or "@" in self.endpoint):
+            yield "endpoint: must be like https://in.example.com, a path may follow"
+        if isinstance(self.proxy, str) and self.proxy and not _is_proxy(self.proxy):
+            yield "proxy: must be like http://proxy.example.com:3128"
+        for name, known in _CHOICES.items():
+            if getattr(self, name) not in known:
+                yield f"{name}: must be one of {', '.join(known)} (got {getattr(self, name)!r})"
+        for name in (*_INTEGERS, *_SECONDS):
+            value, least = getattr(self, name), 0 if name in _MAY_BE_ZERO else None
+            if _is_number(value) and (value < 0 or (value == 0 and least is None)):
+                yield f"{name}: must be {'>=' if least == 0 else '>'} 0 (got {value})"
 
 
-def _one_of(name: str, got: str, known: Tuple[str, ...]) -> Tuple[bool, str]:
-    return got not in known, f"{name}: must be one of {', '.join(known)} (got {got!r})"
+def _is_integer(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_functions(value: object) -> bool:
+    return isinstance(value, tuple) and all(callable(step) for step in value)
+
+
+_TYPES: Tuple[Tuple[Tuple[str, ...], Callable[[object], bool], str], ...] = (
+    (("write_key", "endpoint", "spool_dir", "proxy"), lambda v: isinstance(v, str), "text"),
+    (_INTEGERS, _is_integer, "an integer"),
+    (_SECONDS, _is_number, "a number of seconds"),
+    (("on_result",), callable, "a function"),
+    (("middleware",), _is_functions, "a list of functions"),
+    (("context",), lambda v: isinstance(v, Mapping), "a dict"),
+    (("gzip",), lambda v: isinstance(v, bool), "a bool"),
+    (("ssl_context",), lambda v: isinstance(v, ssl.SSLContext), "an ssl.SSLContext"),
+)
 
 
 def _is_key(text: str) -> bool:
@@ -99,8 +130,8 @@ def _is_key(text: str) -> bool:
 def _is_url(text: str) -> bool:
     try:
         parts = urlsplit(text)
-        named = bool(parts.hostname) and parts.port != 0
-        return parts.scheme in ("http", "https") and named and text.isascii() and text.isprintable() and " " not in text
+        plain = text.isascii() and text.isprintable() and not any(c in text for c in " ?#")
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and plain
     except ValueError:
         return False
 

@@ -156,15 +156,24 @@ class Queue:
             return "consent" if self.consent == DENIED else ""
 
     def rest(self, seconds: float) -> None:
-        """Waits between two attempts of send."""
         with self.lock:
             self._wait(lambda: self.phase is Phase.CLOSED, seconds)
 
     def end_send(self, result: Result) -> None:
-        """Counts the fate."""
         with self.lock:
             self.ledger.sending -= 1
             self.ledger.add(result.fate, result.code)
+
+    def recover(self) -> None:
+        """Puts back what was in flight when an earlier thread died."""
+        with self.lock:
+            for entry in (e for e in reversed(self._in_flight) if not e.done):
+                entry.flying = False
+                self.waiting.appendleft(entry)
+                self._waiting_bytes += entry.size
+                self._safe += entry.safe
+            self._in_flight.clear()
+            self._flying = 0
 
     def take(self) -> Union[List[Entry], Refill, None]:
         """Waits until a batch is due and moves it in flight. Returns an empty list when results wait to be told, None
@@ -366,7 +375,6 @@ class Queue:
             self.tell()
 
     def await_closed(self) -> None:
-        """Waits for the one who closes."""
         with self.lock:
             self._wait(lambda: self.phase is Phase.CLOSED, None)
 

@@ -42,7 +42,7 @@ class Notices:
     def __init__(self) -> None:
         self._last: "dict[str, float]" = {}
 
-    def warn(self, kind: str, text: str, *values: object, exc_info: Optional[Exception] = None) -> None:
+    def warn(self, kind: str, text: str, *values: object, exc_info: Optional[BaseException] = None) -> None:
         now = time.monotonic()
         if now - self._last.get(kind, -_MINUTE) >= _MINUTE:
             self._last[kind] = now
@@ -61,7 +61,7 @@ class Courier:
         self._options = options
         self._queue = queue
         self._notices = notices
-        self._endpoint = options.endpoint.rpartition("@")[2]  # never a password
+        self._endpoint = options.endpoint
         self._backoff = Backoff(options.backoff_base, options.backoff_max, options.hooks.retry_after_scale)
 
     def attempt(self, work: Attempts, timeout: float) -> Answer:
@@ -129,6 +129,7 @@ class Sender:
 
     def run(self) -> None:
         """Returns when the queue is closed and drained, or its deadline has come."""
+        self._queue.recover()
         while not self._gone:
             batch = self._queue.take()
             if batch is None:
@@ -137,10 +138,10 @@ class Sender:
                 self._queue.refill()
             elif batch:
                 self._deliver(batch)
-            self._report()
+            self.report()
         if not self._gone:
             self._queue.finish()
-            self._report()
+            self.report()
             self.courier.transport.close()
 
     def abandon(self) -> None:
@@ -163,7 +164,7 @@ class Sender:
             fates = self.courier.fates(work, answer)
             if fates is not None:
                 self._queue.settle(fates)
-                self._report()
+                self.report()
                 parts.popleft()
             elif judge(answer.status) is Verdict.SPLIT:
                 parts.popleft()
@@ -178,7 +179,7 @@ class Sender:
         if expired:
             self._queue.settle([Fate(e, DROPPED, "expired") for e in expired])
             work.entries = [e for e in work.entries if e.born > oldest]
-            self._report()
+            self.report()
         return bool(work.entries)
 
     def _rest(self, work: Attempts, answer: Answer) -> None:
@@ -197,7 +198,8 @@ class Sender:
             return self._options.timeout
         return min(self._options.timeout, deadline - time.monotonic())
 
-    def _report(self) -> None:
+    def report(self) -> None:
+        """Tells the fates that nobody was told yet."""
         if self._options.on_result is None:
             return
         results = self._queue.collect()
@@ -208,7 +210,7 @@ class Sender:
         assert self._options.on_result
         try:
             self._options.on_result(results)
-        except Exception as error:  # the application's; the sender goes on
+        except BaseException as error:  # the application's, sys.exit included; the sender goes on
             self._notices.warn("callback", "on_result: %s", type(error).__name__, exc_info=error)
             with self._queue.lock:
                 self._queue.ledger.callback_errors += 1

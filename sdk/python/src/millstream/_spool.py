@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, List, Optional
 
 from ._backlog import Backlog
 from ._entry import Entry
-from ._folder import SEGMENT_MAX, Folder, Segment
+from ._folder import SEGMENT_MAX, SUSPECT_SECONDS, Folder, Segment
 from ._options import Options
 from ._shelf import NEVER, SYNC_SECONDS, Shelf
 from ._types import HANDED_OVER
@@ -27,7 +27,7 @@ _GATHER = 0.1  # seconds from an event to its write
 _TOUCH = 10.0
 _LOOK = 60.0
 _RETRY = 10.0
-_STANDSTILL = 45.0  # after which our lease may have run out
+_LOSSES = 3  # of files to other owners, in one round
 
 
 class Spool(Shelf):
@@ -80,7 +80,7 @@ class Spool(Shelf):
             return self._retry_at - now
         if not self._entered or self._hurry or self._trouble or any(s.finished for s in self._segments):
             return 0.0
-        times = [self._folder.touched + _TOUCH]
+        times = [self._folder.touched + _TOUCH, self._look_at]
         if self._unwritten:
             times.append(self._unwritten[0].born + (0.0 if self._options.spool_fsync == "always" else _GATHER))
         times += [t for t in (self._sync_at, self._record_at) if t is not None]
@@ -103,25 +103,20 @@ class Spool(Shelf):
         trouble, self._trouble = self._trouble, None
         if trouble and not isinstance(trouble, FileNotFoundError):
             raise trouble
-        if trouble or self._is_lost(now):
-            with self._queue.lock:
-                self._lose()
+        touch = now - self._folder.touched >= _TOUCH
+        if trouble or (touch and self._folder.owner and not all(s.ours for s in self._segments)):
+            self._lose()
         if not self._folder.owner:
             self._folder.enter()
-        elif now - self._folder.touched >= _TOUCH:
+        elif touch:
             self._folder.touch()
         if now >= self._look_at and not stopping:
-            self._look_at = now + _LOOK
             self._receive(*self._folder.take_over())
+            self._look_at = now + (SUSPECT_SECONDS if self._folder.suspecting else _LOOK)
         if not self._entered or self.broken:
             with self._queue.lock:
                 self._entered, self.broken = True, False
                 self._queue.tell()
-
-    def _is_lost(self, now: float) -> bool:
-        """Whether another process has taken our files for a dead one's."""
-        still = self._folder.owner and now - self._folder.touched > _STANDSTILL
-        return bool(still) and not all(os.path.exists(s.path) for s in self._segments)
 
     def _receive(self, segments: List[Segment], events: int) -> None:
         """Puts taken segments behind all that is written; new events follow in a new file."""
@@ -138,6 +133,7 @@ class Spool(Shelf):
 
     def _write(self) -> None:
         """Appends what has gathered."""
+        losses = 0
         while True:
             with self._queue.lock:
                 self._hurry = False
@@ -149,13 +145,25 @@ class Spool(Shelf):
                 segment = self._writable()
                 start = segment.size
                 segment.append(b"\n".join(lines) + b"\n")
+                ours = segment.ours
             except OSError:
-                with self._queue.lock:
-                    self._unwritten.extendleft(reversed(group))
-                    self._unwritten_bytes += sum(e.size + 1 for e in group)
+                self._put_back(group)
                 raise
-            with self._queue.lock:
-                self._written(group, segment, start)
+            if ours:
+                with self._queue.lock:
+                    self._written(group, segment, start)
+                continue
+            self._put_back(group)  # whether the other owner's reader sees these lines, nobody knows
+            self._lose()
+            losses += 1
+            if losses > _LOSSES:
+                raise OSError(f"{self._options.spool_dir}: other owners take every file at once")
+            self._renew(False)
+
+    def _put_back(self, group: List[Entry]) -> None:
+        with self._queue.lock:
+            self._unwritten.extendleft(reversed(group))
+            self._unwritten_bytes += sum(e.size + 1 for e in group)
 
     def _gather(self) -> List[Entry]:
         """Takes the next group: as much as fits into the current segment. What has its fate needs no writing."""
@@ -270,18 +278,20 @@ class Spool(Shelf):
         self._notices.warn("spool", "%s; events are kept in memory only", text)
 
     def _lose(self) -> None:
-        """This process stood still for so long that another one took the files. Go on under a new id: what is in memory
-        is written again, and the rest is the other's."""
-        self._queue.ledger.add(HANDED_OVER, "", self.backlog.events)
-        self.backlog = Backlog(self._options)
-        again = [e for e in self._log if e.segment and not e.done]
-        for entry in again:
-            entry.segment = None
-        self._queue.mark_unsafe(again)
-        self._unwritten.extendleft(reversed(again))
-        self._unwritten_bytes += sum(e.size + 1 for e in again)
+        """Another owner took our files for a dead one's: this process stood still, or a clock has stepped. What is on
+        disk only is the other's to send; what is in memory is written again, under a new id."""
         self._close_current()
-        self._segments, self._file_bytes, self._look_at = [], 0, 0.0
+        with self._queue.lock:
+            self._queue.ledger.add(HANDED_OVER, "", self.backlog.events)
+            self.backlog = Backlog(self._options)
+            again = [e for e in self._log if e.segment and not e.done]
+            for entry in again:
+                entry.segment = None
+            self._queue.mark_unsafe(again)
+            self._unwritten.extendleft(reversed(again))
+            self._unwritten_bytes += sum(e.size + 1 for e in again)
+            self._segments, self._file_bytes, self._look_at = [], 0, 0.0
+            self._unsynced, self._dirty_from = [], NEVER
         self._folder.leave()
 
     def _leave(self) -> None:
