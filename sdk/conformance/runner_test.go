@@ -33,7 +33,7 @@ func TestServerFollowsItsScript(t *testing.T) {
 			{Status: 503, Headers: map[string]string{"Retry-After": "{date+100}", "Location": "{other}/x"}},
 			{Cut: "before"},
 			{Cut: "after"},
-			{Status: 200, Away: 100},
+			{Status: 200, Away: 60_000},
 		},
 		Then:  &reply{Status: 204},
 		Rules: []reply{{When: &condition{Event: "Bad"}, Status: 400}},
