@@ -2,10 +2,12 @@
 
 import os
 import shutil
+import signal
 import tempfile
 import time
 import traceback
 import unittest
+from unittest import mock
 
 from support import AWAY, OK, Server, client, eventually
 
@@ -118,6 +120,45 @@ class Crash(unittest.TestCase):
         with Server() as server, client(server.url, spool_dir=self.dir) as c:
             eventually(lambda: len(server.accepted()) == 50)
             self.assertEqual([e["properties"]["n"] for e in server.accepted()], list(range(50)))
+
+    def test_a_process_that_was_stopped_and_goes_on_loses_nothing(self):
+        quick = [
+            mock.patch("millstream._folder.LEASE_SECONDS", 0.5), mock.patch("millstream._folder.SUSPECT_SECONDS", 0.6),
+            mock.patch("millstream._spool.SUSPECT_SECONDS", 0.6), mock.patch("millstream._spool._TOUCH", 0.1),
+            mock.patch("millstream._spool._LOOK", 0.3), mock.patch("millstream._folder.namespace", lambda: "-"),
+        ]
+        for patch in quick:
+            patch.start()
+            self.addCleanup(patch.stop)
+        with Server(then=(503, {}, b"")) as server:
+            reader, writer = os.pipe()
+            pid = os.fork()
+            if pid == 0:
+                code = 1
+                try:
+                    c = client(server.url, spool_dir=self.dir, queue_events=10)
+                    for n in range(300):
+                        assert c.track("u1", "A", {"n": n})
+                        if n == 100:
+                            c.flush(5)
+                            os.write(writer, b"!")
+                        time.sleep(0.002)
+                    c.close(0.2)
+                    code = 0
+                finally:
+                    os._exit(code)
+            self.assertEqual(os.read(reader, 1), b"!")
+            os.kill(pid, signal.SIGSTOP)
+            with client(server.url, spool_dir=self.dir) as taker:
+                try:
+                    eventually(lambda: taker.stats().enqueued > 0, reason="the stopped owner's events")
+                finally:
+                    os.kill(pid, signal.SIGCONT)
+                self.assertEqual(os.waitpid(pid, 0)[1], 0)
+                server.then = OK
+                eventually(lambda: {e["properties"]["n"] for e in server.accepted()} == set(range(300)), reason="all events")
+            os.close(reader)
+            os.close(writer)
 
     def test_interval_costs_a_tenth_of_a_second_at_most(self):
         def run(pipe):
