@@ -3,9 +3,14 @@ package internal
 import (
 	"bufio"
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -24,6 +29,52 @@ func bundleOf(t *testing.T) map[string]string {
 		out[name] = value
 	}
 	return out
+}
+
+func hexSum(b []byte) string {
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:])
+}
+
+// TestBundleIsOfTheseSources compares the script that ingest embeds with the sources in sdk/js, without building it.
+// make integration builds it and compares the bytes.
+func TestBundleIsOfTheseSources(t *testing.T) {
+	t.Parallel()
+	files := []string{"package.json", "package-lock.json", "tsconfig.json", "scripts/build.mjs", "scripts/options.mjs"}
+	err := fs.WalkDir(os.DirFS("../sdk/js"), "src", func(path string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case path == "src/node":
+			return fs.SkipDir
+		case !d.IsDir():
+			files = append(files, path)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	slices.Sort(files)
+	var list strings.Builder
+	for _, f := range files {
+		raw, err := os.ReadFile(filepath.Join("../sdk/js", filepath.FromSlash(f)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(&list, "%s  %s\n", hexSum(raw), f)
+	}
+	script, err := os.ReadFile("../ingest/web/analytics.min.js")
+	if err != nil {
+		t.Fatal(err)
+	}
+	is := bundleOf(t)
+	if is["sources"] != hexSum([]byte(list.String())) {
+		t.Error("ingest/web/analytics.min.js is not of these sources: run make sdk, and commit what it writes")
+	}
+	if is["analytics.min.js"] != hexSum(script) {
+		t.Error("ingest/web/analytics.min.js is not what make sdk wrote: run it again")
+	}
 }
 
 // TestBundleIsAsSmallAsPromised reads the sizes after gzip -9 that make sdk has measured.

@@ -188,7 +188,7 @@ test('close drops what is left at its deadline, refuses calls, and ignores an an
 
 test('a call is refused with its reason, told to onResult within the call', () => {
   const cases = [
-    [{ userId: 5 }, 'invalid', /userId must be a string, not a number/], [{ userId: undefined }, 'invalid', /userId or anonymousId/],
+    [{ userId: 5 }, 'invalid', /userId is a number, no string/], [{ userId: undefined }, 'invalid', /userId or anonymousId/],
     [{ event: '' }, 'invalid', /track needs event/], [{ type: 'group' }, 'invalid', /groupId/], [{ type: 'alias' }, 'invalid', /previousId/],
     [{ type: 'nope' }, 'invalid', /nope/], [{ timestamp: 'soon' }, 'invalid', /time/], [{ properties: { big: 'é'.repeat(131072) } }, 'too_large', /^$/],
     [{ properties: { big: 'x'.repeat(300_000) } }, 'too_large', /./], [{ properties: { get a() { throw Error('trap') } } }, 'invalid', /trap/],

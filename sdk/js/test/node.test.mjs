@@ -118,8 +118,10 @@ const run = (script, args = []) => execFileSync(process.execPath, [...args, '--i
 
 test('a finished program ends, with a client open and events queued', () => {
   const out = run(`
+    import { mkdtempSync } from 'node:fs'
+    import { tmpdir } from 'node:os'
     import { createClient } from '${dist}'
-    const c = createClient({ writeKey: 'k', endpoint: 'http://127.0.0.1:1', spool: { dir: process.env.TMPDIR + '/ends' }, log() {} })
+    const c = createClient({ writeKey: 'k', endpoint: 'http://127.0.0.1:1', spool: { dir: mkdtempSync(tmpdir() + '/ends') }, log() {} })
     c.track({ userId: 'u', event: 'e' })
     console.log('done')`)
   assert.equal(out, 'done\n')
