@@ -64,6 +64,9 @@ func (s *spool) resync() {
 func (s *spool) keep(now time.Time) time.Duration {
 	if wait := s.touched.Add(leaseTouch).Sub(now); wait <= 0 {
 		s.touched = now
+		if seg := s.open(); seg != nil && !seg.mine() {
+			s.renew(seg)
+		}
 		if err := os.Chtimes(leasePath(s.opts.Dir, s.owner), now, now); err != nil {
 			if err := writeLease(s.opts.Dir, s.owner); err != nil {
 				s.fail(err)
@@ -71,10 +74,18 @@ func (s *spool) keep(now time.Time) time.Duration {
 			}
 		}
 	}
-	if now.Sub(s.looked) >= spoolLook {
+	if now.Sub(s.looked) >= s.lookAgain() {
 		s.adopt(now)
 	}
-	return min(s.touched.Add(leaseTouch).Sub(now), s.looked.Add(spoolLook).Sub(now))
+	return min(s.touched.Add(leaseTouch).Sub(now), s.looked.Add(s.lookAgain()).Sub(now))
+}
+
+// lookAgain is how long after the last look the next one is.
+func (s *spool) lookAgain() time.Duration {
+	if len(s.suspects) > 0 {
+		return s.hooks.watch
+	}
+	return spoolLook
 }
 
 // estate is what a dead owner has left.
@@ -113,10 +124,15 @@ func (s *spool) find(now time.Time) (estates []estate, orphans []string) {
 	free := func(owner string) bool {
 		verdict, known := verdicts[owner]
 		if !known {
-			verdict = dead(s.opts.Dir, owner, now)
+			verdict = s.free(owner, now)
 			verdicts[owner] = verdict
 		}
 		return verdict
+	}
+	for owner := range s.suspects {
+		if _, err := os.Stat(leasePath(s.opts.Dir, owner)); err != nil {
+			delete(s.suspects, owner)
+		}
 	}
 	byOwner := map[string]*estate{}
 	for _, entry := range names { // sorted: a segment comes before its .pos
@@ -187,6 +203,7 @@ func (s *spool) takeOver(path string) error {
 	if s.waiting == 0 {
 		s.since = c.age()
 	}
+	s.spare()
 	s.segments = append(s.segments, seg)
 	s.waiting += seg.lines
 	s.bytes += seg.size - seg.pos

@@ -120,12 +120,13 @@ func reasonOf(err error) string {
 }
 
 // Stats counts events since New. At any moment
-// Enqueued = Delivered + Rejected + Dropped + Queued + InFlight + Spooled.
+// Enqueued = Delivered + Rejected + Dropped + HandedOver + Queued + InFlight + Spooled.
 type Stats struct {
 	Enqueued        uint64 // calls and Sends, refused ones too, and events taken over from a spool
 	Delivered       uint64
 	Rejected        uint64
 	Dropped         uint64            // refused calls too
+	HandedOver      uint64            // in files of the spool that another process took, or somebody removed, unread
 	Queued          int               // in memory, waiting
 	InFlight        int               // in a request or between two attempts; not those that are in the spool as well
 	Spooled         int               // on disk

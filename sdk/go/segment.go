@@ -19,10 +19,13 @@ const (
 	segmentAge   = time.Hour // or so long after its first event: its last write stands for the age of all that is in it
 )
 
-// segment is a file of the spool: one event a line. Client.mu guards all but file, which is the writer's.
+// segment is a file of the spool: one event a line. Client.mu guards all but kept, which is the writer's. A file stays
+// open until each of its events has a fate: another process that takes this one for dead may rename and remove it, and
+// its events still get a fate here.
 type segment struct {
 	path  string
-	file  *os.File // while it is the one that is written
+	file  *os.File // nil if too many were open; then it is opened for each read
+	open  bool     // it is the one that is written
 	born  time.Time
 	last  time.Time // last write
 	size  int64     // complete lines
@@ -43,12 +46,12 @@ var segmentName = regexp.MustCompile(`^([0-9A-Za-z]+)-([0-9]{16})\.ndjson$`)
 
 // createSegment makes a new file, which must not be there.
 func createSegment(path string) (*segment, error) {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL|os.O_APPEND, 0o600)
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL|os.O_APPEND, 0o600)
 	if err != nil {
 		return nil, err
 	}
 	now := time.Now()
-	return &segment{path: path, file: f, born: now, last: now, own: true}, nil
+	return &segment{path: path, file: f, open: true, born: now, last: now, own: true}, nil
 }
 
 // readPos returns the offset beside a segment: 0 if there is none or it is not readable, which sends events twice at
@@ -80,7 +83,17 @@ func openSegment(path string, pos int64) (*segment, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = f.Close() }()
+	s, err := scan(f, pos)
+	if err != nil {
+		_ = f.Close()
+		return nil, err
+	}
+	s.path = path
+	return s, nil
+}
+
+// scan counts the lines of f from pos on.
+func scan(f *os.File, pos int64) (*segment, error) {
 	info, err := f.Stat()
 	if err != nil {
 		return nil, err
@@ -91,7 +104,7 @@ func openSegment(path string, pos int64) (*segment, error) {
 	if _, err := f.Seek(pos, io.SeekStart); err != nil {
 		return nil, err
 	}
-	s := &segment{path: path, born: info.ModTime(), last: info.ModTime(), size: pos, taken: pos, pos: pos}
+	s := &segment{file: f, born: info.ModTime(), last: info.ModTime(), size: pos, taken: pos, pos: pos}
 	var torn int64
 	for r := bufio.NewReaderSize(f, 64<<10); ; {
 		part, err := r.ReadSlice('\n')
@@ -104,7 +117,7 @@ func openSegment(path string, pos int64) (*segment, error) {
 		case errors.Is(err, io.EOF):
 			if torn > 0 {
 				err = f.Truncate(s.size)
-				_ = os.Chtimes(path, time.Time{}, s.last) // its events are no younger for it
+				_ = os.Chtimes(f.Name(), time.Time{}, s.last) // its events are no younger for it
 				return s, err
 			}
 			return s, nil
@@ -124,12 +137,14 @@ type line struct {
 
 // readLines reads whole lines from offset on into buf, at most limit bytes of them but at least one. The lines are
 // valid until buf is used again.
-func (s *spool) readLines(path string, buf []byte, offset, size int64, limit int) (lines []line, grown []byte, err error) {
-	f, err := s.hooks.open(path)
-	if err != nil {
-		return nil, buf, err
+func (s *spool) readLines(seg *segment, buf []byte, offset, size int64, limit int) (lines []line, grown []byte, err error) {
+	f, path := seg.file, seg.path
+	if f == nil {
+		if f, err = s.hooks.open(path); err != nil {
+			return nil, buf, err
+		}
+		defer func() { _ = f.Close() }()
 	}
-	defer func() { _ = f.Close() }()
 	for want := int64(limit); ; want *= 2 {
 		want = min(want, size-offset)
 		if int64(cap(buf)) < want {

@@ -171,7 +171,7 @@ func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)
 func sums(t testing.TB, c *Client) {
 	t.Helper()
 	s := c.Stats()
-	if sum := s.Delivered + s.Rejected + s.Dropped + uint64(s.Queued+s.InFlight+s.Spooled); sum != s.Enqueued {
+	if sum := s.Delivered + s.Rejected + s.Dropped + s.HandedOver + uint64(s.Queued+s.InFlight+s.Spooled); sum != s.Enqueued {
 		t.Errorf("enqueued %d, accounted for %d: %+v", s.Enqueued, sum, s)
 	}
 	var reasons uint64

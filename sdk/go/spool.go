@@ -15,6 +15,7 @@ const (
 	spoolGroup = 256 << 10              // bytes written at once, and that are not let wait for spoolDelay
 	spoolRetry = 10 * time.Second       // until a spool that does not work is tried again
 	spoolLook  = time.Minute            // between two looks for dead owners
+	spoolFiles = 64                     // held open
 	maxMisses  = 600                    // reads of a file, a tenth of spoolRetry apart, before it is given up
 )
 
@@ -28,15 +29,16 @@ type spool struct {
 	wake  chan struct{} // one token for the writer
 
 	// The writer's own.
-	owner   string
-	next    uint64 // sequence of the next segment
-	group   []byte
-	fresh   bool // a segment was created since the folder was synced
-	retry   time.Time
-	synced  time.Time
-	tidied  time.Time
-	touched time.Time
-	looked  time.Time
+	owner    string
+	next     uint64 // sequence of the next segment
+	group    []byte
+	fresh    bool // a segment was created since the folder was synced
+	retry    time.Time
+	synced   time.Time
+	tidied   time.Time
+	touched  time.Time
+	looked   time.Time
+	suspects map[string]suspect // by owner
 
 	// The sender's own.
 	buf    []byte
@@ -60,6 +62,8 @@ type hooks struct {
 	open  func(string) (*os.File, error) // for reading
 	step  func(string)                   // after each change of the folder
 	retry time.Duration
+	watch time.Duration
+	files int // open at most
 }
 
 func newSpool(c *Client, opts Spool, h hooks) *spool {
@@ -78,7 +82,13 @@ func newSpool(c *Client, opts Spool, h hooks) *spool {
 	if h.retry == 0 {
 		h.retry = spoolRetry
 	}
-	return &spool{c: c, opts: opts, hooks: h, wake: make(chan struct{}, 1), unsynced: none}
+	if h.files == 0 {
+		h.files = spoolFiles
+	}
+	if h.watch == 0 {
+		h.watch = leaseWatch
+	}
+	return &spool{c: c, opts: opts, hooks: h, wake: make(chan struct{}, 1), unsynced: none, suspects: map[string]suspect{}}
 }
 
 func (s *spool) signal() {
@@ -129,23 +139,23 @@ func (s *spool) due() (n, bytes int, oldest time.Duration, now bool) {
 func (s *spool) take(ctx context.Context, b *batch) bool {
 	c := s.c
 	c.mu.Lock()
-	var from *segment
-	for _, seg := range s.segments {
+	var from segment
+	var seg *segment
+	for _, seg = range s.segments {
 		if seg.taken < seg.size {
-			from = seg
+			from = segment{path: seg.path, file: seg.file, own: seg.own, taken: seg.taken, size: seg.size, last: seg.last}
 			break
 		}
 	}
-	if from == nil {
-		c.mu.Unlock()
+	c.mu.Unlock()
+	if from.size == 0 {
 		return false
 	}
-	offset, size, age := from.taken, from.size, time.Since(from.last)
-	c.mu.Unlock()
-	lines, buf, err := s.readLines(from.path, s.buf, offset, size, c.opts.BatchBytes)
+	offset, age := from.taken, time.Since(from.last)
+	lines, buf, err := s.readLines(&from, s.buf, offset, from.size, c.opts.BatchBytes)
 	s.buf = buf
 	if err != nil {
-		s.misread(ctx, from, err)
+		s.misread(ctx, seg, err)
 		return true
 	}
 	s.misses = 0
@@ -171,8 +181,8 @@ func (s *spool) take(ctx context.Context, b *batch) bool {
 	if good > 0 {
 		b.items[good-1].next = offset
 	}
-	b.from = from
-	s.took(from, offset, good, bad)
+	b.from = seg
+	s.took(seg, offset, good, bad)
 	return true
 }
 
@@ -239,7 +249,11 @@ func (s *spool) lose(seg *segment, err error) {
 	s.waiting -= n
 	s.settled(seg, n, seg.size)
 	seg.taken = seg.size
-	c.count(Dropped, ReasonSpoolError, n)
+	if errors.Is(err, os.ErrNotExist) {
+		c.stats.HandedOver += uint64(n)
+	} else {
+		c.count(Dropped, ReasonSpoolError, n)
+	}
 	c.stats.LastError = err.Error()
 	c.notify()
 	c.mu.Unlock()

@@ -3,12 +3,9 @@ package millstream
 import (
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"sort"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -47,32 +44,6 @@ func lines(ids ...string) string {
 		text += fmt.Sprintf(`{"type":"track","event":"Paid","userId":"u1","messageId":%q}`, id) + "\n"
 	}
 	return text
-}
-
-// deadPid is that of a process that has ended.
-func deadPid(t testing.TB) int {
-	cmd := exec.Command("true")
-	if err := cmd.Run(); err != nil {
-		t.Fatal(err)
-	}
-	return cmd.Process.Pid
-}
-
-func lease(t testing.TB, dir, owner, host string, pid int, age time.Duration) {
-	t.Helper()
-	write(t, dir, owner+".lease", fmt.Sprintf("%s %d\n", host, pid))
-	at := time.Now().Add(-age)
-	if err := os.Chtimes(filepath.Join(dir, owner+".lease"), at, at); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func host(t testing.TB) string {
-	name, err := os.Hostname()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return name
 }
 
 func TestSpoolIsEmptyWhenAllIsDelivered(t *testing.T) {
@@ -206,7 +177,7 @@ func TestCrashAfterEachStepLosesNothing(t *testing.T) {
 		steps[c.step]++
 		for _, name := range files(t, c.dir) {
 			if owner, ok := strings.CutSuffix(name, ".lease"); ok {
-				lease(t, c.dir, owner, host(t), deadPid(t), 0)
+				lease(t, c.dir, owner, host(t), deadPid(t), namespaceOf("/proc"), 0)
 			}
 		}
 		again := serve(t, status(200))
@@ -255,56 +226,6 @@ func TestTornLineIsCutOffAndBadLinesAreCounted(t *testing.T) {
 	}
 }
 
-func TestOnlyDeadOwnersAreTakenOver(t *testing.T) {
-	s, dir := serve(t, status(200)), t.TempDir()
-	for _, o := range []struct {
-		owner, host string
-		pid         int
-		age         time.Duration
-	}{
-		{"00000000000000a1", "elsewhere", 1, 30 * time.Second},               // alive, as far as one can see
-		{"00000000000000a2", "elsewhere", 1, 90 * time.Second},               // silent
-		{"00000000000000a3", host(t), os.Getppid(), 30 * time.Second},        // alive
-		{"00000000000000a4", host(t), deadPid(t), 0},                         // gone
-		{"00000000000000a5", host(t), os.Getpid(), 0},                        // an earlier process of this number
-		{"00000000000000a6", "a host whose name has blanks", 1, time.Second}, // not readable: not yet
-	} {
-		lease(t, dir, o.owner, o.host, o.pid, o.age)
-		write(t, dir, o.owner+"-0000000000000001.ndjson", lines(o.owner))
-	}
-	write(t, dir, "00000000000000a7-0000000000000001.ndjson", lines("00000000000000a7")) // without a lease
-	write(t, dir, "notes.txt", "not ours")
-	write(t, dir, "00000000000000a8.lease", "x")
-	c, f := open(t, spooled(s, dir))
-	eventually(t, "four fates", func() bool { return f.count()["delivered"] == 4 })
-	if err := c.Close(within(t, 5*time.Second)); err != nil {
-		t.Fatal(err)
-	}
-	ids := s.ids()
-	sort.Strings(ids)
-	if got := strings.Join(ids, " "); got != "00000000000000a2 00000000000000a4 00000000000000a5 00000000000000a7" {
-		t.Errorf("arrived: %s", got)
-	}
-	want := "00000000000000a1-0000000000000001.ndjson 00000000000000a1.lease 00000000000000a3-0000000000000001.ndjson 00000000000000a3.lease " +
-		"00000000000000a6-0000000000000001.ndjson 00000000000000a6.lease 00000000000000a8.lease notes.txt"
-	if got := strings.Join(files(t, dir), " "); got != want {
-		t.Errorf("left: %s", got)
-	}
-}
-
-func TestClientsOfOneProcessLeaveEachOtherAlone(t *testing.T) {
-	s, dir := serve(t, status(503)), t.TempDir()
-	a, fa := open(t, spooled(s, dir))
-	track(t, a, "m1", "m2")
-	b, _ := open(t, spooled(s, dir))
-	track(t, b, "m3")
-	if n := b.Stats().Spooled; n != 1 {
-		t.Errorf("the second client holds %d events", n)
-	}
-	s.turn(status(200))
-	eventually(t, "two fates", func() bool { return fa.count()["delivered"] == 2 })
-}
-
 func TestPositionFollowsWithinASecondAndMakesRoom(t *testing.T) {
 	s, dir := serve(t, status(200)), t.TempDir()
 	o := spooled(s, dir)
@@ -323,47 +244,6 @@ func TestPositionFollowsWithinASecondAndMakesRoom(t *testing.T) {
 		}
 		return false
 	})
-}
-
-func TestTwoClientsShareAFolder(t *testing.T) {
-	s, dir := serve(t, status(200)), t.TempDir()
-	for i := range 40 {
-		write(t, dir, fmt.Sprintf("00000000000000aa-%016d.ndjson", i), lines(fmt.Sprint("old", i)))
-	}
-	a, fa := open(t, spooled(s, dir))
-	b, fb := open(t, spooled(s, dir))
-	for i := range 20 {
-		track(t, a, fmt.Sprint("a", i))
-		track(t, b, fmt.Sprint("b", i))
-	}
-	eventually(t, "80 fates", func() bool { return fa.count()["delivered"]+fb.count()["delivered"] == 80 })
-	seen := map[string]int{}
-	for _, id := range s.ids() {
-		if seen[id]++; seen[id] > 1 {
-			t.Errorf("%s came twice", id)
-		}
-	}
-}
-
-func TestOwnerThatStoodStillLosesItsFilesButNoEvent(t *testing.T) {
-	s, dir := serve(t, status(503)), t.TempDir()
-	c, _ := open(t, spooled(s, dir))
-	track(t, c, "m1")
-	for _, name := range files(t, dir) { // what another client does that takes this one for dead
-		if strings.HasSuffix(name, ".ndjson") {
-			if err := os.Rename(filepath.Join(dir, name), filepath.Join(dir, "00000000000000bb-0000000000000000.ndjson")); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	lease(t, dir, "00000000000000bb", "elsewhere", 1, 0)
-	track(t, c, "m2")
-	s.turn(status(200))
-	eventually(t, "m2", func() bool { return strings.Contains(strings.Join(s.ids(), " "), "m2") })
-	text, err := os.ReadFile(filepath.Join(dir, "00000000000000bb-0000000000000000.ndjson"))
-	if err != nil || !strings.Contains(string(text), `"m1"`) {
-		t.Errorf("%q, %v", text, err)
-	}
 }
 
 func TestFullDiskMeansMemoryUntilItIsMended(t *testing.T) {
@@ -498,45 +378,4 @@ func TestSpooledEventsExpire(t *testing.T) {
 	c, f := open(t, o)
 	track(t, c, "m1", "m2")
 	eventually(t, "two fates", func() bool { return f.count()["dropped expired"] == 2 })
-}
-
-func TestFileThatIsNotReadableForAWhileIsKept(t *testing.T) {
-	s, dir := serve(t, status(200)), t.TempDir()
-	var misses atomic.Int64
-	o := spooled(s, dir)
-	o.hooks.retry = 10 * time.Millisecond
-	o.hooks.open = func(path string) (*os.File, error) {
-		if misses.Add(1) <= 20 {
-			return nil, syscall.EMFILE
-		}
-		return os.Open(path)
-	}
-	c, f := open(t, o)
-	track(t, c, "m1", "m2")
-	eventually(t, "two fates", func() bool { return f.count()["delivered"] == 2 })
-	if c.Stats().LastError == "" {
-		t.Error("no LastError")
-	}
-}
-
-func TestLostFileIsNoSilentLoss(t *testing.T) {
-	release := make(chan struct{})
-	s, dir := serve(t, func(w http.ResponseWriter, _ request, n int) {
-		if n == 0 {
-			<-release
-		}
-		_, _ = io.WriteString(w, "{}")
-	}), t.TempDir()
-	o := spooled(s, dir)
-	o.BatchEvents, o.FlushAt = 1, 1
-	c, f := open(t, o)
-	track(t, c, "m1", "m2", "m3")
-	eventually(t, "a request", func() bool { return len(s.seen()) == 1 })
-	for _, name := range files(t, dir) {
-		_ = os.Remove(filepath.Join(dir, name))
-	}
-	close(release)
-	eventually(t, "a loss", func() bool { return c.Stats().DroppedByReason[ReasonSpoolError] == 2 })
-	track(t, c, "m4")
-	eventually(t, "m4", func() bool { return f.count()["delivered"] == 2 })
 }

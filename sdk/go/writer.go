@@ -163,17 +163,26 @@ func (s *spool) current() (*segment, error) {
 	s.next++
 	s.fresh = true
 	s.c.mu.Lock()
+	s.spare()
 	s.segments = append(s.segments, seg)
 	s.c.mu.Unlock()
 	s.hooks.step("created")
 	return seg, nil
 }
 
+// spare closes the newest file but the one to come, if too many are open: the sender needs it last. c.mu is held.
+func (s *spool) spare() {
+	if n := len(s.segments); n >= s.hooks.files && s.segments[n-1].file != nil {
+		_ = s.segments[n-1].file.Close()
+		s.segments[n-1].file = nil
+	}
+}
+
 // open returns the segment that is written, or nil.
 func (s *spool) open() *segment {
 	s.c.mu.Lock()
 	defer s.c.mu.Unlock()
-	if n := len(s.segments); n > 0 && s.segments[n-1].file != nil {
+	if n := len(s.segments); n > 0 && s.segments[n-1].open {
 		return s.segments[n-1]
 	}
 	return nil
@@ -186,13 +195,12 @@ func (s *spool) shut(seg *segment) error {
 	return err
 }
 
+// close ends the writing of seg, whose file stays open for reading.
 func (s *spool) close(seg *segment) {
-	file := seg.file
 	s.c.mu.Lock()
-	seg.file = nil
+	defer s.c.mu.Unlock()
+	seg.open = false
 	s.moved = true
-	s.c.mu.Unlock()
-	_ = file.Close() // it is synced, or nobody asked for that
 }
 
 // mine reports whether the open file is still the one of its name.
@@ -205,14 +213,13 @@ func (g *segment) mine() bool {
 	return err == nil && os.SameFile(there, here)
 }
 
-// renew goes on as a new owner, after another process has taken over the segments of the old one. The sender finds
-// them gone and says so.
+// renew goes on as a new owner, after another process has taken over the segments of the old one. Their events are
+// sent twice, with the same ids.
 func (s *spool) renew(seg *segment) {
 	s.close(seg)
 	living.Delete(s.owner)
 	s.owner = newOwner()
-	_ = writeLease(s.opts.Dir, s.owner) // keep tries again, and says what is wrong
-	s.touched = time.Time{}
+	_ = writeLease(s.opts.Dir, s.owner) // the next touch tries again, and says what is wrong
 	s.c.mu.Lock()
 	s.unsynced = none // it is in the other's hands
 	s.c.notify()
@@ -287,7 +294,7 @@ func (s *spool) tidy() {
 	left := s.segments[:0]
 	for _, seg := range s.segments {
 		switch {
-		case seg.lines == 0 && seg.file == nil:
+		case seg.lines == 0 && !seg.open:
 			done = append(done, place{seg, 0})
 			continue
 		case seg.pos != seg.kept:
@@ -300,6 +307,9 @@ func (s *spool) tidy() {
 	s.moved = false
 	c.mu.Unlock()
 	for _, p := range done {
+		if p.seg.file != nil {
+			_ = p.seg.file.Close()
+		}
 		if err := os.Remove(p.seg.path); err != nil && !os.IsNotExist(err) {
 			c.warn.warn("remove", "millstream: a delivered file of the spool stays: its events will come again", "err", err)
 			continue
@@ -308,6 +318,9 @@ func (s *spool) tidy() {
 		_ = os.Remove(posPath(p.seg.path)) // without its segment nobody reads it
 	}
 	for _, p := range behind {
+		if p.seg.file != nil && !p.seg.mine() {
+			continue // its position is another's
+		}
 		if err := writePos(p.seg.path, p.pos); err != nil {
 			c.warn.warn("pos", "millstream: a position of the spool is not written: events may come again", "err", err)
 			continue
@@ -323,6 +336,11 @@ func (s *spool) leave() {
 		s.close(seg)
 	}
 	s.tidy()
+	for _, seg := range s.segments { // the sender has ended
+		if seg.file != nil {
+			_ = seg.file.Close()
+		}
+	}
 	_ = os.Remove(leasePath(s.opts.Dir, s.owner)) // a lease that stays is too old in a minute
 	living.Delete(s.owner)
 }

@@ -200,7 +200,7 @@ func (r *runner) output() ([]byte, error) {
 		s := r.client.Stats()
 		success = s.Delivered == s.Enqueued
 		stats = map[string]any{
-			"enqueued": s.Enqueued, "delivered": s.Delivered, "rejected": s.Rejected, "dropped": s.Dropped, "handedOver": 0,
+			"enqueued": s.Enqueued, "delivered": s.Delivered, "rejected": s.Rejected, "dropped": s.Dropped, "handedOver": s.HandedOver,
 			"queued": s.Queued, "inFlight": s.InFlight, "spooled": s.Spooled, "retries": s.Retries, "queuedBytes": s.QueuedBytes,
 			"coerced": s.Coerced, "callbackErrors": s.CallbackErrors, "droppedByReason": s.DroppedByReason, "lastError": nil,
 		}
