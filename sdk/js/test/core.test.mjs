@@ -190,7 +190,7 @@ test('a call is refused with its reason, told to onResult within the call', () =
   const cases = [
     [{ userId: 5 }, 'invalid', /userId is a number, no string/], [{ userId: undefined }, 'invalid', /userId or anonymousId/],
     [{ event: '' }, 'invalid', /track needs event/], [{ type: 'group' }, 'invalid', /groupId/], [{ type: 'alias' }, 'invalid', /previousId/],
-    [{ type: 'nope' }, 'invalid', /nope/], [{ timestamp: 'soon' }, 'invalid', /time/], [{ properties: { big: 'é'.repeat(131072) } }, 'too_large', /^$/],
+    [{ type: 'nope' }, 'invalid', /nope/], [{ messageId: '' , event: '' }, 'invalid', /event/], [{ timestamp: 'soon' }, 'invalid', /time/], [{ properties: { big: 'é'.repeat(131072) } }, 'too_large', /^$/],
     [{ properties: { big: 'x'.repeat(300_000) } }, 'too_large', /./], [{ properties: { get a() { throw Error('trap') } } }, 'invalid', /trap/],
   ]
   for (const [more, code, message] of cases) {
@@ -240,6 +240,30 @@ test('middleware changes, refuses, and refuses by throwing; the caller’s objec
   assert.deepEqual(h.requests[0].batch.map(e => [e.event, e.properties, e.context.seen]), [['yes', { n: 1 }, true]])
   assert.deepEqual(properties, { email: 'a@b.c', n: 1 })
   assert.deepEqual(h.core.stats().droppedByReason, { middleware: 2 })
+})
+
+test('an id that middleware makes is the event’s; one that is none refuses it', async () => {
+  const reject = (_, { batch }) => ({ status: 200, body: JSON.stringify({ rejected: [{ index: 0, messageId: batch[0].messageId, code: 'no' }] }) })
+  const h = new Harness({ middleware: [e => ({ ...e, messageId: e.event === 'bad' ? 7 : 'mine' })] }, reject)
+  assert.equal(h.track('good'), 'mine')
+  assert.equal(h.track('bad'), null)
+  await h.pass(1000)
+  assert.deepEqual(h.results.map(r => [r.messageId, r.fate, r.code]).at(-1), ['mine', 'rejected', 'no'])
+})
+
+test('an id that ingest shortens, and an entry without one, reject the event at their index', async () => {
+  const long = 'é'.repeat(150)
+  const rejected = [{ index: 0, messageId: 'sha256-' + '0'.repeat(64), code: 'a' }, { index: 1, code: 'b' }, { index: 2, messageId: 'sha256-' + '0'.repeat(64), code: 'c' }]
+  const h = new Harness({}, () => ({ status: 200, body: JSON.stringify({ rejected }) }))
+  for (const messageId of [long, 'm2', 'm3']) h.track('e', { messageId })
+  await h.pass(1000)
+  assert.deepEqual(h.results.map(r => r.code ?? r.fate), ['a', 'b', 'delivered'])
+})
+
+test('a refusal is the last error until something else is', () => {
+  const h = new Harness()
+  h.track('', {})
+  assert.match(h.core.stats().lastError, /^invalid: .*event/)
 })
 
 test('pending consent holds a thousand events in memory; granting sends them, denying drops them', async () => {

@@ -106,11 +106,14 @@ test('close ends a request that nobody answers, and a send', async t => {
 })
 
 test('options that can never work are refused with their name and value', () => {
+  const fine = { writeKey: 'k', endpoint: 'https://in.example.com' }
   for (const [options, message] of [
-    [{ endpoint: 'https://in.example.com' }, /writeKey/], [{ writeKey: 'k', endpoint: 'in.example.com' }, /endpoint.*in\.example\.com/],
-    [{ writeKey: 'k', endpoint: 'ftp://x' }, /endpoint.*ftp/], [{ writeKey: 'k', endpoint: 'http://x', flushAt: NaN }, /flushAt.*NaN/],
-    [{ writeKey: 'k', endpoint: 'http://x', queueBytes: -1 }, /queueBytes.*-1/],
-  ]) assert.throws(() => createClient(options), message)
+    [{ writeKey: undefined }, /writeKey/], [{ writeKey: 'a\nb' }, /writeKey/], [{ endpoint: undefined }, /endpoint/],
+    [{ endpoint: 'in.example.com' }, /endpoint.*in\.example\.com/], [{ endpoint: 'ftp://x' }, /endpoint.*ftp/], [{ endpoint: 'http://h/?x=1' }, /endpoint.*query/],
+    [{ flushAt: NaN }, /flushAt.*NaN/], [{ batchEvents: 0 }, /batchEvents.*above 0.*0/], [{ queueBytes: '16mb' }, /queueBytes.*16mb/], [{ backoffBaseMs: -1 }, /backoffBaseMs.*-1/],
+    [{ consent: 'yes' }, /consent.*yes/], [{ overflow: 'block' }, /overflow.*block/], [{ onResult: 3 }, /onResult/], [{ middleware: [1] }, /middleware/],
+    [{ spool: { dir: 1 } }, /spool\.dir/], [{ spool: { dir: 'x', fsync: 'often' } }, /spool\.fsync.*often/], [{ spool: { dir: 'x', maxBytes: 0 } }, /spool\.maxBytes/],
+  ]) assert.throws(() => createClient({ ...fine, ...options }), message)
 })
 
 /** What a process prints that runs this script as a module. */
@@ -134,6 +137,16 @@ test('an awaited flush and close keep the program alive until they return', () =
     c.track({ userId: 'u', event: 'e' })
     console.log((await c.flush({ timeoutMs: 300 })).queued, (await c.close({ timeoutMs: 300 })).queued)`)
   assert.equal(out, '1 1\n')
+})
+
+test('a program that ends with events unsent hears of it, and one that closed does not', () => {
+  const script = end => `
+    import { createClient } from '${dist}'
+    const clients = Array.from({ length: 20 }, () => createClient({ writeKey: 'k', endpoint: 'http://127.0.0.1:1', log: console.log }))
+    clients[0].track({ userId: 'u', event: 'e' })
+    ${end}`
+  assert.match(run(script('')), /^millstream: the program ended with 1 events unsent: await client\.close\(\)[^\n]*\n$/)
+  assert.equal(run(script('for (const c of clients) await c.close({ timeoutMs: 0 })')), '')
 })
 
 test('an import does no work', () => {

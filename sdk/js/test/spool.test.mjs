@@ -7,6 +7,7 @@ import { hostname, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { createClient } from '../dist/node.mjs'
+import { Owner } from '../dist/test/parts.mjs'
 import { serve } from './server.mjs'
 
 const dist = new URL('../dist/node.mjs', import.meta.url)
@@ -104,7 +105,7 @@ test('a crash amid a take-over: the position kept its old name, and is removed',
   const s = setup(t)
   s.lay(segment(1, 'bbbbbbbbbbbbbbbb'), line(0) + line(1))
   s.lay(segment(4).replace('ndjson', 'pos'), '12')
-  s.lay(dead + '.lease', `${hostname()} 999999999\n`)
+  s.lay(dead + '.lease', `${hostname()} 999999999 ${boot()}\n`)
   const { server } = await drained(t, s)
   assert.deepEqual(numbers(server), [0, 1])
   assert.deepEqual(s.files(), [])
@@ -230,25 +231,106 @@ test('segments are closed at 4 MiB and go when their events are delivered', asyn
   assert.deepEqual(s.files(), [])
 })
 
-test('a lease says who is dead', async t => {
+const boot = () => fs.readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim() + '/' + /\d+/.exec(fs.readlinkSync('/proc/self/ns/pid'))[0]
+
+test('a lease says who is dead: by a pid of this machine and namespace at once, by silence after two looks', { skip: process.platform !== 'linux' }, async t => {
   const sleeper = spawn(process.execPath, ['-e', 'setTimeout(() => {}, 60000)'])
   await once(sleeper, 'spawn')
   t.after(() => sleeper.kill())
   const ended = spawnSync(process.execPath, ['-e', '']).pid
-  const cases = [
-    ['none', undefined, 0, true], ['another host, fresh', 'elsewhere 1', 30_000, false], ['another host, old', 'elsewhere 1', 61_000, true],
-    ['a live process', `${hostname()} ${sleeper.pid}`, 30_000, false], ['a live process that does not touch it', `${hostname()} ${sleeper.pid}`, 61_000, true],
-    ['a process that is gone', `${hostname()} ${ended}`, 0, true], ['this pid, before this process began', `${hostname()} ${process.pid}`, 40_000, process.uptime() < 39],
-    ['this process', `${hostname()} ${process.pid}`, 0, false],
-  ]
-  for (const [name, lease, age, taken] of cases) {
+  const here = `${hostname()} ${ended} ${boot()}`
+  const never = [false, false, false]
+  const silent = [false, false, true]
+  for (const [name, lease, age, taken] of [
+    ['no lease', undefined, 0, [true]],
+    ['gone', here, 0, [true]],
+    ['gone, but of another namespace', `${hostname()} ${ended} ${boot().replace(/\d+$/, '1')}`, 0, never],
+    ['gone, but of an SDK that names no namespace', `${hostname()} ${ended}`, 0, never],
+    ['alive', `${hostname()} ${sleeper.pid} ${boot()}`, 30_000, never],
+    ['alive and silent', `${hostname()} ${sleeper.pid} ${boot()}`, 61_000, silent],
+    ['another host, touched lately', `elsewhere 1 ${boot()}`, 30_000, never],
+    ['another host, silent', 'elsewhere 1 -', 61_000, silent],
+    ['another host, whose clock is ahead', 'elsewhere 1 -', -61_000, silent],
+    ['this process', `${hostname()} ${process.pid} ${boot()}`, 0, never],
+  ]) {
     const s = setup(t)
     s.lay(segment(1), line(0))
     if (lease) s.lay(dead + '.lease', lease + '\n', age)
-    const { server } = await drained(t, s)
-    assert.deepEqual(numbers(server), taken ? [0] : [], name)
-    assert.deepEqual(s.files(), taken ? [] : [segment(1), dead + '.lease'].sort(), name)
+    let now = 0
+    const owner = new Owner(s.dir, () => now)
+    for (const expected of taken) {
+      assert.equal(owner.adopt().length, expected ? 1 : 0, `${name}, after ${now} ms`)
+      now += now ? 2000 : 10_000
+    }
+    assert.deepEqual(s.files().includes(dead + '.lease'), !taken.at(-1) && lease !== undefined, name)
   }
+})
+
+test('an owner that touches its lease between two looks lives, however wrong its clock is', t => {
+  const s = setup(t)
+  s.lay(segment(1), line(0))
+  let now = 0
+  const owner = new Owner(s.dir, () => now)
+  for (let look = 0; look < 5; look++) {
+    s.lay(dead + '.lease', 'elsewhere 1 -\n', 100_000 + look * 1000)
+    assert.deepEqual(owner.adopt(), [])
+    now += 11_000
+  }
+})
+
+test('an owner that is taken over while it writes loses nothing', async t => {
+  const s = setup(t)
+  let up = false
+  const server = await serve(() => (up ? {} : { status: 503 }))
+  const other = await serve()
+  t.after(() => Promise.all([server.close(), other.close()]))
+  const client = s.open(server.endpoint, { queueEvents: 40 })
+  s.track(client, 0, 100)
+  // The neighbour takes this one for dead: no lease, no owner.
+  fs.rmSync(join(s.dir, s.files().find(f => f.endsWith('.lease'))))
+  const taker = s.open(other.endpoint)
+  s.track(client, 100, 150)
+  up = true
+  await taker.close({ timeoutMs: 5000 })
+  await client.close({ timeoutMs: 5000 })
+  const arrived = new Set([...numbers(server), ...numbers(other)])
+  assert.equal(arrived.size, 150)
+  for (const c of [client, taker]) {
+    const { enqueued, delivered, handedOver, dropped, queued, inFlight, spooled } = c.stats()
+    assert.equal(enqueued, delivered + handedOver + dropped + queued + inFlight + spooled)
+    assert.equal(dropped, 0)
+  }
+  assert.equal(client.stats().enqueued, 150)
+  assert.ok(client.stats().handedOver > 0)
+  assert.deepEqual(s.files(), [])
+})
+
+test('a program that ends without close leaves its events in the spool', async t => {
+  for (const end of ['', 'process.exit(0)']) {
+    const s = setup(t)
+    spawnSync(process.execPath, ['--input-type=module', '-e', `
+      import { createClient } from '${dist}'
+      const c = createClient({ writeKey: 'k', endpoint: '${away}', spool: { dir: '${s.dir}' } })
+      for (let n = 0; n < 50; n++) c.track({ userId: 'u', event: 'e', properties: { n } })
+      ${end}`])
+    assert.equal(s.files().length, 1)
+    const { server } = await drained(t, s)
+    assert.deepEqual(numbers(server), upTo(50))
+  }
+})
+
+test('an event larger than the memory is refused, and one that lies there is sent all the same', async t => {
+  const s = setup(t)
+  const big = JSON.stringify({ type: 'track', userId: 'u', event: 'e', messageId: 'm', properties: { n: 0, pad: 'x'.repeat(3000) } })
+  s.lay(segment(1), big + '\n' + line(1))
+  const server = await serve()
+  t.after(() => server.close())
+  const client = s.open(server.endpoint, { queueBytes: 1000 })
+  assert.equal(client.track({ userId: 'u', event: 'e', properties: { pad: 'x'.repeat(2000) } }), null)
+  s.track(client, 2, 3)
+  await client.close({ timeoutMs: 5000 })
+  assert.deepEqual(numbers(server), [0, 1, 2])
+  assert.deepEqual(client.stats().droppedByReason, { queue_full: 1 })
 })
 
 test('two clients share a folder and leave each other’s events alone', async t => {
@@ -267,7 +349,7 @@ test('two clients share a folder and leave each other’s events alone', async t
   assert.deepEqual(s.files(), [])
 })
 
-test('an owner that was taken for dead goes on under a new id', async t => {
+test('an owner that was taken for dead goes on under a new id, with all that it holds in memory', async t => {
   const s = setup(t)
   const client = s.open(away)
   s.track(client, 0, 3)
@@ -281,7 +363,7 @@ test('an owner that was taken for dead goes on under a new id', async t => {
   const mine = s.files().filter(f => f.endsWith('.ndjson') && !f.startsWith('dddd'))
   assert.equal(mine.length, 1)
   assert.notEqual(mine[0].slice(0, 16), name.slice(0, 16))
-  assert.deepEqual(fs.readFileSync(join(s.dir, mine[0]), 'utf8').trimEnd().split('\n').map(l => JSON.parse(l).properties.n), [3, 4])
+  assert.deepEqual(fs.readFileSync(join(s.dir, mine[0]), 'utf8').trimEnd().split('\n').map(l => JSON.parse(l).properties.n), upTo(5))
 })
 
 test('pending consent keeps events out of the spool', async t => {

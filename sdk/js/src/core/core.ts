@@ -44,7 +44,7 @@ export class Core {
   /** Taken by the platform, which settles them or gives them back. */
   protected _away = 0
   protected _accepted = 0
-  private _settled = 0
+  protected _settled = 0
   private _waiters: Waiter[] = []
   private _timer: unknown
   private _timerAt = Infinity
@@ -67,6 +67,7 @@ export class Core {
     const [code, message] = this._closing ? ['closed'] : this._veto ? [this._veto] : this._encode(draft, type || draft.type!, item, now)
     const why = code || this._put(item)
     if (why) {
+      if (message) this._ledger.counts.lastError = why + ': ' + message
       this._ledger.end(item, 'dropped', why, message)
       this._ledger.tell()
       if (this._ledger.untold.length) this._arm()
@@ -74,7 +75,7 @@ export class Core {
     }
     this._accepted++
     if (!this._busy && !this._batches.length && (this._s.queue.length < 2 || this._full())) this._arm()
-    return id
+    return item.id
   }
 
   /**
@@ -182,6 +183,7 @@ export class Core {
       code = 'invalid'
       const wrong = flaw(event)
       if (wrong) return [code, wrong]
+      item.id = event.messageId // middleware may have changed it
       const [text, coerced] = encode(event, MAX_EVENT)
       item.text = text
       item.bytes = this._s.size(text)
@@ -286,8 +288,9 @@ export class Core {
     if (reply.status === 200 && Array.isArray(answer.rejected)) for (const r of answer.rejected) if (r) rejected.set(items[r.index], r)
     for (const item of items) {
       const r = rejected.get(item)
-      // The index is the server's word, the id is ours: only both together name an event.
-      if (r && r.messageId === item.id) this._fate([item], 'rejected', r.code, r.message)
+      // The index is the server's word, the id is ours: only both together name an event. Ingest shortens long ids.
+      const named = r && r.messageId
+      if (r && (named == null || named === item.id || (this._s.size(item.id) > 255 && /^sha256-/.test(named)))) this._fate([item], 'rejected', r.code, r.message)
       else this._fate([item], 'delivered')
     }
   }

@@ -1,6 +1,6 @@
 import type { Event, EventType, Fields } from './types.js'
 
-const IDS = ['userId', 'anonymousId', 'event', 'groupId', 'previousId']
+const IDS = ['messageId', 'userId', 'anonymousId', 'event', 'groupId', 'previousId']
 const NEEDS: { [type: string]: string[] } = {
   identify: [],
   track: ['event'],
@@ -18,7 +18,7 @@ export function flaw(event: Event): string | undefined {
     const value = event[name]
     if (value != null && typeof value !== 'string') return `${name} is a ${typeof value}, no string`
   }
-  for (const name of needs) if (!event[name]) return `${event.type} needs ${name}`
+  for (const name of ['messageId', ...needs]) if (!event[name]) return `${event.type} needs ${name}`
   return event.userId || event.anonymousId ? undefined : `${event.type} needs userId or anonymousId`
 }
 

@@ -5,12 +5,11 @@ export class MemoryQueue implements Queue {
   bytes = 0
   protected _taken = 0
   private _items: Item[] = []
-  private _head = 0
 
   constructor(private _maxItems: number, private _maxBytes: number) {}
 
   get length(): number {
-    return this._items.length - this._head
+    return this._items.length
   }
 
   get waiting(): number {
@@ -22,12 +21,12 @@ export class MemoryQueue implements Queue {
   }
 
   get first(): Item | undefined {
-    return this._items[this._head]
+    return this._items[0]
   }
 
   /** What waits to be taken, in order. */
   list(): Item[] {
-    return this._items.slice(this._head)
+    return this._items.slice()
   }
 
   /** Room for so many bytes and events. */
@@ -35,36 +34,24 @@ export class MemoryQueue implements Queue {
     return this.length + this._taken + events <= this._maxItems && this.bytes + bytes <= this._maxBytes
   }
 
-  add(item: Item): string | undefined {
-    if (!this.fits(item.bytes)) return 'queue_full'
+  /** Takes the item in, or says why not; what was accepted elsewhere is taken in any case with force. */
+  add(item: Item, force?: boolean): string | undefined {
+    if (!force && !this.fits(item.bytes)) return 'queue_full'
     this.bytes += item.bytes
     this._items.push(item)
     return
   }
 
   take(events: number, bytes: number): Item[] {
-    const from = this._head
-    let end = from
-    for (let item; end - from < events && (item = this._items[end]); end++) {
-      if ((bytes -= item.bytes + 1) < 0 && end > from) break
-    }
-    const items = this._items.slice(from, end)
-    this._head = end
-    this._taken += items.length
-    // Dropping the taken part at half keeps both the list short and the work linear.
-    if (end * 2 >= this._items.length) {
-      this._items = this._items.slice(end)
-      this._head = 0
-    } else {
-      this._items.fill(undefined as never, from, end)
-    }
-    return items
+    let n = 0
+    for (let item; n < events && (item = this._items[n]); n++) if ((bytes -= item.bytes + 1) < 0 && n) break
+    this._taken += n
+    return this._items.splice(0, n)
   }
 
   back(items: Item[]): void {
     this._taken -= items.length
-    this._items = items.concat(this.list())
-    this._head = 0
+    this._items = items.concat(this._items)
   }
 
   done(items: Item[]): void {

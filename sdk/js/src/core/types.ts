@@ -2,8 +2,8 @@
 
 export type EventType = 'identify' | 'track' | 'page' | 'screen' | 'group' | 'alias'
 
-/** Values that end up as JSON. A `bigint` keeps every digit, a `Date` becomes RFC 3339. */
-export type Fields = { [name: string]: unknown }
+/** Values that end up as JSON. A `bigint` keeps every digit, a `Date` becomes RFC 3339. Not `unknown`, which interfaces do not fit. */
+export type Fields = { [name: string]: any }
 
 /** An event as middleware sees it: complete, stamped, not yet encoded. */
 export interface Event {
@@ -108,7 +108,7 @@ export interface CommonOptions {
 
 /** An encoded event on its way. Only core and queue change it. */
 export interface Item {
-  readonly id: string
+  id: string
   /** The event's JSON. */
   text: string
   /** UTF-8 bytes of text. */

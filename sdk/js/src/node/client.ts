@@ -28,6 +28,7 @@ export class Client {
   private state: ConsentState
   private categories: Categories | undefined
   private closing: Promise<Drained> | undefined
+  private readonly self = new WeakRef(this)
 
   /** @internal */
   constructor(options: Options, seams: Replacements = {}) {
@@ -38,11 +39,12 @@ export class Client {
     this.transport = new HttpTransport(http)
     const memory = new MemoryQueue(core.queueEvents, core.queueBytes)
     const now = seams.now ?? Date.now
-    this.spool = spool && new SpoolQueue(spool, memory, this.ledger)
+    this.spool = spool && new SpoolQueue(spool, memory, this.ledger, core.queueBytes)
     this.queue = this.spool ?? memory
     this.seams = { ...platform(), transport: this.transport, queue: this.queue, now, ...seams }
     this.core = new NodeCore(this.options, this.seams, this.ledger)
     this.spool?.start(this.core)
+    remember(this.self)
   }
 
   identify(call: Identify): string | null {
@@ -99,6 +101,7 @@ export class Client {
    * as `closed`. Afterwards no timer, socket or file is left. Never rejects; a second call waits for the first.
    */
   close({ timeoutMs = 10_000 }: Deadline = {}): Promise<Drained> {
+    forget(this.self)
     this.closing ??= this.shutDown(timeoutMs)
     return this.closing
   }
@@ -116,6 +119,15 @@ export class Client {
     this.core.consent(state, categories)
   }
 
+  /** The program ends, and did not close: nothing can be sent any more, but files can be written. @internal */
+  leave(): void {
+    this.spool?.atExit()
+    const lost = this.core.stats().queued + this.core.inFlight().filter(item => !item.safe).length
+    if (lost && this.state === 'granted') {
+      this.ledger.call(this.options.log, `millstream: the program ended with ${lost} events unsent: await client.close() before, or give it a spool`)
+    }
+  }
+
   private async shutDown(timeoutMs: number): Promise<Drained> {
     const sends = [...this.sends]
     const [drained] = await Promise.all([this.core.close(timeoutMs), ...sends.map(send => send.flush(timeoutMs))])
@@ -124,6 +136,23 @@ export class Client {
     await this.spool?.close()
     return drained
   }
+}
+
+/** Clients that are not closed. One that nobody holds and that has nothing to do may still be collected. */
+const open = new Set<WeakRef<Client>>()
+
+function remember(client: WeakRef<Client>): void {
+  for (const other of open) if (!other.deref()) open.delete(other)
+  if (!open.size) process.on('exit', atExit)
+  open.add(client)
+}
+
+function forget(client: WeakRef<Client>): void {
+  if (open.delete(client) && !open.size) process.off('exit', atExit)
+}
+
+function atExit(): void {
+  for (const client of open) client.deref()?.leave()
 }
 
 /** Node's own clocks, timers and randomness. */

@@ -8,6 +8,12 @@ export class NodeCore extends WholeCore {
     this._ledger.tell()
   }
 
+  /** Events on disk are another process's now, which sends them. */
+  handedOver(events: number): void {
+    this._ledger.counts.fates.handed_over += events
+    this._settled += events
+  }
+
   /** Ends now, whatever deadline close was given. */
   async abandon(reason: string): Promise<void> {
     if (!this._ended) await this._end(reason)

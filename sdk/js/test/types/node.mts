@@ -12,6 +12,9 @@ const same: Client = platform(options)
 
 const id: string | null = client.track({ userId: 'u1', event: 'Order Completed', properties: { total: 12.5, big: 1n, at: new Date() } })
 client.identify({ anonymousId: 'a1', traits: { plan: 'pro' }, context: { app: { name: 'shop' } } })
+interface Order { total: number }
+const order: Order = { total: 12.5 }
+client.track({ userId: 'u1', event: 'Paid', properties: order })
 client.page({ userId: 'u1', name: 'Home' })
 client.screen({ userId: 'u1', name: 'Home' })
 client.group({ userId: 'u1', groupId: 'g1' })

@@ -1,19 +1,30 @@
 import { randomBytes } from 'node:crypto'
-import { closeSync, fsyncSync, openSync, readdirSync, readFileSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs'
+import { closeSync, fsyncSync, openSync, readdirSync, readFileSync, readlinkSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 
-/** A lease that nobody touched for so long has lost its owner. */
-const DEAD_AFTER = 60_000
+/** A lease whose time is further from ours than this may have lost its owner. */
+const SUSPECT_AFTER = 60_000
+/** A suspect that has not touched its lease for so long on our own clock has; the living touch it every 10 s. */
+export const LOOK_AGAIN = 11_000
 const SEGMENT = /^([0-9a-f]{16})-(\d{16})\.ndjson$/
+const LEASE = /^([0-9a-f]{16})\.lease$/
+
+interface Suspect {
+  text: string
+  touched: number
+  since: number
+}
 
 /** One client's claim to the segments that bear its id, kept by a lease file that it touches. */
 export class Owner {
   readonly id = randomBytes(8).toString('hex')
   private sequence = 0
+  private suspects = new Map<string, Suspect>()
 
-  constructor(readonly dir: string) {
-    writeFileSync(this.lease(this.id), `${hostname()} ${process.pid}\n`)
+  /** mono: milliseconds on a clock that nobody sets. */
+  constructor(readonly dir: string, private readonly mono: () => number) {
+    writeFileSync(this.lease(this.id), `${hostname()} ${process.pid} ${namespace()}\n`)
   }
 
   /** The path of this owner's next segment. */
@@ -33,13 +44,18 @@ export class Owner {
     }
   }
 
+  /** There are owners that the next look will find dead if they stay silent. */
+  get suspicious(): boolean {
+    return this.suspects.size > 0
+  }
+
   /** Renames the segments of dead owners to this one's, oldest first, and returns their new paths. */
   adopt(): string[] {
     const alive = new Map<string, boolean>([[this.id, true]])
     const found: { name: string; owner: string }[] = []
     const oldest = new Map<string, number>()
     for (const name of readdirSync(this.dir)) {
-      const owner = SEGMENT.exec(name)?.[1] ?? /^([0-9a-f]{16})\.lease$/.exec(name)?.[1]
+      const owner = SEGMENT.exec(name)?.[1] ?? LEASE.exec(name)?.[1]
       if (!owner) continue
       if (!alive.has(owner)) alive.set(owner, this.alive(owner))
       if (alive.get(owner) || !name.endsWith('.ndjson')) continue
@@ -95,18 +111,32 @@ export class Owner {
   private alive(owner: string): boolean {
     const path = this.lease(owner)
     const touched = modified(path)
-    if (touched === undefined || Date.now() - touched > DEAD_AFTER) return false
+    if (touched === undefined) return false
     let text
     try {
       text = readFileSync(path, 'utf8')
     } catch {
       return false
     }
-    const [host, pid] = text.trim().split(' ')
-    if (host !== hostname()) return true
-    // This very pid: another client or worker of this process, unless the lease is from before the process began.
-    if (Number(pid) === process.pid) return touched >= Date.now() - process.uptime() * 1000
-    return runs(Number(pid))
+    const [host, pid, space] = text.trim().split(' ')
+    // A pid names a process only where it was given. Our own may be that of a worker's client, which silence alone tells.
+    const known = host === hostname() && space === namespace() && space !== '-' && Number(pid) !== process.pid
+    if (known && !runs(Number(pid))) return false
+    return !this.silent(owner, text, touched)
+  }
+
+  /** Two looks at the same lease, on a clock of our own: those of others may be wrong, and ours may be set. */
+  private silent(owner: string, text: string, touched: number): boolean {
+    const suspect = this.suspects.get(owner)
+    if (Math.abs(Date.now() - touched) <= SUSPECT_AFTER) {
+      this.suspects.delete(owner)
+    } else if (suspect?.text !== text || suspect.touched !== touched) {
+      this.suspects.set(owner, { text, touched, since: this.mono() })
+    } else if (this.mono() - suspect.since >= LOOK_AGAIN) {
+      this.suspects.delete(owner)
+      return true
+    }
+    return false
   }
 
   /** Removes what dead owners leave behind once their segments are gone. */
@@ -124,6 +154,18 @@ export class Owner {
 
 export function positionOf(segment: string): string {
   return segment.replace(/ndjson$/, 'pos')
+}
+
+let space: string | undefined
+
+/** Within one start of one machine and one pid namespace a pid names one process; `-` where that is not to be had. */
+function namespace(): string {
+  try {
+    space ??= readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim() + '/' + /\d+/.exec(readlinkSync('/proc/self/ns/pid'))![0]
+  } catch {
+    space = '-'
+  }
+  return space
 }
 
 function modified(path: string): number | undefined {

@@ -2,8 +2,8 @@ import { mkdirSync } from 'node:fs'
 import type { Item, Ledger, MemoryQueue, Queue } from '../../core/index.js'
 import type { NodeCore } from '../core.js'
 import type { SpoolOptions } from '../types.js'
-import { Owner } from './owner.js'
-import { Segment, type SpoolItem } from './segment.js'
+import { LOOK_AGAIN, Owner } from './owner.js'
+import { messageId, Segment, Taken, type SpoolItem } from './segment.js'
 
 const SEGMENT_BYTES = 4 << 20
 /** More than this is not left unwritten while the thread is busy with calls. */
@@ -34,6 +34,8 @@ export class SpoolQueue implements Queue {
   /** Sums over the segments. */
   private unread = 0
   private fileBytes = 0
+  /** Taken and without a fate. */
+  private out = new Set<SpoolItem>()
   private failing = false
   private core!: NodeCore
   private timer: NodeJS.Timeout | undefined
@@ -46,6 +48,8 @@ export class SpoolQueue implements Queue {
     private readonly options: Required<SpoolOptions>,
     private readonly memory: MemoryQueue,
     private readonly ledger: Ledger,
+    private readonly memoryBytes: number,
+    private readonly mono = () => performance.now(),
   ) {}
 
   get length(): number {
@@ -78,6 +82,7 @@ export class SpoolQueue implements Queue {
 
   add(event: Item): string | undefined {
     const item: SpoolItem = event
+    if (item.bytes > this.memoryBytes) return 'queue_full' // it could never be loaded
     const behind = this.unloaded + this.unread > 0
     if (this.failing) {
       if (!this.memory.fits(item.bytes + (behind ? this.pendingBytes : 0), this.unloaded + 1)) return 'queue_full'
@@ -99,6 +104,7 @@ export class SpoolQueue implements Queue {
     const items: SpoolItem[] = this.memory.take(events, bytes)
     for (const item of items) {
       item.taken = true
+      this.out.add(item)
       if (!item.safe) this.unsafe--
     }
     return items
@@ -107,6 +113,7 @@ export class SpoolQueue implements Queue {
   back(items: Item[]): void {
     for (const item of items as SpoolItem[]) {
       item.taken = false
+      this.out.delete(item)
       if (!item.safe) this.unsafe++
     }
     this.memory.back(items)
@@ -116,6 +123,7 @@ export class SpoolQueue implements Queue {
     const segments = new Set<Segment>()
     for (const item of items as SpoolItem[]) {
       item.over = true
+      this.out.delete(item)
       if (item.segment) segments.add(item.segment)
     }
     this.memory.done(items)
@@ -144,12 +152,23 @@ export class SpoolQueue implements Queue {
     await this.work
   }
 
+  /** Writes what a program that ends without close would lose. */
+  atExit(): void {
+    this.write()
+    this.attempt(() => {
+      for (const segment of this.segments) segment.keepPosition()
+      this.owner?.release()
+    })
+  }
+
   private open(): void {
     mkdirSync(this.options.dir, { recursive: true })
-    this.owner ??= new Owner(this.options.dir)
-    this.seal()
+    const owner = (this.owner ??= new Owner(this.options.dir, this.mono))
     const now = performance.now()
-    const adopted = this.owner.adopt().map(path => Segment.adopt(path, now))
+    const adopted = owner.adopt().map(path => Segment.adopt(path, now))
+    if (owner.suspicious) this.due.look = Math.min(this.due.look, now + LOOK_AGAIN)
+    if (!adopted.length) return
+    this.seal() // what is new comes after them
     this.segments.push(...adopted)
     const events = adopted.reduce((sum, segment) => sum + segment.unread, 0)
     for (const segment of adopted) this.settle(segment)
@@ -178,25 +197,32 @@ export class SpoolQueue implements Queue {
   private write(now = false): void {
     this.due.write = Infinity
     const items = this.pending.filter(item => !item.over)
-    this.pending = []
-    this.pendingBytes = this.unloaded = 0
+    this.keep([])
     let next = 0
-    const ok = this.attempt(() => {
+    let error: unknown
+    try {
       if (items.length && !this.owner) this.open()
       while (next < items.length) next += this.append(items, next)
       if (now) this.current?.syncNow()
-    })
-    this.failing = !ok
-    this.count()
-    if (!ok) {
-      this.pending = items.slice(next)
-      for (const item of this.pending) {
-        this.pendingBytes += item.bytes + 1
-        if (!item.loaded) this.unloaded++
-      }
+    } catch (e) {
+      error = e
+      this.keep(items.slice(next))
     }
+    this.failing = error !== undefined
+    this.count()
     if (next && this.options.fsync === 'interval') this.schedule('sync', SYNC_MS)
     this.arm()
+    if (error instanceof Taken) {
+      this.lose()
+      this.write(now)
+    } else if (error) this.fail(error)
+  }
+
+  /** Sets what is to be written. */
+  private keep(items: SpoolItem[]): void {
+    this.pending = items
+    this.pendingBytes = items.reduce((bytes, item) => bytes + item.bytes + 1, 0)
+    this.unloaded = items.filter(item => !item.loaded).length
   }
 
   /** Appends as many items as the current segment still takes, and returns their number. */
@@ -249,8 +275,7 @@ export class SpoolQueue implements Queue {
   /** While nothing can be written, what has its fate need not be kept for it. */
   private forget(): void {
     if (this.pending.length < 2 * this.memory.length + AHEAD) return
-    this.pending = this.pending.filter(item => !item.over)
-    this.pendingBytes = this.pending.reduce((bytes, item) => bytes + item.bytes + 1, 0)
+    this.keep(this.pending.filter(item => !item.over))
   }
 
   /** Fills the memory with what comes next on disk, then with what is not even written. */
@@ -277,7 +302,7 @@ export class SpoolQueue implements Queue {
         const id = messageId(text)
         const bytes = end - segment.read - 1
         const item: SpoolItem = { id: id ?? '', text, bytes, at: segment.since, tries: 0, safe: true, loaded: true }
-        if (id !== undefined && this.memory.add(item)) return false
+        if (id !== undefined && this.memory.add(item, !this.memory.bytes)) return false // an empty memory takes any line
         segment.unread--
         segment.read = end
         segment.load(item, end)
@@ -338,33 +363,34 @@ export class SpoolQueue implements Queue {
     this.due.touch = Infinity
     this.schedule('touch', TOUCH_MS)
     const ok = this.attempt(() => {
-      if (this.owner && !this.owner.touch()) this.lose()
+      if (this.owner && !(this.owner.touch() && this.segments.every(segment => segment.mine()))) this.lose()
       if (!this.owner) this.open()
     })
-    if (!ok || !this.failing) return
+    if (!ok || !(this.failing || this.pending.length)) return
     this.write()
     this.load()
     this.core.wake()
   }
 
-  /** Somebody took this owner for dead and has its segments now: what is in memory is sent here all the same. */
+  /**
+   * Somebody took this owner for dead and has its segments now. What is in memory is written and sent here all the
+   * same, which at worst repeats it; what was on disk only is theirs.
+   */
   private lose(): void {
-    const { unread } = this
+    const { unread, owner } = this
     this.owner = undefined
     this.seal()
     this.segments = []
+    const loaded = [...this.out, ...this.memory.list()] as SpoolItem[]
+    for (const item of loaded) {
+      item.segment = undefined
+      item.safe = false
+    }
+    this.keep([...loaded, ...this.pending.filter(item => !item.loaded)])
+    this.unsafe = this.memory.length + this.unloaded
+    this.count()
+    if (unread) this.core.handedOver(unread)
+    this.attempt(() => owner?.release())
     this.load()
-    this.core.adopted(-unread)
-  }
-}
-
-/** The id of an event's line; undefined if the line is no JSON object. */
-function messageId(line: string): string | undefined {
-  try {
-    const event = JSON.parse(line)
-    if (event === null || typeof event !== 'object' || Array.isArray(event)) return undefined
-    return typeof event.messageId === 'string' ? event.messageId : ''
-  } catch {
-    return undefined
   }
 }

@@ -1,4 +1,4 @@
-import { close, closeSync, fsync, fsyncSync, ftruncateSync, openSync, readFileSync, readSync, renameSync, rmSync, statSync, truncateSync, writeFileSync, writeSync } from 'node:fs'
+import { close, closeSync, fstatSync, fsync, fsyncSync, ftruncateSync, openSync, readFileSync, readSync, renameSync, rmSync, statSync, truncateSync, writeFileSync, writeSync } from 'node:fs'
 import type { Item } from '../../core/index.js'
 import { positionOf } from './owner.js'
 
@@ -8,7 +8,7 @@ const NEWLINE = 10
 
 /** An event that lies in a segment. */
 export interface SpoolItem extends Item {
-  segment?: Segment
+  segment?: Segment | undefined
   /** Offset behind its line. */
   end?: number
   /** Has its fate. */
@@ -24,6 +24,9 @@ export interface Line {
   end: number
 }
 
+/** The file has another name now: somebody took this owner for dead, and may have read it before the last write. */
+export class Taken extends Error {}
+
 /** One file of events, one a line. Offsets are bytes: acked ≤ read ≤ size. */
 export class Segment {
   size = 0
@@ -36,6 +39,7 @@ export class Segment {
   /** Closed: nothing is appended any more. */
   sealed = false
   private fd: number | undefined
+  private inode = 0
   private position = 0
   private unsynced = false
   private live: SpoolItem[] = []
@@ -45,13 +49,15 @@ export class Segment {
   static create(path: string, now: number): Segment {
     const segment = new Segment(path, now)
     segment.fd = openSync(path, 'ax')
+    segment.inode = fstatSync(segment.fd).ino
     return segment
   }
 
   /** Opens one that another owner wrote: from its position on, without a torn last line. */
   static adopt(path: string, now: number): Segment {
-    const { size, mtimeMs } = statSync(path)
+    const { size, mtimeMs, ino } = statSync(path)
     const segment = new Segment(path, now - Math.max(0, Date.now() - mtimeMs))
+    segment.inode = ino
     segment.sealed = true
     segment.size = size
     const start = segment.start()
@@ -69,6 +75,11 @@ export class Segment {
     return segment
   }
 
+  /** Says whether the file still bears this owner's name. */
+  mine(): boolean {
+    return statSync(this.path, { throwIfNoEntry: false })?.ino === this.inode
+  }
+
   /** Appends whole lines, or throws and leaves the file as it was. */
   append(items: SpoolItem[]): void {
     const bytes = Buffer.from(items.map(item => item.text + '\n').join(''))
@@ -78,6 +89,7 @@ export class Segment {
       this.cut()
       throw e
     }
+    if (!this.mine()) throw new Taken()
     this.unsynced = true
     for (const item of items) {
       this.size += item.bytes + 1
@@ -209,5 +221,16 @@ export class Segment {
     } finally {
       closeSync(fd)
     }
+  }
+}
+
+/** The id of an event's line; undefined if the line is no JSON object. */
+export function messageId(line: string): string | undefined {
+  try {
+    const event = JSON.parse(line)
+    if (event === null || typeof event !== 'object' || Array.isArray(event)) return undefined
+    return typeof event.messageId === 'string' ? event.messageId : ''
+  } catch {
+    return undefined
   }
 }
