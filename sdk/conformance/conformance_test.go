@@ -144,6 +144,25 @@ func (o *outcome) tell(t *testing.T) {
 		fmt.Fprintf(&b, "\n%s %s, %d events, %d bytes: %d after %v", r.method, r.path, len(r.batch.events), len(r.body), r.status, r.answered.Sub(r.at).Round(time.Millisecond))
 	}
 	t.Logf("requests: %d%s", len(o.requests), b.String())
+	o.tellFiles(t)
+}
+
+// tellFiles logs what lies in the run's folder.
+func (o *outcome) tellFiles(t *testing.T) {
+	t.Helper()
+	files, _ := filepath.Glob(filepath.Join(o.dir, "*", "*")) // none is nothing to tell
+	for _, name := range files {
+		info, err := os.Stat(name)
+		if err != nil {
+			continue
+		}
+		text := ""
+		if filepath.Ext(name) != ".ndjson" && info.Size() < 100 {
+			data, _ := os.ReadFile(name)
+			text = string(data)
+		}
+		t.Logf("file: %s, %d bytes, %v old %q", filepath.Base(name), info.Size(), time.Since(info.ModTime()).Round(time.Millisecond), text)
+	}
 }
 
 // lay writes a run's files.

@@ -18,8 +18,8 @@ import (
 	"time"
 )
 
-// patience is how long a program may take for one input; nothing in cases/ asks for a third of it.
-const patience = 90 * time.Second
+// patience is how long a program may take for one input; nothing in cases/ asks for a third of it, but a machine may be busy.
+const patience = 3 * time.Minute
 
 // output is what a program writes.
 type output struct {

@@ -159,7 +159,9 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return // the client left: there is no request
 	}
 	got.raw = body
-	got.decode()
+	if len(s.rules) > 0 {
+		got.decode() // else when all is over: an SDK should not wait for that
+	}
 	a := s.decide(got)
 	s.answer(w, r, got, a)
 }
@@ -316,9 +318,12 @@ func (s *server) seen() (requests []request, preflights int) {
 	for _, r := range s.requests {
 		if r.method == http.MethodOptions {
 			preflights++
-		} else {
-			requests = append(requests, *r)
+			continue
 		}
+		if r.batch.Batch == nil {
+			r.decode()
+		}
+		requests = append(requests, *r)
 	}
 	return requests, preflights
 }
