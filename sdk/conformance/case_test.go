@@ -46,7 +46,8 @@ type input struct {
 	ID        string         `json:"id,omitempty"` // the browser's program alone looks at it
 }
 
-// file is laid before a run; {host}, {pid} and {gone} stand for this machine, a living process and one that has ended.
+// file is laid before a run; {host}, {namespace}, {pid} and {gone} stand for this machine, its process numbers, a
+// living process and one that has ended.
 type file struct {
 	Text  string `json:"text"`
 	AgeMS int64  `json:"ageMs"`

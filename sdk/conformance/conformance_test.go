@@ -171,7 +171,7 @@ func lay(dir string, files map[string]file) error {
 	if err != nil {
 		return err
 	}
-	fill := strings.NewReplacer("{host}", host, "{pid}", strconv.Itoa(os.Getpid()), "{gone}", strconv.Itoa(gone()))
+	fill := strings.NewReplacer("{host}", host, "{pid}", strconv.Itoa(os.Getpid()), "{gone}", strconv.Itoa(gone()), "{namespace}", namespace())
 	for name, f := range files {
 		path := filepath.Join(dir, name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
@@ -186,6 +186,19 @@ func lay(dir string, files map[string]file) error {
 		}
 	}
 	return nil
+}
+
+// namespace is where this machine's process numbers mean something: the third word of a lease.
+func namespace() string {
+	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return "-"
+	}
+	link, err := os.Readlink("/proc/self/ns/pid")
+	if err != nil {
+		return "-"
+	}
+	return strings.TrimSpace(string(boot)) + "/" + strings.TrimSuffix(strings.TrimPrefix(link, "pid:["), "]")
 }
 
 // gone is the id of a process that has ended.
