@@ -56,6 +56,10 @@
 // Read the position of a dead owner before claiming its segment: once the segment is renamed, a third client may remove
 // the position as an orphan.
 //
-// Do not let the lease alone decide within one process: a container's process is number 1 at each start, so a lease with
-// our own number is a dead one's, unless a client of this process holds it.
+// Believe no clock alone that an owner is dead: wall clocks differ and jump, and machines sleep. Believe no process number
+// outside its namespace: in containers all are number 1. Ask living before either: a client of this process is alive.
+//
+// Keep a segment's file open until its events have a fate: all the same, another process may take it over.
+//
+// Leave HTTP/2 off: Go keeps a dead connection in its pool for minutes, and sends every retry there.
 package millstream

@@ -60,7 +60,7 @@ func (c *Client) wait(ctx context.Context, done func() bool) error {
 
 // Close refuses new calls, sends what is left until ctx ends, drops the rest as closed (with a spool: leaves it there),
 // has every fate told, and ends what New has started. It returns nil, or an [*UndeliveredError] with what it dropped.
-// Further calls wait for the first one.
+// Further calls wait for the first one. Give it a context of its own: one that a signal has ended leaves it no time.
 func (c *Client) Close(ctx context.Context) error {
 	c.mu.Lock()
 	if c.closing {
