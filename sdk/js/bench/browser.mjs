@@ -21,13 +21,14 @@ const browser = await openBrowser()
 
 // Runs in the page. Performance.now is good to 5 µs where the page is isolated and to 100 µs here, so calls are timed in hundreds.
 async function measure({ endpoint, rounds }) {
-  const client = window.analytics.load('bench', { endpoint, flushAt: 1e6, flushIntervalMs: 1e9, queueEvents: 1000, log() {} })
+  let client
   const call = n => client.track('Order Completed', { order: 'o-' + n, total: 12.5 + n, currency: 'EUR', items: n % 7, gift: false })
   const timed = f => {
     const start = performance.now()
     f()
     return performance.now() - start
   }
+  const start = timed(() => { client = window.analytics.load('bench', { endpoint, flushAt: 1e6, flushIntervalMs: 1e9, queueEvents: 1000, log() {} }) })
   const first = timed(() => call(0))
   const room = []
   const full = []
@@ -42,7 +43,7 @@ async function measure({ endpoint, rounds }) {
     hidden.push(timed(() => document.dispatchEvent(new Event('visibilitychange'))))
     if (r < rounds - 1) await client.flush({ timeoutMs: 5000 })
   }
-  return { first, room, full, hidden }
+  return { start, first, room, full, hidden }
 }
 
 // The last of it: a page with 1,000 events goes away, and says in storage how long that took.
@@ -69,7 +70,7 @@ const line = (name, list, unit, limit) =>
 const context = await browser.newContext()
 const page = await context.newPage()
 await page.goto(origin + '/')
-const { first, room, full, hidden } = await page.evaluate(measure, { endpoint: origin, rounds: 20 })
+const { start, first, room, full, hidden } = await page.evaluate(measure, { endpoint: origin, rounds: 20 })
 const left = []
 for (let i = 0; i < 20; i++) {
   await page.goto(origin + '/')
@@ -78,7 +79,7 @@ for (let i = 0; i < 20; i++) {
 console.log(`Chromium ${browser.version()}; a call is track with five properties; the queue holds 1,000`)
 line('a call, room in the queue', room, 'ms', ' (to reach: 0.1)')
 line('a call, queue full', full, 'ms', ' (to reach: 0.1)')
-console.log(`${'the very first call'.padEnd(44)} ${first.toFixed(3)} ms`)
+console.log(`${'the client starts, and its first call'.padEnd(44)} ${start.toFixed(3)} ms, ${first.toFixed(3)} ms`)
 line('the tab is hidden, 1,000 events wait', hidden, 'ms', ' (to reach: 2)')
 line('the page goes away, 1,000 events wait', left, 'ms', ' (to reach: 2)')
 await browser.close()

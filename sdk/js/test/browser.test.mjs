@@ -152,7 +152,7 @@ test('who signs out in one tab is signed out in the others', () => {
 
 test('context tells the page without its fragment, and where a campaign came from', () => {
   Object.assign(document, { title: 'Cart' })
-  const { page, campaign, screen, webdriver } = platformContext('https://search.example/')
+  const { page, campaign, screen, webdriver } = platformContext('https://search.example/', 'Europe/Amsterdam')
   assert.deepEqual(page, { path: '/cart', referrer: 'https://search.example/', search: '?utm_source=x&utm_campaign=spring&q=1', title: 'Cart', url: 'https://shop.example.com/cart?utm_source=x' })
   assert.deepEqual(campaign, { source: 'x', name: 'spring' })
   assert.deepEqual(screen, { width: 800, height: 600, density: 2 })

@@ -20,17 +20,14 @@ export function pageContext(referrer: string): PageContext {
   }
 }
 
-let zone: string | undefined
-
 /** Returns what a browser says about itself and the page; nothing here identifies a person. */
-export function platformContext(referrer: string): Fields {
+export function platformContext(referrer: string, timezone: string): Fields {
   const page = pageContext(referrer)
   const context: Fields = {
     page,
     userAgent: navigator.userAgent,
     locale: navigator.language,
-    // Asking costs a tenth of a millisecond, and the answer does not change while a page lives.
-    timezone: (zone = zone || Intl.DateTimeFormat().resolvedOptions().timeZone),
+    timezone,
     screen: { width: screen.width, height: screen.height, density: devicePixelRatio },
   }
   const campaign: Record<string, string> = {}

@@ -33,6 +33,8 @@ export class Client {
 
   constructor(options: CommonOptions, protected _identity: Identity = memory(), protected _queue: Queue = new MemoryQueue(...bounds(options)), make = Core) {
     const o = { ...defaults, ...defined(options), key: options.writeKey.slice(-4) } as CoreOptions & CommonOptions
+    // The first question of its kind is by far the dearest thing here, and no call should pay for it.
+    const zone = Intl.DateTimeFormat().resolvedOptions().timeZone
     this._transport = new FetchTransport(o.endpoint.replace(/\/+$/, '') + '/v1/b', o.requestTimeoutMs)
     this._core = new make(o, {
       transport: this._transport,
@@ -44,7 +46,7 @@ export class Client {
       mono: () => performance.now(),
       timer: (wake, ms) => setTimeout(wake, ms),
       untimer: handle => clearTimeout(handle as number),
-      context: () => ({ library: { name: 'millstream-js', version: VERSION }, ...platformContext(this._referrer) }),
+      context: () => ({ library: { name: 'millstream-js', version: VERSION }, ...platformContext(this._referrer, zone) }),
     })
     watchUnload(this._core, this._transport, this)
   }
