@@ -35,7 +35,9 @@ export class TabQueue extends MemoryQueue {
 export class QueueShelf {
   private _store: Store
   private _consent: ConsentState = 'pending'
+  /** What lies in storage; stale if something else does. */
   private _copied = new Set<Item>()
+  private _stale = false
   private _closed = false
   private _refused = false
   /** What is left in storage is for another page. */
@@ -58,9 +60,12 @@ export class QueueShelf {
   /** Nothing is kept without consent; denied, what other tabs have left is taken over and dropped with the rest. */
   allow(consent: ConsentState): void {
     this._consent = consent
-    if (consent !== 'granted') this._store.write([])
+    if (consent !== 'granted') {
+      this._store.write([])
+      this._stale = true
+    }
     if (consent === 'pending' || this._closed) this._store.release()
-    else this._store.hold()
+    else this._store.hold(() => (this._away = false))
   }
 
   /** A call came in: it is copied soon if the server is away. */
@@ -76,7 +81,7 @@ export class QueueShelf {
   copy(all = !this._core.reachable): void {
     if (this._away || this._consent !== 'granted') return
     const items = this._exposed(all).filter(item => all || this._copied.has(item))
-    if (items.length || this._copied.size) this._copied = new Set(items.slice(0, this._write(items)))
+    this._write(items)
     if (!items.length && this._refused) {
       this._refused = false
       this._store.look()
@@ -88,7 +93,8 @@ export class QueueShelf {
     if (!this._away && this._consent === 'granted') {
       const rest = this._core.takeUnsent()
       const risky = this._exposed(true)
-      const kept = this._write(risky.concat(rest)) - risky.length
+      this._write(risky.concat(rest))
+      const kept = this._copied.size - risky.length
       const shelved = rest.slice(0, Math.max(0, kept))
       this._shelve(shelved)
       if (shelved.length < rest.length) this._core.giveBack(rest.slice(shelved.length))
@@ -99,7 +105,6 @@ export class QueueShelf {
 
   /** The page is shown again: what nobody has taken is this tab's as before. */
   back(): void {
-    this._away = this._closed
     this.allow(this._consent)
   }
 
@@ -126,8 +131,12 @@ export class QueueShelf {
     return (all && this._core.reachable && this._transport.outlives && !this._closed ? [] : inFlight).concat(this._queue.list())
   }
 
-  private _write(items: Item[]): number {
-    return this._store.write(items, Date.now() - performance.now()) // a page's clock begins with the page
+  private _write(items: Item[]): void {
+    // Half a megabyte takes a millisecond, and while the server is away the same would be written again and again.
+    if (!this._stale && items.length === this._copied.size && items.every(item => this._copied.has(item))) return
+    this._stale = false
+    const kept = this._store.write(items, Date.now() - performance.now()) // a page's clock begins with the page
+    this._copied = new Set(items.slice(0, kept))
   }
 
   private _adopt(events: StoredEvent[], own: boolean): boolean {
@@ -140,6 +149,7 @@ export class QueueShelf {
     if (!this._queue.adopt(items)) return !(this._refused = true)
     for (const { id } of items) shelved.delete(id)
     for (const item of items) this._copied.add(item)
+    this._stale = true
     core.adopted(own ? 0 : items.length)
     if (this._consent === 'denied') core.consent('denied')
     this.copy()

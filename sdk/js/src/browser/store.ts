@@ -10,8 +10,11 @@ export type StoredEvent = [at: number, text: string, id: string]
 export interface Store {
   /** Replaces what is kept by events, oldest first, whose clock began at start; returns how many of them fitted. */
   write(events: readonly Waiting[], start?: number): number
-  /** Holds what is kept until release, and takes over what tabs leave that have gone or go later. */
-  hold(): void
+  /**
+   * Holds what is kept until release, and takes over what tabs leave that have gone or go later. Calls ready once what
+   * this tab itself had left is taken over; a write before that would lose it.
+   */
+  hold(ready?: () => void): void
   /** Asks again for what could not be taken over. */
   look(): void
   /** Lets other tabs have what is kept: the page goes away. */
@@ -93,11 +96,12 @@ export function openStore(keyHash: string, tab: string, takeOver: TakeOver): Sto
       if (!locks && kept.length) touch = setInterval(put, touchEvery)
       return kept.length
     },
-    hold() {
+    hold(ready) {
       if (held) return
       held = new AbortController()
       lock(own, signal => {
         take(own); // a page from the back/forward cache finds its own, unless another tab was quicker
+        if (ready) ready()
         return new Promise(end => signal.addEventListener('abort', () => end()))
       })
       look()
