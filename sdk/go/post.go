@@ -158,11 +158,9 @@ func (a answer) rejections(id func(int) string, n int) map[int]rejection {
 	return out
 }
 
-// names reports whether told, in an answer, stands for the event id: it may be missing, and ingest shortens ids over 255
-// bytes.
-func names(told, id string) bool {
-	return told == "" || told == id || len(id) > 255 && strings.HasPrefix(told, "sha256-")
-}
+// names reports whether told, in an answer, may stand for the event id. Either may be missing, and of an id over 255 bytes
+// ingest tells a shorter form.
+func names(told, id string) bool { return told == "" || id == "" || told == id || len(id) > 255 }
 
 // message is one line about an answer that is no success.
 func (a answer) message() string {

@@ -47,7 +47,7 @@ func TestRejectedEventsAreFoundByIndexAndID(t *testing.T) {
 func TestRejectedEventWithALongIDIsFound(t *testing.T) {
 	long := strings.Repeat("m", 300)
 	s := serve(t, func(w http.ResponseWriter, _ request, _ int) {
-		_, _ = io.WriteString(w, `{"rejected":[{"index":0,"messageId":"sha256-9f86d081","code":"id_too_long"},{"index":1,"messageId":"sha256-9f86d081","code":"bot"}]}`)
+		_, _ = io.WriteString(w, `{"rejected":[{"index":0,"messageId":"`+long[:255]+`","code":"id_too_long"},{"index":1,"messageId":"`+long[:255]+`","code":"bot"}]}`)
 	})
 	c, f := open(t, Options{Endpoint: s.URL, FlushAt: 2})
 	track(t, c, long, "short")
