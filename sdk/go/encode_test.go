@@ -82,13 +82,74 @@ func TestValueHasOneJSONForm(t *testing.T) {
 		{map[int]string{1: "x"}, `{"1":"x"}`},
 		{map[plan]any{"pro": Map{"x": nil}}, `{"pro":{"x":null}}`},
 		{Map{"z": []any{1, "2", Map{}}, "a": Map(nil)}, `{"a":null,"z":[1,"2",{}]}`},
-		{ticket{ID: 1 << 60}, `{"id":1152921504606846976,"at":"0001-01-01T00:00:00Z"}`},
+		{ticket{ID: 1 << 60}, `{"id":1152921504606846976,"at":"0001-01-01T00:00:00.000Z"}`},
 		{text{}, `"as text"`},
 	} {
 		got, err := encodeValue(c.in)
 		if err != nil || got != c.want {
 			t.Errorf("%#v: got %s, %v; want %s", c.in, got, err, c.want)
 		}
+	}
+}
+
+type pointed struct{ n int }
+
+func (p *pointed) MarshalJSON() ([]byte, error) { return []byte(`"by pointer"`), nil }
+
+func TestStructHasTheMembersThatEncodingJSONGivesIt(t *testing.T) {
+	type inner struct {
+		A int `json:"a"`
+		B string
+	}
+	number := 7
+	for _, v := range []any{
+		struct {
+			Plain, Empty string
+			Named        int             `json:"named,omitempty"`
+			Zero         int             `json:"zero,omitempty"`
+			None         []int           `json:"none,omitempty"`
+			Gone         string          `json:"-"`
+			Pointer      *int            `json:"p"`
+			Nil          *int            `json:"nil,omitempty"`
+			In           inner           `json:"in,omitempty"`
+			List         []inner         `json:"list"`
+			Map          map[string]bool `json:"map"`
+			Any          any
+			hidden       int
+		}{Plain: "x", Gone: "g", Pointer: &number, List: []inner{{1, "b"}}, hidden: 1},
+		struct {
+			inner
+			C int
+		}{inner{1, "b"}, 2},
+		struct {
+			N int64 `json:",string"`
+		}{5},
+		&struct{ P pointed }{pointed{1}},
+		[]pointed{{1}},
+		struct{}{},
+		&inner{2, "<&>"},
+	} {
+		want := new(bytes.Buffer)
+		enc := json.NewEncoder(want)
+		enc.SetEscapeHTML(false)
+		if err := enc.Encode(v); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 { // the second time from what is known of the type
+			if got, err := encodeValue(v); err != nil || got+"\n" != want.String() {
+				t.Errorf("%T: got %s, %v; want %s", v, got, err, want)
+			}
+		}
+	}
+}
+
+func TestStructFollowsTheRulesOfValues(t *testing.T) {
+	got, err := encodeValue(struct {
+		At    time.Time
+		Ratio float64
+	}{noon, math.Inf(1)})
+	if want := `{"At":"2026-03-01T10:00:00.123456789Z","Ratio":null}`; err != nil || got != want {
+		t.Errorf("got %s, %v", got, err)
 	}
 }
 
@@ -106,7 +167,7 @@ func TestValueWithoutJSONFormIsRefusedByName(t *testing.T) {
 		{1i, "properties.x"},
 		{[]any{1, Map{"price": func() {}}}, "properties.x[1].price"},
 		{[][]any{{1}, {2, func() {}}}, "properties.x[1][1]"},
-		{struct{ F func() }{}, "properties.x"},
+		{struct{ F func() }{}, "properties.x.F"},
 		{noisy{}, "properties.x"},
 		{json.Number("1x"), "properties.x"},
 		{json.Number(""), "properties.x"},

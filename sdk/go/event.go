@@ -8,7 +8,8 @@ import (
 // Map holds properties, traits, context or integrations. It is read within the call and never kept; nobody may write to it
 // meanwhile. Values are what JSON has, at any depth: nil, text, booleans, numbers ([json.Number] for decimals, [*big.Int]
 // for integers of any size), [time.Time], slices and maps, and types with a JSON or text form of their own. NaN and
-// infinities become null and count as Stats.Coerced. Structs are encoded as encoding/json does it, which refuses a NaN.
+// infinities become null and count as Stats.Coerced. Structs have the members that
+// encoding/json gives them.
 type Map map[string]any
 
 // Event is what every call makes. Middleware sees and changes it; everybody else uses [Track], [Identify], [Page],

@@ -138,8 +138,8 @@ var (
 	textMarshaler = reflect.TypeFor[encoding.TextMarshaler]()
 )
 
-// other encodes named types, pointers, lists and maps so that what lies in them follows the rules of value too. Structs
-// and types with a JSON or text form of their own are encoding/json's.
+// other encodes named types, pointers, lists, maps and structs so that what lies in them follows the rules of value too.
+// Types with a JSON or text form of their own are encoding/json's.
 func (n *encoder) other(v any, depth int) error {
 	r := reflect.ValueOf(v)
 	t := r.Type()
@@ -165,16 +165,19 @@ func (n *encoder) other(v any, depth int) error {
 		if err := n.room(depth); err != nil { // pointers can form a ring as well
 			return err
 		}
-		return n.value(r.Elem().Interface(), depth+1)
+		if k := t.Elem().Kind(); k == reflect.Pointer || k == reflect.Interface {
+			depth++ // no deeper in the JSON, but what points to itself must end
+		}
+		return n.reflected(r.Elem(), depth)
 	case reflect.Map:
 		return n.mapOf(r, depth)
 	case reflect.Slice, reflect.Array:
-		if t.Elem().Kind() == reflect.Uint8 && t.Kind() == reflect.Slice {
-			return n.marshal(v, depth) // base64
+		if t.Elem().Kind() == reflect.Uint8 && t.Kind() == reflect.Slice || byPointer(t.Elem()) {
+			return n.marshal(v, depth) // base64 for one
 		}
 		return n.listOf(r, depth)
 	case reflect.Struct:
-		return n.marshal(v, depth)
+		return n.structOf(r, depth)
 	default:
 		return &InvalidError{Reason: "is a " + t.String() + ", which has no JSON form: send text, a number, a list or a map"}
 	}
