@@ -136,7 +136,7 @@ class Crash(unittest.TestCase):
             if pid == 0:
                 code = 1
                 try:
-                    c = client(server.url, spool_dir=self.dir, queue_events=10)
+                    c = client(server.url, spool_dir=self.dir, queue_events=10, overflow="block")
                     for n in range(300):
                         assert c.track("u1", "A", {"n": n})
                         if n == 100:

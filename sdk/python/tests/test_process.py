@@ -94,6 +94,19 @@ class Exit(unittest.TestCase):
             self.assertEqual((done.returncode, done.stderr), (0, ""))
             self.assertEqual(len(server.accepted()), 50)
 
+    def test_a_signal_handler_may_track_within_a_call(self):
+        with Server() as server:
+            done = run("import signal, sys, time, millstream\n"
+                       "c = millstream.Client('k', endpoint=sys.argv[1], queue_events=10**6)\n"
+                       "made = [0]\n"
+                       "def handle(*_): made[0] += c.track('u1', 'Signal')\n"
+                       "signal.signal(signal.SIGALRM, handle); signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)\n"
+                       "end = time.monotonic() + 1\n"
+                       "while time.monotonic() < end: c.track('u1', 'Call')\n"
+                       "signal.setitimer(signal.ITIMER_REAL, 0)\n"
+                       "c.close(30); assert made[0] > 10; print(c.stats().delivered == c.stats().enqueued)", server.url)
+            self.assertEqual((done.returncode, done.stdout.strip(), done.stderr), (0, "True", ""))
+
     def test_an_exit_takes_two_seconds_at_most(self):
         begin = time.monotonic()
         done = run("import sys, millstream, time, atexit\n"

@@ -89,6 +89,48 @@ class Keeping(Folder):
                 self.assertEqual([json.loads(line)["properties"]["n"] for line in file], list(range(n + 1)))
         c.close(0)
 
+    def test_always_syncs_the_file_before_the_call_returns(self):
+        synced, real = [], os.fsync
+
+        def noted(fd):
+            real(fd)
+            synced.append(os.path.basename(os.readlink(f"/proc/self/fd/{fd}")))
+
+        with mock.patch.object(os, "fsync", noted):
+            c = self.client(AWAY)
+            for n in range(3):
+                paid(c, n, n + 1)
+                self.assertEqual(synced.count(self.names(".ndjson")[0]), n + 1)
+            c.close(0)
+
+    def test_a_slow_disk_makes_no_call_wait_unless_it_was_asked_to(self):
+        real = os.write
+
+        def slow(fd, data):
+            time.sleep(0.5)
+            return real(fd, data)
+
+        with mock.patch.object(os, "write", slow), self.client(AWAY, spool_fsync="interval", queue_events=50) as c:
+            slowest = 0.0
+            for n in range(200):
+                begin = time.monotonic()
+                c.track("u1", "A", {"n": n})
+                slowest = max(slowest, time.monotonic() - begin)
+            self.assertLess(slowest, 0.4)
+            self.assertGreater(c.stats().dropped_by_reason["queue_full"], 0)
+            check_sum(self, c.stats())
+
+    def test_a_segment_goes_on_while_events_come(self):
+        with Server() as server, self.client(server.url, spool_fsync="interval") as c:
+            created = mock.patch.object(c._engine.queue.spool._folder, "create", wraps=c._engine.queue.spool._folder.create)
+            with created as create:
+                for n in range(5):
+                    paid(c, n, n + 1)
+                    c.flush()
+                    time.sleep(0.3)
+                self.assertEqual(create.call_count, 1)
+            eventually(lambda: self.names(".ndjson") == [], reason="an idle client's folder is empty")
+
     def test_flush_returns_when_events_are_synced(self):
         c = self.client(AWAY, spool_fsync="interval")
         paid(c, 10)
@@ -99,7 +141,7 @@ class Keeping(Folder):
         c.close(0)
 
     def test_memory_holds_a_part_and_the_disk_the_rest_in_order(self):
-        with Server(then=(503, {}, b"")) as server, self.client(server.url, spool_fsync="interval", queue_events=40) as c:
+        with Server(then=(503, {}, b"")) as server, self.client(server.url, spool_fsync="interval", queue_events=40, overflow="block") as c:
             for n in range(1000):
                 self.assertTrue(c.track("u1", "A", {"n": n}))
                 self.assertLessEqual(len(c._engine.queue.waiting) + len(c._engine.queue.spool.ahead), 40)
@@ -155,7 +197,7 @@ class Keeping(Folder):
 
     def test_denied_consent_empties_the_spool(self):
         self.dead(1, 2)
-        c = self.client(AWAY, queue_events=10)
+        c = self.client(AWAY, queue_events=10, overflow="block")
         for n in range(100, 200):
             c.track("u1", "A", {"n": n})
         c.consent("denied")
@@ -206,8 +248,21 @@ class TakingOver(Folder):
             self.assertEqual([e["properties"]["n"] for e in server.accepted()], [1, 2, 3, 4, 5, 6, 7])
             self.assertEqual(c.stats().enqueued, 7)
 
+    def test_positions_of_several_segments_are_respected(self):
+        self.dead(1, sequence=1)
+        self.dead(2, 3, 4, sequence=2)
+        self.put(f"{OWNER}-{2:016d}.pos", str(2 * len(line_of(1))))
+        self.assertEqual(self.drained(2)[0], [1, 4])
+
     def test_a_torn_last_line_is_cut_off(self):
         self.dead(1, 2, line_of(3)[:-5])
+        folder = _folder.Folder(self.dir)
+        folder.enter()
+        path = folder.take_over().segments[0].path
+        folder.leave()
+        self.assertEqual(os.path.getsize(path), 2 * len(line_of(1)))
+        self.dead(1, 2, line_of(3)[:-5])
+        os.unlink(path)
         numbers, stats = self.drained(2)
         self.assertEqual((numbers, stats.dropped), ([1, 2], 0))
 
@@ -339,7 +394,7 @@ class TakingOver(Folder):
             with self.subTest(fsync=fsync), Server(then=(503, {}, b"")) as server:
                 shutil.rmtree(self.dir)
                 os.mkdir(self.dir)
-                with self.client(server.url, queue_events=10, spool_fsync=fsync) as c:
+                with self.client(server.url, queue_events=10, spool_fsync=fsync, overflow="block") as c:
                     paid(c, 50)
                     c.flush(5)
                     taker, events = self.thief()
@@ -435,7 +490,7 @@ class Trouble(Folder):
         self.assertEqual(self.drained(3)[0], [0, 1, 2])
 
     def test_files_that_vanish_hang_nothing(self):
-        with Server(then=(503, {}, b"")) as server, self.client(server.url, queue_events=10, spool_fsync="interval") as c:
+        with Server(then=(503, {}, b"")) as server, self.client(server.url, queue_events=10, spool_fsync="interval", overflow="block") as c:
             for n in range(100):
                 c.track("u1", "A", {"n": n})
             c.flush()

@@ -38,8 +38,8 @@ class Backlog:
         self.events = 0
         self._segments: Deque[Segment] = deque()
         self._offset = 0  # in the first segment
-        self._most_events = min(options.batch_events, max(options.queue_events // 2, 1))
-        self._most_bytes = min(options.batch_bytes, options.queue_bytes // 2)
+        events = min(options.batch_events, max(options.queue_events // 2, 1))
+        self.part = events, min(options.batch_bytes, options.queue_bytes // 2)  # to read at once
 
     def add(self, segment: Segment, begin: int) -> None:
         """Appends an event that was just written."""
@@ -83,6 +83,7 @@ class Backlog:
     def read(self, cursor: Cursor) -> Part:
         """Reads a batch's worth of events."""
         entries: List[Entry] = []
+        most_events, most_bytes = self.part
         bad = size = 0
         end = cursor.offset
         with open(cursor.segment.path, "rb") as file:
@@ -90,7 +91,7 @@ class Backlog:
             file.seek(end)
             for line, stop in _lines(file, end, cursor.limit):
                 message_id = _message_id(line)
-                if message_id is not None and entries and size + len(line) > self._most_bytes:
+                if message_id is not None and entries and size + len(line) > most_bytes:
                     break
                 entry = Entry(message_id or "", line if message_id is not None else b"", born)
                 entry.segment, entry.end, entry.safe = cursor.segment, stop, True
@@ -99,7 +100,7 @@ class Backlog:
                 size += entry.size
                 end = stop
                 entries.append(entry)
-                if len(entries) >= self._most_events:
+                if len(entries) >= most_events:
                     break
         return Part(entries, bad, end)
 

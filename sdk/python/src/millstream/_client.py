@@ -52,7 +52,7 @@ class Client(Calls[bool]):
         queue_events: int = 10_000,
         queue_bytes: int = 16 * 1024 * 1024,
         overflow: str = "drop_newest",
-        block_timeout: float = 5.0,
+        block_timeout: float = 1.0,
         timeout: float = 10.0,
         gzip: bool = True,
         max_attempts: int = 10,
@@ -90,7 +90,8 @@ class Client(Calls[bool]):
             consent=consent, flush_at=flush_at, flush_interval=flush_interval, batch_events=batch_events,
             batch_bytes=batch_bytes, queue_events=queue_events, queue_bytes=queue_bytes, overflow=overflow,
             block_timeout=block_timeout, timeout=timeout, gzip=gzip, max_attempts=max_attempts, backoff_base=backoff_base,
-            backoff_max=backoff_max, max_age=max_age, spool_dir=os.fspath(spool_dir) if isinstance(spool_dir, os.PathLike) else spool_dir, spool_bytes=spool_bytes,
+            backoff_max=backoff_max, max_age=max_age, spool_bytes=spool_bytes,
+            spool_dir=os.fspath(spool_dir) if isinstance(spool_dir, os.PathLike) else spool_dir,
             spool_fsync=spool_fsync, proxy=proxy, ssl_context=ssl_context, hooks=_hooks or Hooks(),
         )
         self._options.check()

@@ -23,7 +23,7 @@ class Direct:
         self._options = options
         self._queue = queue
         self._notices = notices
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._idle: List[Courier] = []
         self._busy: Set[Courier] = set()
         self._closed = False

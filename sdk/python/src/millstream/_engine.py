@@ -28,7 +28,7 @@ _GRACE = 1.0  # for a thread whose socket was just shut down
 
 _engines: "weakref.WeakSet[Engine]" = weakref.WeakSet()
 _hooked = False
-_hook_lock = threading.Lock()
+_hook_lock = threading.RLock()
 
 
 class Engine:
@@ -51,7 +51,7 @@ class Engine:
         self._sender = Sender(self.options, self.queue, self.notices)
         self.direct = Direct(self.options, self.queue, self.notices)
         self._thread: Optional[threading.Thread] = None
-        self._start_lock = threading.Lock()
+        self._start_lock = threading.RLock()  # a signal handler may call within a call
 
     def new_id(self, now: float) -> str:
         """A message id."""
@@ -83,7 +83,7 @@ class Engine:
         """Queues an encoded event; False if it is refused."""
         if self._thread is None and self.queue.phase is Phase.OPEN:
             self._start()  # before the event, so that calls in a row are not parted by it
-        return not self.queue.offer(entry, not self._inside())
+        return not self.queue.offer(entry, self.options.overflow == "block" and not self._inside())
 
     def _start(self) -> bool:
         """Starts what is not running; without consent no spool, because nothing may be stored."""
@@ -193,7 +193,7 @@ def _at_exit() -> None:
 
 def _after_fork() -> None:
     global _hook_lock
-    _hook_lock = threading.Lock()
+    _hook_lock = threading.RLock()
     forget_owners()
     for engine in list(_engines):
         engine.reset()

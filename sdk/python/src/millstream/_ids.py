@@ -14,7 +14,7 @@ class IdSource:
     with its copy, because the random bits come from the system."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._millis = 0
         self._count = 0
 
@@ -37,4 +37,4 @@ class IdSource:
 
     def renew_lock(self) -> None:
         """Replaces the lock in a forked child: a thread that is not there any more may hold it."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()

@@ -48,7 +48,7 @@ class Options:
     queue_events: int = 10_000
     queue_bytes: int = 16 * 1024 * 1024
     overflow: str = "drop_newest"
-    block_timeout: float = 5.0
+    block_timeout: float = 1.0
     timeout: float = 10.0
     gzip: bool = True
     max_attempts: int = 10

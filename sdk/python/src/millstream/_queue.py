@@ -18,7 +18,7 @@ from ._spool import Spool
 from ._types import DELIVERED, DROPPED, HANDED_OVER, REJECTED, Result, Stats
 
 ENVELOPE = len('{"sentAt":"2026-03-01T10:00:00.000Z","batch":[]}')
-_DISK_SECONDS = 10.0  # how long a call waits for the disk
+_DISK_SECONDS = 10.0  # how long a call waits for its sync, and close for the last write
 
 
 class Refill:
@@ -55,8 +55,8 @@ class Queue:
         """Takes the entry and returns "", or returns the reason of the refusal, counted."""
         with self.lock:
             reason = self._refusal(entry)
-            if reason == "queue_full" and (patience := self._patience(entry, may_block)):
-                self._wait(lambda: self._refusal(entry) != "queue_full", patience)
+            if reason == "queue_full" and may_block and entry.size <= self._options.queue_bytes:
+                self._wait(lambda: self._refusal(entry) != "queue_full", self._options.block_timeout)
                 reason = self._refusal(entry)
             if reason:
                 self.ledger.refuse(reason)
@@ -71,14 +71,6 @@ class Queue:
                 self._store(entry, self.spool)
             return ""
 
-    def _patience(self, entry: Entry, may_block: bool) -> float:
-        """Seconds that a call waits for room: for the disk if that is about to make some, else if it was asked to."""
-        spool = self.spool
-        if spool and spool.ahead and not spool.broken:
-            return _DISK_SECONDS
-        blocks = may_block and self._options.overflow == "block" and entry.size <= self._options.queue_bytes
-        return self._options.block_timeout if blocks else 0.0
-
     def _refusal(self, entry: Entry) -> str:
         if self.phase is not Phase.OPEN:
             return "closed"
@@ -86,19 +78,20 @@ class Queue:
             return "consent"
         if entry.size > self._options.queue_bytes or (self.consent == PENDING and len(self.waiting) >= PENDING_EVENTS):
             return "queue_full"
-        if self.spool and self.consent == GRANTED:
-            entry.held = not self._goes_ahead(entry, self.spool)
-            if (reason := self.spool.refusal(entry.size)) or not entry.held:
-                return reason
+        spool = self.spool
+        if spool and self.consent == GRANTED:
+            if not spool.admits(entry.size):
+                return "spool_full"
+            entry.held = not spool.overtakes() and (spool.broken or self._has_room(entry.size, 2))
+            if not entry.held and not spool.has_room_ahead(entry.size):
+                return "queue_full"
         return "" if self._has_room(entry.size, 1) else "queue_full"
 
     def _has_room(self, size: int, part: int) -> bool:
-        ahead = len(self.spool.ahead) if self.spool else 0
-        events = len(self.waiting) + self._flying + ahead
-        return events < self._options.queue_events // part and self.ledger.bytes + size <= self._options.queue_bytes // part
-
-    def _goes_ahead(self, entry: Entry, spool: Spool) -> bool:
-        return spool.overtakes() or not (spool.broken or self._has_room(entry.size, 2))
+        """Whether the event fits into the bounds, or into half of them; an empty queue takes every event."""
+        events = len(self.waiting) + self._flying + (len(self.spool.ahead) if self.spool else 0)
+        options, held = self._options, self.ledger.bytes
+        return not events or (events < options.queue_events // part and held + size <= options.queue_bytes // part)
 
     def _append(self, entry: Entry) -> None:
         before = ENVELOPE + self._waiting_bytes + len(self.waiting)
@@ -185,9 +178,7 @@ class Queue:
                     return []
                 if self._over(now):
                     return None
-                if self.consent == DENIED and self.waiting:
-                    self._drop_waiting()  # from the spool
-                elif self.consent == PENDING:
+                if self.consent == PENDING:
                     self._work.wait(self._until_deadline(now))
                 elif self.waiting:
                     wait = self._due_in(now)

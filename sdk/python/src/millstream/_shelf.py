@@ -41,8 +41,8 @@ class Shelf:
         self._unwritten_bytes = 0
         self._dirty_from = NEVER  # the oldest number that is written and not synced
         self.ahead: Deque[Entry] = deque()
-        self._ahead_bytes = 0
         self.backlog = Backlog(options)
+        self._ahead_bytes = 0
         self._entered = False  # the lease is ours, and the dead were looked for
         self.broken = False
         self._trouble: Optional[OSError] = None  # met while reading
@@ -50,14 +50,15 @@ class Shelf:
         self._sync_at: Optional[float] = None
         self._hurry = False
 
-    def refusal(self, size: int) -> str:
-        """Why an event of this size finds no room."""
-        if not self.broken and self._file_bytes + self._unwritten_bytes + size + 1 > self._options.spool_bytes:
-            return "spool_full"
-        half_events, half_bytes = max(self._options.queue_events // 2, 1), self._options.queue_bytes // 2
-        if self.ahead and (len(self.ahead) >= half_events or self._ahead_bytes + size > half_bytes):
-            return "queue_full"  # until the next write
-        return ""
+    def admits(self, size: int) -> bool:
+        """Whether the folder's bound has room. While the disk is in trouble, memory alone decides."""
+        return self.broken or self._file_bytes + self._unwritten_bytes + size + 1 <= self._options.spool_bytes
+
+    def has_room_ahead(self, size: int) -> bool:
+        """Whether an event may go ahead: beside it there must be room for a part of the backlog."""
+        part_events, part_bytes = self.backlog.part
+        fits = self._ahead_bytes + size <= self._options.queue_bytes - part_bytes
+        return not self.ahead or (fits and len(self.ahead) < self._options.queue_events - part_events)
 
     def overtakes(self) -> bool:
         """Whether older events are on disk only, or may be, so that a new one has to queue behind them."""

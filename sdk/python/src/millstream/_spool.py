@@ -27,6 +27,7 @@ _GATHER = 0.1  # seconds from an event to its write
 _TOUCH = 10.0
 _LOOK = 60.0
 _RETRY = 10.0
+_IDLE = 2.0  # without an event, until a segment whose events have their fates is removed
 _LOSSES = 3  # of files to other owners, in one round
 
 
@@ -41,6 +42,7 @@ class Spool(Shelf):
         self._segments: List[Segment] = []  # ours, oldest first
         self._current: Optional[Segment] = None  # the last of them, while it is written to
         self._unsynced: List[Entry] = []
+        self._written_at = 0.0
         self._retry_at = 0.0
         self._look_at = 0.0
         self._started = False
@@ -84,7 +86,13 @@ class Spool(Shelf):
         if self._unwritten:
             times.append(self._unwritten[0].born + (0.0 if self._options.spool_fsync == "always" else _GATHER))
         times += [t for t in (self._sync_at, self._record_at) if t is not None]
-        return min(times) - now
+        return min(min(times) - now, self._idle_in(now))
+
+    def _idle_in(self, now: float) -> float:
+        """Seconds until the current segment is closed for want of events."""
+        if self._unwritten or not self._current or self._current.done < self._current.size:
+            return NEVER
+        return self._written_at + _IDLE - now
 
     def _work(self, stopping: bool) -> None:
         try:
@@ -207,6 +215,7 @@ class Spool(Shelf):
                 self._advance(segment, end)  # its turn to move the position has passed
             begin = end
         segment.size = begin
+        self._written_at = time.monotonic()
         self._file_bytes += begin - start
         self._unsynced += [e for e in group if e.held or self._options.spool_fsync == "always"]
         self._dirty_from = min(self._dirty_from, group[0].seq or NEVER)
@@ -234,7 +243,7 @@ class Spool(Shelf):
         """Removes segments without work, and writes the positions of the others once a second."""
         with self._queue.lock:
             due = stopping or (self._record_at is not None and self._record_at <= time.monotonic())
-            idle = due and self._current and self._current.done >= self._current.size and not self._unwritten
+            idle = self._idle_in(time.monotonic()) <= (_IDLE if stopping else 0)
             if due:
                 self._record_at = None
         if idle:
