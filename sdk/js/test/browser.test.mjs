@@ -113,6 +113,12 @@ test('a cookie lasts a year, stays on the site, and is secure where the page is'
   assert.equal(readCookie('anonymous_id'), null)
 })
 
+test('a cookie keeps what would end it', () => {
+  writeCookie('ms_anonymous_id', 'a;b c="d";domain=evil.test')
+  assert.equal(document.cookies.get('ms_anonymous_id').domain, 'example.com')
+  assert.equal(readCookie('ms_anonymous_id'), 'a;b c="d";domain=evil.test')
+})
+
 test('ids of analytics.js are taken over, however they were written', () => {
   for (const [cookie, stored, want] of [
     ['a-1', null, 'a-1'],

@@ -181,13 +181,11 @@ const steps = {
     await this.page.evaluate(h => window.conformance.hide(h), hidden)
   },
   async offline({ offline }) {
+    this.offline = offline
     await this.context.setOffline(offline)
   },
   async unload() {
-    // Without a network it is Chromium's own page that takes the place.
-    await this.page.goto(this.site.origin + '/-/bare').catch(e => {
-      if (!/ERR_INTERNET_DISCONNECTED/.test(e.message)) throw e
-    })
+    await this.page.goto(this.offline ? 'about:blank' : this.site.origin + '/-/bare')
   },
   async load({ load }) {
     await this.go(load)

@@ -1,7 +1,7 @@
 // analytics.min.js: window.analytics, in place of the array in which a snippet has gathered calls.
 import type { Fields, Result } from '../core/index.js'
-import { WholeClient } from './index.js'
-import type { BrowserOptions, Elements, Listener, SourceMiddleware, WindowAnalytics } from './types.js'
+import { parsed, WholeClient } from './index.js'
+import type { BrowserOptions, Elements, SourceMiddleware, WindowAnalytics } from './types.js'
 
 /** A call from before the bundle was there; our snippet waits for what it returns. */
 type Early = unknown[] & { done?: (value: unknown) => void }
@@ -15,7 +15,6 @@ type Maker<T> = T | ((element: Element) => T)
 class WindowClient extends WholeClient {
   initialized = true
   private _debug = false
-  private _warned: { [name: string]: boolean } = {}
 
   constructor(options: BrowserOptions) {
     const { onResult } = options
@@ -57,22 +56,6 @@ class WindowClient extends WholeClient {
     return this.page(url ? { path: url } : {})
   }
 
-  addIntegrationMiddleware(): this {
-    return this._nothing('addIntegrationMiddleware')
-  }
-
-  addDestinationMiddleware(): this {
-    return this._nothing('addDestinationMiddleware')
-  }
-
-  register(): this {
-    return this._nothing('register')
-  }
-
-  deregister(): this {
-    return this._nothing('deregister')
-  }
-
   protected override _emit(name: string, ...args: unknown[]): void {
     if (this._debug) console.log('analytics', name, ...args)
     super._emit(name, ...args)
@@ -87,25 +70,32 @@ class WindowClient extends WholeClient {
     return this
   }
 
-  private _nothing(name: string): this {
-    if (!this._warned[name]) console.warn(`analytics.${name} does nothing: Millstream has no device-mode destinations`)
-    this._warned[name] = true
+}
+
+// There are no destinations in the browser to be registered or changed.
+for (const name of ['addIntegrationMiddleware', 'addDestinationMiddleware', 'register', 'deregister']) {
+  let warned = false
+  ;(WindowClient.prototype as unknown as { [name: string]: unknown })[name] = function (this: WindowClient) {
+    if (!warned) console.warn(`analytics.${name} does nothing here`)
+    warned = true
     return this
   }
 }
 
-// document.currentScript is there only while the script first runs.
-const script = document.currentScript as HTMLScriptElement | null
+// The script is known only while it first runs. An element called currentScript in the page's HTML would hide it and say
+// where the events go, so the getter is asked that no element hides. One called analytics is no array of calls.
+const script = Object.getOwnPropertyDescriptor(Document.prototype, 'currentScript')!.get!.call(document) as HTMLScriptElement | null
 const attribute = (name: string): string | null => script && script.getAttribute('data-' + name)
 const globals = window as unknown as { [name: string]: Stub | undefined }
 const name = attribute('global-segment-analytics-key') || 'analytics'
 const [, prefix, key] = /^(.*?)\/analytics\.js\/v1\/([^/]+)\/analytics\.min\.js/.exec((script && script.src) || '') || []
-const stub = globals[name] || ([] as unknown as Stub)
+const found = globals[name]
+const stub = Array.isArray(found) ? found : ([] as unknown as Stub)
 
 /** Starts the client, and makes the calls that have waited for it. */
 function start(writeKey: string, options?: Partial<BrowserOptions>): WindowAnalytics {
   const endpoint = prefix || new URL((script && script.src) || location.href).origin
-  const client = new WindowClient({ endpoint, ...(JSON.parse(attribute('options') || '{}') as object), ...(stub['_loadOptions'] as object), ...options, writeKey })
+  const client = new WindowClient({ endpoint, ...parsed(attribute('options')), ...(stub['_loadOptions'] as object), ...options, writeKey })
   const api = client as unknown as WindowAnalytics & { [method: string]: (...args: unknown[]) => unknown }
   const replay = (early: Early): void => {
     const [method, ...args] = early as [string, ...unknown[]]
@@ -115,10 +105,7 @@ function start(writeKey: string, options?: Partial<BrowserOptions>): WindowAnaly
     if (early.done) early.done(value)
   }
   const early = stub.splice(0)
-  stub.push = (...more: Early[]) => {
-    more.forEach(replay)
-    return 0
-  }
+  stub.push = (...more: Early[]) => more.forEach(replay) as never
   ;(globals as { [name: string]: unknown })[name] = api
   // What the rest depends on goes first, as in analytics.js: a view must not slip past middleware or consent.
   const first = (call: Early): boolean => /^(addSourceMiddleware|consent|setAnonymousId|on|once|debug)$/.test(call[0] as string)
@@ -128,7 +115,7 @@ function start(writeKey: string, options?: Partial<BrowserOptions>): WindowAnaly
   return api
 }
 
-if (!stub['initialized']) {
+if (!found || !found['initialized']) {
   const writeKey = (key && decodeURIComponent(key)) || (stub['_writeKey'] as string) || attribute('write-key')
   if (writeKey) start(writeKey)
   else {
@@ -137,5 +124,3 @@ if (!stub['initialized']) {
     stub['load'] = start
   }
 }
-
-export type { Listener }

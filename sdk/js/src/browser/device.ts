@@ -21,13 +21,22 @@ export function save(key: string, value: string | null): boolean {
   }
 }
 
-/** Returns the text of a cookie as it stands, or null. */
+/** Returns the text of a cookie, or null. */
 export function readCookie(name: string): string | null {
   try {
     const hit = document.cookie.split('; ').find(c => c.startsWith(name + '='))
-    return hit ? hit.slice(name.length + 1) : null
+    return hit ? decoded(hit.slice(name.length + 1)) : null
   } catch {
     return null; // a sandboxed frame has no cookies to read
+  }
+}
+
+/** Undoes encodeURIComponent; what is not encoded stays as it is. */
+export function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    return text
   }
 }
 
@@ -37,7 +46,7 @@ let domain: string | undefined
 export function writeCookie(name: string, value: string | null): void {
   try {
     if (domain === undefined) domain = widestDomain(location.hostname)
-    setCookie(name, value ?? '', value === null ? 0 : 31536000, domain)
+    setCookie(name, encodeURIComponent(value || ''), value === null ? 0 : 31536000, domain)
   } catch {
     // the same frame; localStorage or memory has to do
   }

@@ -1,5 +1,5 @@
 import type { ConsentState } from '../core/index.js'
-import { load, readCookie, save, writeCookie } from './device.js'
+import { decoded, load, readCookie, save, writeCookie } from './device.js'
 import { uuid4, type Identity, type IdentityKey } from './memory.js'
 
 const keys: IdentityKey[] = ['anonymous_id', 'user_id', 'traits', 'group_id', 'group_traits']
@@ -61,9 +61,8 @@ export function openIdentity(consent: ConsentState): KeptIdentity {
 /** Returns what analytics.js has left under name: plain, URL-encoded or JSON-quoted, by version. */
 function imported(name: string): string | null {
   for (const raw of [readCookie(name), load(name)]) {
-    let text = raw || ''
+    let text = decoded(raw || '')
     try {
-      text = decodeURIComponent(text)
       if (text[0] === '"') text = JSON.parse(text) as string
     } catch {
       // it was plain, and is taken as it stands

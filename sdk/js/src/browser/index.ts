@@ -1,5 +1,6 @@
 import type { CommonOptions, ConsentState, Drained, EventType, Fields, Middleware, Result } from '../core/index.js'
 import { WholeCore } from '../core/index.js'
+import { absent } from './absent.js'
 import type { Call } from './args.js'
 import { bounds, Client } from './core.js'
 import { openIdentity, type KeptIdentity } from './identity.js'
@@ -11,8 +12,13 @@ import type { Accessor, Analytics, BrowserOptions, CallOptions, Group, Listener,
 export type * from '../core/types.js'
 export type { Analytics, BrowserOptions, Callback, CallOptions, Group, Listener, User, WindowAnalytics } from './types.js'
 
-/** Starts a client. Nothing is fetched, and nothing happens before the first call but what options ask for. */
+/**
+ * Starts a client. Nothing is fetched, and nothing happens before the first call but what options ask for. Where there
+ * is no page, as when a server renders it, the client refuses each call and does nothing.
+ */
 export function createClient(options: BrowserOptions): Analytics {
+  check(options)
+  if (typeof document === 'undefined') return absent()
   const client = new WholeClient(options)
   client._start()
   return client as unknown as Analytics
@@ -28,7 +34,15 @@ export type CoreAnalytics = Pick<Analytics, 'identify' | 'track' | 'page' | 'scr
  * knows a person no longer than the page lives, and has neither consent nor views of its own.
  */
 export function createCoreClient(options: Omit<CommonOptions, 'consent'>): CoreAnalytics {
-  return new Client(options) as unknown as CoreAnalytics
+  check(options)
+  return typeof document === 'undefined' ? absent() : (new Client(options) as unknown as CoreAnalytics)
+}
+
+function check(options: CommonOptions): void {
+  for (const name of ['writeKey', 'endpoint'] as const) {
+    const value: unknown = options && options[name]
+    if (typeof value !== 'string' || !value) throw new TypeError(`${name}: must be a string that is not empty (got ${String(value)})`)
+  }
 }
 
 const WEEK = 7 * 86400e3
@@ -126,8 +140,9 @@ export class WholeClient extends Client {
     if (callback) {
       const done = (r?: Result): void => {
         clearTimeout(timer)
-        if (callback) callback(r)
+        const once = callback
         callback = undefined
+        if (once) once(r)
       }
       const timer = setTimeout(done, 300)
       void result.then(done)
@@ -152,13 +167,8 @@ export class WholeClient extends Client {
     for (const entry of this._listeners.slice()) {
       if (entry[0] !== name) continue
       if (entry[2]) this._listeners = this._listeners.filter(e => e !== entry)
-      try {
-        entry[1](...args)
-      } catch (e) {
-        setTimeout(() => {
-          throw e // for the console: a listener's mistake is no reason to lose the call
-        })
-      }
+      // After the call: a listener's mistake is shown in the console, and is no reason to lose the event.
+      void Promise.resolve().then(() => entry[1](...args))
     }
   }
 
@@ -176,9 +186,20 @@ export class WholeClient extends Client {
       } catch {
         // what JSON cannot hold is not remembered; of the event itself the core judges
       }
-      return JSON.parse(this._identity.get(key) || '{}') as Fields
+      return parsed(this._identity.get(key))
     }
   }
+}
+
+/** The object that a text holds, or an empty one: what comes from the page or the device may be anything. */
+export function parsed(text: string | null): Fields {
+  try {
+    const value: unknown = JSON.parse(text!)
+    if (typeof value === 'object') return { ...value }
+  } catch {
+    // as if there were none
+  }
+  return {}
 }
 
 function signalled({ respectSignals }: BrowserOptions): boolean {

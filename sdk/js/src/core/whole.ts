@@ -53,6 +53,11 @@ export class WholeCore extends Core {
     return stats
   }
 
+  /** Without consent nothing leaves, by whatever way; denied, it leaves to be dropped. */
+  override takeUnsent(maxBytes?: number): Item[] {
+    return this._paused && !this._veto ? [] : super.takeUnsent(maxBytes)
+  }
+
   protected override _put(item: Item): string | undefined {
     if (!this._paused) return super._put(item)
     if (this._held.length >= MAX_HELD || this._heldBytes + item.bytes > this._o.queueBytes) return 'queue_full'
@@ -80,6 +85,7 @@ export class WholeCore extends Core {
   protected override async _end(reason: string): Promise<Drained> {
     const held = this._release()
     this._fate(held, 'dropped', reason)
+    this._paused = false // what waits is to be taken and told its end
     const { queued, spooled } = await super._end(reason)
     return { ok: !queued && !held.length, queued: queued + held.length, spooled }
   }
