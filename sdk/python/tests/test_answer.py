@@ -52,7 +52,7 @@ class Matrix(unittest.TestCase):
         listed = [
             {"index": 0, "messageId": "a", "code": "c0", "message": "m0"},
             {"index": 1, "messageId": "other", "code": "c1"},
-            {"index": 2, "messageId": "sha256-00", "code": "c2"},
+            {"index": 2, "messageId": "x" * 250, "code": "c2"},
             {"index": 3, "code": "beyond"}, {"index": -1, "code": "before"}, {"index": True, "code": "bool"}, {"index": "0"}, 7, None,
         ]
         found = rejections(Answer(200, json.dumps({"rejected": listed}).encode()), ids)

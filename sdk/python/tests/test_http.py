@@ -1,8 +1,10 @@
 """Connections: kept, renewed, cut, slow, through proxies."""
 
+import gc
 import os
 import socket
 import ssl
+import sys
 import threading
 import time
 import unittest
@@ -161,6 +163,17 @@ class Connections(unittest.TestCase):
                 for _ in range(5):
                     self.assertEqual(t.post(b"{}", 0, 1).status, 0)
             eventually(lambda: descriptors() <= before)
+
+    def test_a_failed_attempt_holds_nothing(self):
+        t = transport(AWAY, gzip=False)
+        body = bytes(bytearray(b"{}"))
+        gc.disable()
+        try:
+            before = sys.getrefcount(body)
+            self.assertEqual(t.post(body, 0, 1).status, 0)
+            self.assertEqual(sys.getrefcount(body), before)
+        finally:
+            gc.enable()
 
     def test_a_certificate_that_nobody_vouches_for_is_refused(self):
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

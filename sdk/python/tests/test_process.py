@@ -5,6 +5,7 @@ import os
 import pathlib
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import unittest
@@ -106,6 +107,26 @@ class Exit(unittest.TestCase):
                        "signal.setitimer(signal.ITIMER_REAL, 0)\n"
                        "c.close(30); assert made[0] > 10; print(c.stats().delivered == c.stats().enqueued)", server.url)
             self.assertEqual((done.returncode, done.stdout.strip(), done.stderr), (0, "True", ""))
+
+    def test_workers_of_multiprocessing_deliver_what_they_queued(self):
+        for method in ("fork", "spawn"):
+            with self.subTest(method=method), Server() as server, tempfile.TemporaryDirectory() as folder:
+                program = pathlib.Path(folder) / "program.py"
+                program.write_text(
+                    "import concurrent.futures, multiprocessing, sys, millstream\n"
+                    "c = millstream.Client('k', endpoint=sys.argv[1], flush_interval=60)\n"
+                    "def work(n): return c.track('u1', 'Worker')\n"
+                    "if __name__ == '__main__':\n"
+                    "    context = multiprocessing.get_context(sys.argv[2])\n"
+                    "    with concurrent.futures.ProcessPoolExecutor(2, mp_context=context) as pool:\n"
+                    "        assert all(pool.map(work, range(20)))\n"
+                    "    process = context.Process(target=work, args=(0,)); process.start(); process.join()\n"
+                )
+                environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
+                done = subprocess.run([sys.executable, str(program), server.url, method], env=environment, capture_output=True,
+                                      text=True, timeout=60)
+                self.assertEqual(done.returncode, 0, done.stderr)
+                self.assertEqual(len(server.accepted()), 21)
 
     def test_an_exit_takes_two_seconds_at_most(self):
         begin = time.monotonic()

@@ -88,8 +88,8 @@ def _listed(body: bytes) -> List[object]:
 
 
 def _names(told: object, own: str) -> bool:
-    """An answer may leave the id out, and ingest shortens ids beyond 255 bytes."""
-    return told is None or told == own or (len(own.encode("utf-8", "replace")) > 255 and str(told).startswith("sha256-"))
+    """An answer may leave the id out, and ingest shortens ids beyond 255 bytes: there the index alone counts."""
+    return told is None or told == own or len(own.encode("utf-8", "replace")) > 255
 
 
 def retry_after(text: Optional[str], now: float) -> Optional[float]:

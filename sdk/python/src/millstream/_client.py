@@ -30,8 +30,8 @@ class Client(Calls[bool]):
     ``on_result``. Clients are safe for threads and after ``os.fork``; a child begins with an empty queue.
 
     Make one client for the process, and close it at the end: ``with Client(…) as c``, or ``close()``. A client that is
-    still open when the interpreter exits is closed with two seconds; processes that leave by ``os._exit``
-    (multiprocessing's workers, too) have to do it themselves.
+    still open when the interpreter, or a worker of multiprocessing, exits is closed with two seconds; processes that
+    leave by ``os._exit`` or a signal have to do it themselves.
     """
 
     __slots__ = ("_engine", "_options", "_context", "_consented", "__weakref__")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import sys
 import threading
 import time
 import weakref
@@ -28,6 +29,7 @@ _GRACE = 1.0  # for a thread whose socket was just shut down
 
 _engines: "weakref.WeakSet[Engine]" = weakref.WeakSet()
 _hooked = False
+_worker = 0  # pid of the worker process whose exit is hooked
 _hook_lock = threading.RLock()
 
 
@@ -92,10 +94,11 @@ class Engine:
                 if self.queue.spool and self.queue.consent == GRANTED:
                     self.queue.spool.start()
                 if self._thread is None:
-                    thread = threading.Thread(target=self._run, args=(self._sender,), name="millstream", daemon=True)
-                    thread.start()
-                    self._thread = thread
+                    _close_with_worker()
+                    self._thread = threading.Thread(target=self._run, args=(self._sender,), name="millstream", daemon=True)
+                    self._thread.start()  # noted before: a signal handler that calls meanwhile must start no other
             except RuntimeError as error:  # out of threads, or the interpreter ends: the next call or close tries again
+                self._thread = None
                 self.notices.warn("thread", "thread: %s", error)
                 return False
             return True
@@ -138,11 +141,12 @@ class Engine:
             self._thread = threading.current_thread()  # nobody else would
             self._run(self._sender)
             self._thread = None
-        thread = self._thread
+        with self._start_lock:
+            thread = self._thread
         if self._inside():  # on_result closes: the thread ends when that returns
             self.direct.close()
             return
-        if thread is not None:
+        if thread is not None and thread.ident is not None:  # None: a signal handler closes while the thread starts
             thread.join(timeout)
             if thread.is_alive():
                 self._sender.courier.transport.abort()
@@ -179,6 +183,15 @@ def _watch(engine: Engine) -> None:
             atexit.register(_at_exit)
             if hasattr(os, "register_at_fork"):
                 os.register_at_fork(after_in_child=_after_fork)
+
+
+def _close_with_worker() -> None:
+    """Workers of multiprocessing leave by os._exit, which skips atexit; they have an exit hook of their own."""
+    global _worker
+    process, util = sys.modules.get("multiprocessing.process"), sys.modules.get("multiprocessing.util")
+    if process and util and process.parent_process() is not None and _worker != os.getpid():
+        _worker = os.getpid()
+        util.Finalize(None, _at_exit, exitpriority=-100)
 
 
 def _at_exit() -> None:

@@ -156,7 +156,10 @@ class Transport:
             except OSError as error:
                 failure = error
                 sock.close()
-        raise failure or OSError(f"{address[0]}: no address")
+        try:
+            raise failure or OSError(f"{address[0]}: no address")
+        finally:
+            failure = None  # else it would hold its own frames, and with them the body, until the next collection
 
     def _encrypt(self, wire: _Wire) -> None:
         if self._proxy:

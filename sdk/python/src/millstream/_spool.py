@@ -52,8 +52,12 @@ class Spool(Shelf):
     def start(self) -> None:
         """Starts the thread. Raises a RuntimeError if there can be none."""
         if not self._started:
-            threading.Thread(target=self.run, name="millstream-spool", daemon=True).start()
             self._started = True
+            try:
+                threading.Thread(target=self.run, name="millstream-spool", daemon=True).start()
+            except RuntimeError:
+                self._started = False
+                raise
 
     def stop(self) -> bool:
         """Asks the thread for a last write, and to end; whether it has to be waited for."""
