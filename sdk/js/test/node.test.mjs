@@ -105,6 +105,23 @@ test('close ends a request that nobody answers, and a send', async t => {
   assert.equal((await sent).fate, 'dropped')
 })
 
+test('what only a person can mend is logged once a minute', async t => {
+  const cases = [[{ status: 404 }, /404.*\/v1\/batch/], ['cut', /away.*(hang up|ECONNRESET)/], [{ status: 503 }, /away \(503\)/], [{}, undefined]]
+  for (const [answer, line] of cases) {
+    const logged = []
+    const { client } = await setup(t, () => answer, { log: text => logged.push(text), backoffMaxMs: 20 })
+    client.track(track)
+    await client.flush({ timeoutMs: 100 })
+    assert.equal(logged.length, line ? 1 : 0)
+    if (line) assert.match(logged[0], line)
+    client.track({ userId: 7, event: 'e' })
+    client.track('E', { browser: 'style' })
+    assert.equal(logged.length, line ? 2 : 1)
+    assert.match(logged.at(-1), /refused.*userId is a number/)
+    assert.match(client.stats().lastError, /^invalid: /)
+  }
+})
+
 test('options that can never work are refused with their name and value', () => {
   const fine = { writeKey: 'k', endpoint: 'https://in.example.com' }
   for (const [options, message] of [

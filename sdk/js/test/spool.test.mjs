@@ -233,6 +233,24 @@ test('segments are closed at 4 MiB and go when their events are delivered', asyn
 
 const boot = () => fs.readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim() + '/' + /\d+/.exec(fs.readlinkSync('/proc/self/ns/pid'))[0]
 
+test('a healthy server makes one segment be used again and again', async t => {
+  const s = setup(t)
+  const server = await serve()
+  t.after(() => server.close())
+  const client = s.open(server.endpoint, { flushAt: 1 }, { fsync: 'interval' })
+  const seen = new Set()
+  for (let n = 0; n < 20; n++) {
+    s.track(client, n, n + 1)
+    await client.flush()
+    while (client.stats().delivered <= n) await new Promise(resolve => setImmediate(resolve))
+    for (const name of s.files()) if (name.endsWith('.ndjson')) seen.add(name)
+  }
+  assert.equal(seen.size, 1)
+  await client.close()
+  assert.deepEqual(s.files(), [])
+  assert.deepEqual(numbers(server), upTo(20))
+})
+
 test('a lease says who is dead: by a pid of this machine and namespace at once, by silence after two looks', { skip: process.platform !== 'linux' }, async t => {
   const sleeper = spawn(process.execPath, ['-e', 'setTimeout(() => {}, 60000)'])
   await once(sleeper, 'spawn')

@@ -67,7 +67,7 @@ export class Core {
     const [code, message] = this._closing ? ['closed'] : this._veto ? [this._veto] : this._encode(draft, type || draft.type!, item, now)
     const why = code || this._put(item)
     if (why) {
-      if (message) this._ledger.counts.lastError = why + ': ' + message
+      if (message) this._flawed(why + ': ' + message)
       this._ledger.end(item, 'dropped', why, message)
       this._ledger.tell()
       if (this._ledger.untold.length) this._arm()
@@ -170,6 +170,11 @@ export class Core {
   /** Takes an encoded item in, or says why not. */
   protected _put(item: Item): string | undefined {
     return this._s.queue.add(item)
+  }
+
+  /** Keeps what is wrong with a call. */
+  protected _flawed(what: string): void {
+    this._ledger.counts.lastError = what
   }
 
   /** Writes the event's text into the item, or says why the call is refused. */

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { closeSync, fsyncSync, openSync, readdirSync, readFileSync, readlinkSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs'
+import { open } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 
@@ -70,17 +71,24 @@ export class Owner {
     return paths
   }
 
-  /** Makes new names durable; some systems have no such call for folders. */
-  sync(): void {
+  /** Makes new names durable. Where folders cannot be synced, only the machine's own crash can cost a name. */
+  syncNow(): void {
     let fd
     try {
       fd = openSync(this.dir, 'r')
       fsyncSync(fd)
     } catch {
-      // the segment itself is synced; its name may be lost with the machine
+      // see above
     } finally {
       if (fd !== undefined) closeSync(fd)
     }
+  }
+
+  /** The same without blocking the thread. */
+  async sync(): Promise<void> {
+    const folder = await open(this.dir, 'r').catch(() => undefined)
+    await folder?.sync().catch(() => undefined)
+    await folder?.close()
   }
 
   /** Gives the lease up: what is left may be adopted at once. */

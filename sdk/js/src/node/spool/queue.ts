@@ -41,6 +41,8 @@ export class SpoolQueue implements Queue {
   private timer: NodeJS.Timeout | undefined
   private timerAt = Infinity
   private due = { write: Infinity, sync: Infinity, touch: Infinity, look: Infinity }
+  /** A segment's name is not durable yet. */
+  private unnamed = false
   /** Syncs and closes, one after the other. */
   private work: Promise<boolean> = Promise.resolve(true)
 
@@ -144,19 +146,24 @@ export class SpoolQueue implements Queue {
   async close(): Promise<void> {
     this.due = { write: Infinity, sync: Infinity, touch: Infinity, look: Infinity }
     this.arm()
-    this.attempt(() => {
-      for (const segment of this.segments) segment.keepPosition()
-    })
+    this.leave()
     this.seal()
-    this.attempt(() => this.owner?.release())
     await this.work
   }
 
   /** Writes what a program that ends without close would lose. */
   atExit(): void {
     this.write()
+    this.leave()
+  }
+
+  /** Leaves the folder to whoever comes next. */
+  private leave(): void {
     this.attempt(() => {
-      for (const segment of this.segments) segment.keepPosition()
+      for (const segment of this.segments) {
+        if (segment.size) segment.keepPosition()
+        else segment.remove()
+      }
       this.owner?.release()
     })
   }
@@ -241,7 +248,8 @@ export class SpoolQueue implements Queue {
   private create(): Segment {
     const segment = Segment.create(this.owner!.next(), performance.now())
     this.segments.push(segment)
-    if (this.options.fsync !== 'never') this.owner!.sync()
+    if (this.options.fsync === 'always') this.owner!.syncNow()
+    else if (this.options.fsync === 'interval') this.unnamed = true
     return (this.current = segment)
   }
 
@@ -255,18 +263,23 @@ export class SpoolQueue implements Queue {
   }
 
   private syncFiles(): Promise<boolean> {
-    const segment = this.current
+    const { current, owner, unnamed } = this
+    this.unnamed = false
     this.work = this.work
-      .then(() => segment?.sync())
+      .then(() => current?.sync())
+      .then(() => (unnamed ? owner?.sync() : undefined))
       .then(() => true, e => (this.fail(e), false))
     return this.work
   }
 
-  /** Moves a segment's position on; one without open events is gone. */
+  /** Moves a segment's position on; one without open events is gone, or begins anew. */
   private settle(segment: Segment): void {
     segment.advance()
     if (segment.acked < segment.size) return this.schedule('sync', SYNC_MS)
-    if (segment === this.current) this.seal()
+    if (segment === this.current && !segment.sealed) {
+      this.attempt(() => segment.empty())
+      return this.count()
+    }
     this.segments = this.segments.filter(other => other !== segment)
     this.attempt(() => segment.remove())
     this.count()

@@ -165,6 +165,13 @@ export class Segment {
     })
   }
 
+  /** Begins anew: what is in the file has its fate. The position goes first, or it would skip what comes next. */
+  empty(): void {
+    rmSync(positionOf(this.path), { force: true })
+    ftruncateSync(this.fd!, 0)
+    this.size = this.read = this.acked = this.position = 0
+  }
+
   remove(): void {
     rmSync(this.path, { force: true })
     rmSync(positionOf(this.path), { force: true })
