@@ -293,9 +293,9 @@ export class Core {
     if (reply.status === 200 && Array.isArray(answer.rejected)) for (const r of answer.rejected) if (r) rejected.set(items[r.index], r)
     for (const item of items) {
       const r = rejected.get(item)
-      // The index is the server's word, the id is ours: only both together name an event. Ingest shortens long ids.
+      // The index is the server's word, the id is ours: only both together name an event. Ingest cuts long ones.
       const named = r && r.messageId
-      if (r && (named == null || named === item.id || (this._s.size(item.id) > 255 && /^sha256-/.test(named)))) this._fate([item], 'rejected', r.code, r.message)
+      if (r && (named == null || named === item.id || this._s.size(item.id) > 255)) this._fate([item], 'rejected', r.code, r.message)
       else this._fate([item], 'delivered')
     }
   }

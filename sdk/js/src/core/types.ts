@@ -80,25 +80,32 @@ export interface CommonOptions {
   writeKey: string
   /** Origin (and path prefix) of ingest, `https://in.example.com`. */
   endpoint: string
-  /** Send when so many events wait. */
+  /** Send when so many events wait: 100 in Node, 20 in browsers. */
   flushAt?: number
-  /** Send so long after the first event, in milliseconds. */
+  /** Send so long after the first event, in milliseconds: 1000. */
   flushIntervalMs?: number
+  /** Events of one request: 500 in Node, 100 in browsers. */
   batchEvents?: number
+  /** Bytes of one body before gzip: 400 KiB in Node, 60 KiB in browsers. A larger event goes alone. */
   batchBytes?: number
+  /** Events in memory, those in flight included; calls beyond are refused as `queue_full`. 10,000 in Node, 1,000 in browsers. */
   queueEvents?: number
+  /** Bytes in memory: 16 MiB in Node, 1 MiB in browsers. */
   queueBytes?: number
+  /** 10 s. */
   requestTimeoutMs?: number
-  /** Grows as base · 2ⁿ up to max; the wait is random below that. */
+  /** The wait grows as base · 2ⁿ up to max and is random below that: 500, 60,000. */
   backoffBaseMs?: number
   backoffMaxMs?: number
-  /** Answers that count (500 and the like) before a batch is given up. */
+  /** Answers that count (500 and the like) before a batch is given up: 10. A server that is away does not count. */
   maxAttempts?: number
-  /** An event this old is dropped as `expired`. */
+  /** An event this old is dropped as `expired`: an hour, 7 days on disk or in storage. */
   maxAgeMs?: number
   /** Put over the platform's context and under the call's, one level deep. */
   context?: Fields
+  /** Called in order, before the event is encoded. */
   middleware?: Middleware[]
+  /** The first state, `granted` by default; see consent(). */
   consent?: ConsentState
   /** Fates in groups. An exception in it is caught and counted. */
   onResult?: (results: Result[]) => void
