@@ -105,8 +105,9 @@ class Exit(unittest.TestCase):
                        "end = time.monotonic() + 1\n"
                        "while time.monotonic() < end: c.track('u1', 'Call')\n"
                        "signal.setitimer(signal.ITIMER_REAL, 0)\n"
-                       "c.close(30); assert made[0] > 10; print(c.stats().delivered == c.stats().enqueued)", server.url)
-            self.assertEqual((done.returncode, done.stdout.strip(), done.stderr), (0, "True", ""))
+                       "c.close(30); assert made[0] > 10; print(c.stats().delivered)", server.url)
+            # Before Python 3.11 a handler may run within `enqueued += 1`, so that the count is one less; no event is lost.
+            self.assertEqual((done.returncode, int(done.stdout), done.stderr), (0, len(server.accepted()), ""))
 
     def test_workers_of_multiprocessing_deliver_what_they_queued(self):
         for method in ("fork", "spawn"):
