@@ -263,7 +263,7 @@ func (g *table) text() string {
 func (g *table) print() error {
 	text := g.text()
 	fmt.Print(text)
-	if name := os.Getenv("MILLSTREAM_CONFORMANCE_TABLE"); name != "" && text != "" {
+	if name := os.Getenv("MILLSTREAM_TEST_CONFORMANCE"); name != "" && text != "" {
 		return os.WriteFile(name, []byte(text), 0o644)
 	}
 	return nil
