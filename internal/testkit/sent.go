@@ -200,5 +200,5 @@ func checkContext(e SentEvent, raw json.RawMessage, same func(what string, got, 
 	}
 	var lib struct{ Name, Version string }
 	_ = json.Unmarshal(got["library"], &lib) // absent: seen by the next line
-	same("context.library has name and version", lib.Name != "" && lib.Version != "", true)
+	same("the library of its context has name and version", lib.Name != "" && lib.Version != "", true)
 }

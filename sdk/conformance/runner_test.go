@@ -127,7 +127,7 @@ func TestRunnerSeesWhatIsWrong(t *testing.T) {
 		"no gzip":             {func(o *outcome) { o.requests[0].body = append(o.requests[0].body, make([]byte, 2000)...) }, expect{}, "gzip"},
 		"sentAt":              {func(o *outcome) { o.requests[0].batch.SentAt = "2026-03-01T10:00:00Z" }, expect{}, "sentAt"},
 		"a browser's header":  {func(o *outcome) { o.sdk = "browser" }, expect{}, "header Authorization"},
-		"another's library":   {func(o *outcome) { o.sdk = "node" }, expect{}, "context.library"},
+		"another's library":   {func(o *outcome) { o.sdk = "node" }, expect{}, "library of context"},
 	} {
 		o := good(t)
 		c.change(o)

@@ -86,7 +86,7 @@ func (o *outcome) envelope(r request) {
 			o.errorf("event %q of type %q at %q", id, kind, at)
 		}
 		if library["name"] != name && o.in.Config["spoolDir"] == nil || library["version"] == nil { // a spool may be another's
-			o.errorf("context.library: %v, want %s and its version", library, name)
+			o.errorf("library of context: %v, want %s and its version", library, name)
 		}
 		if c, _ := e["context"].(map[string]any); c["ip"] != nil {
 			o.errorf("context.ip is set")

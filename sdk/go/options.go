@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// Version is that of this module, as told in context.library and User-Agent.
+// Version is that of this module, as told in the context of each event and in User-Agent.
 const Version = "0.1.0"
 
 const libraryName = "millstream-go"
