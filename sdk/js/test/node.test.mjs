@@ -21,6 +21,28 @@ async function setup(t, answer, options = {}) {
   return { server, client, results }
 }
 
+test('lastError says what the server said', async t => {
+  const { client } = await setup(t, () => ({ status: 401, body: '{"success":false,"code":"unknown_key","message":"no source has this write key"}' }))
+  client.track(track)
+  await client.flush()
+  assert.equal(client.stats().lastError, 'http_401: unknown_key: no source has this write key')
+  const page = await setup(t, () => ({ status: 404, body: '<html>' }))
+  page.client.track(track)
+  await page.client.flush()
+  assert.equal(page.client.stats().lastError, 'http_404')
+})
+
+test('a queue that is full refuses before it encodes', async t => {
+  const { client, results } = await setup(t, () => ({ status: 503 }), { queueEvents: 1 })
+  let encoded = 0
+  const properties = { toJSON: () => ({ n: ++encoded }) }
+  for (let n = 0; n < 3; n++) client.track({ ...track, properties })
+  assert.equal(encoded, 1)
+  assert.deepEqual(client.stats().droppedByReason, { queue_full: 2 })
+  await client.close({ timeoutMs: 0 })
+  assert.deepEqual(results.map(r => r.code), ['queue_full', 'queue_full', 'closed'])
+})
+
 test('the request is the one of the specification', async t => {
   const { server, client } = await setup(t)
   client.track({ ...track, properties: { total: 12.5 } })

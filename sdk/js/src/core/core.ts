@@ -178,7 +178,7 @@ export class Core {
   }
 
   /** Writes the event's text into the item, or says why the call is refused. */
-  private _encode(draft: Partial<Draft>, type: EventType, item: Item, now: number): [code?: string, message?: string] {
+  protected _encode(draft: Partial<Draft>, type: EventType, item: Item, now: number): [code?: string, message?: string] {
     let code = 'invalid'
     try {
       const changes = this._o.middleware
@@ -254,7 +254,7 @@ export class Core {
     this._busy = false
     this.inFlightBytes = 0
     this.reachable = !retry
-    if (verdict !== 'done') this._complain(status, error)
+    if (verdict !== 'done') this._complain(reply, error)
     if (retry && !this._veto && !(verdict === 'count' && ++this._counted >= this._o.maxAttempts)) {
       this._later(reply)
     } else {
@@ -280,7 +280,7 @@ export class Core {
     this._due = Math.max(this._floor, now + backoff(this._tries, o.backoffBaseMs, o.backoffMaxMs))
   }
 
-  protected _complain(status: number, error: unknown): void {
+  protected _complain({ status }: Reply, error: unknown): void {
     this._ledger.counts.lastError = error ? '' + error : 'http_' + status
   }
 

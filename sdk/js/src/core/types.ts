@@ -161,6 +161,8 @@ export interface Queue {
   readonly spooled: number
   /** Takes the item in, or says why not. */
   add(item: Item): string | undefined
+  /** Why not even the smallest event would be taken in, if so. */
+  full?(): string | undefined
   /** Removes items from the head: at most `events`, and `bytes` with a comma each, but at least one if there is one. */
   take(events: number, bytes: number): Item[]
   /** Puts taken items back to the head, in order. */

@@ -1,6 +1,6 @@
 import { Core } from './core.js'
 import type { Ledger } from './ledger.js'
-import type { Categories, ConsentState, CoreOptions, Draft, Drained, Fields, Item, Seams, Stats } from './types.js'
+import type { Categories, ConsentState, CoreOptions, Draft, Drained, Fields, Item, Reply, Seams, Stats } from './types.js'
 
 /** Events that wait for consent, in memory only. */
 const MAX_HELD = 1000
@@ -73,8 +73,9 @@ export class WholeCore extends Core {
     return context
   }
 
-  protected override _complain(status: number, error: unknown): void {
-    super._complain(status, error)
+  protected override _complain(reply: Reply, error: unknown): void {
+    super._complain(reply, error)
+    const { status } = reply
     if (status === 401 || status === 403) {
       this._ledger.warn('key', `the write key that ends in ${this._o.key} was refused (${status}), events are dropped`, this._s.mono())
     } else if (status > 299 && status < 400) {

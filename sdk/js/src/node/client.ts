@@ -1,7 +1,7 @@
 import { randomFillSync } from 'node:crypto'
-import { counts, Ledger, MemoryQueue } from '../core/index.js'
+import { counts, Ledger } from '../core/index.js'
 import type { Categories, ConsentState, CoreOptions, Drained, Queue, Result, Seams, Stats } from '../core/index.js'
-import { NodeCore } from './core.js'
+import { NodeCore, NodeQueue } from './core.js'
 import { settle } from './options.js'
 import { SpoolQueue } from './spool/queue.js'
 import { HttpTransport } from './transport.js'
@@ -37,7 +37,7 @@ export class Client {
     this.state = core.consent
     this.ledger = new Ledger(core, counts())
     this.transport = new HttpTransport(http)
-    const memory = new MemoryQueue(core.queueEvents, core.queueBytes)
+    const memory = new NodeQueue(core.queueEvents, core.queueBytes)
     const now = seams.now ?? Date.now
     this.spool = spool && new SpoolQueue(spool, memory, this.ledger, core.queueBytes)
     this.queue = this.spool ?? memory
@@ -76,7 +76,7 @@ export class Client {
    * Answers are retried as usual until the deadline (10 s by default), where the event is dropped as `expired`.
    */
   send(call: Call, { timeoutMs = 10_000 }: Deadline = {}): Promise<Result> {
-    const queue = new MemoryQueue(1, Infinity)
+    const queue = new NodeQueue(1, Infinity)
     const ledger = new Ledger({ ...this.options, onResult: undefined }, this.ledger.counts)
     const core = new NodeCore({ ...this.options, flushAt: 1 }, { ...this.seams, queue }, ledger)
     core.consent(this.state === 'granted' ? 'granted' : 'denied', this.categories)

@@ -1,5 +1,15 @@
 import { judge } from '../core/policy.js'
-import { WholeCore, type Item } from '../core/index.js'
+import { MemoryQueue, WholeCore, type Draft, type EventType, type Item, type Reply } from '../core/index.js'
+
+/** No event has fewer bytes than its type, its id and a person's. */
+export const LEAST_EVENT = 32
+
+/** A queue that says when it is full. */
+export class NodeQueue extends MemoryQueue {
+  full(): string | undefined {
+    return this.fits(LEAST_EVENT) ? undefined : 'queue_full'
+  }
+}
 
 /** The core with what spool and send need; it says once a minute what only a person can mend. */
 export class NodeCore extends WholeCore {
@@ -8,14 +18,22 @@ export class NodeCore extends WholeCore {
     this._ledger.warn('refused', `a call was refused, ${what}`, this._s.mono())
   }
 
-  protected override _complain(status: number, error: unknown): void {
-    super._complain(status, error)
+  protected override _complain(reply: Reply, error: unknown): void {
+    super._complain(reply, error)
+    const { status } = reply
+    if (!error) this._ledger.counts.lastError += said(reply.body)
     const verdict = judge(status)
     if (verdict === 'wait' || verdict === 'count') {
       this._ledger.warn('away', `the server is away (${error ?? status}); events wait`, this._s.mono())
     } else if (status !== 401 && status !== 403 && status !== 413) {
       this._ledger.warn('dropped', `the endpoint answers ${status}, events are dropped; it must be ingest's origin, without /v1/batch`, this._s.mono())
     }
+  }
+
+  /** A queue that is full already refuses before the work of encoding. */
+  protected override _encode(draft: Partial<Draft>, type: EventType, item: Item, now: number): [code?: string, message?: string] {
+    const full = this._paused ? undefined : this._s.queue.full?.()
+    return full ? [full] : super._encode(draft, type, item, now)
   }
 
   /** Gives an adopted line that is no event its fate. */
@@ -33,5 +51,15 @@ export class NodeCore extends WholeCore {
   /** Ends now, whatever deadline close was given. */
   async abandon(reason: string): Promise<void> {
     if (!this._ended) await this._end(reason)
+  }
+}
+
+/** What an answer says of itself: its code and its sentence. */
+function said(body: string): string {
+  try {
+    const { code, message } = JSON.parse(body)
+    return [code, message].map(text => (typeof text === 'string' && text ? ': ' + text.slice(0, 200) : '')).join('')
+  } catch {
+    return '' // a proxy's page
   }
 }

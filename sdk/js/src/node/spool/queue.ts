@@ -1,6 +1,6 @@
 import { mkdirSync } from 'node:fs'
 import type { Item, Ledger, MemoryQueue, Queue } from '../../core/index.js'
-import type { NodeCore } from '../core.js'
+import { LEAST_EVENT, type NodeCore } from '../core.js'
 import type { SpoolOptions } from '../types.js'
 import { LOOK_AGAIN, Owner } from './owner.js'
 import { messageId, Segment, Taken, type SpoolItem } from './segment.js'
@@ -85,12 +85,9 @@ export class SpoolQueue implements Queue {
   add(event: Item): string | undefined {
     const item: SpoolItem = event
     if (item.bytes > this.memoryBytes) return 'queue_full' // it could never be loaded
+    const full = this.lacks(item.bytes)
+    if (full) return full
     const behind = this.unloaded + this.unread > 0
-    if (this.failing) {
-      if (!this.memory.fits(item.bytes + (behind ? this.pendingBytes : 0), this.unloaded + 1)) return 'queue_full'
-    } else if (this.fileBytes + this.pendingBytes + item.bytes + 1 > this.options.maxBytes) {
-      return 'spool_full'
-    }
     if (!behind && !this.memory.add(item)) item.loaded = true
     else this.unloaded++
     this.unsafe++
@@ -100,6 +97,17 @@ export class SpoolQueue implements Queue {
     if (this.options.fsync === 'always' || this.pendingBytes > WRITE_BYTES) this.write(this.options.fsync === 'always')
     else this.schedule('write', WRITE_MS)
     return
+  }
+
+  full(): string | undefined {
+    return this.lacks(LEAST_EVENT)
+  }
+
+  /** Which bound leaves no room for so many bytes. */
+  private lacks(bytes: number): string | undefined {
+    if (!this.failing) return this.fileBytes + this.pendingBytes + bytes + 1 > this.options.maxBytes ? 'spool_full' : undefined
+    const before = this.unloaded + this.unread > 0 ? this.pendingBytes : 0
+    return this.memory.fits(bytes + before, this.unloaded + 1) ? undefined : 'queue_full'
   }
 
   take(events: number, bytes: number): Item[] {
