@@ -151,7 +151,7 @@ func (s *sealed) putFile(ctx context.Context, f finished) (string, error) {
 		panic("BUG: " + err.Error())
 	}
 	key := s.env.lake.Paths.Data(schema, table, hour, s.id.Topic, s.id.Partition, f.file.First, f.file.Next, f.file.Schema)
-	meta := objstore.Meta{SHA256: f.file.SHA256}
+	meta := objstore.Meta{SHA256: f.file.SHA256, CRC32C: f.file.CRC32C}
 	body, err := os.Open(f.path)
 	if err != nil {
 		return "", fmt.Errorf("open spool: %w", err)

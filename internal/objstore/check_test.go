@@ -1,6 +1,7 @@
 package objstore_test
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -47,13 +48,28 @@ func TestCheckSaysHowToMendTheStore(t *testing.T) {
 		"ignores If-None-Match": {func(_ http.ResponseWriter, r *http.Request, _ http.Handler) bool {
 			r.Header.Del("If-None-Match")
 			return false
-		}, "write: 20 of 20 conditional writes to one key won; the store ignores If-None-Match, and commits rest on it"},
-		"refuses the credentials": {answer(http.MethodHead, http.StatusForbidden, ""), "bucket lake: the store refuses these credentials; see s3.access_key_id"},
-		"is broken":               {answer(http.MethodHead, http.StatusInternalServerError, ""), "bucket lake: the store does not answer; see s3.endpoint"},
+		}, "write: 20 of 20 conditional writes to one key won; STORE ignores If-None-Match, and commits rest on it: use AWS S3 or"},
+		"refuses the credentials": {answer(http.MethodHead, http.StatusForbidden, ""), "bucket lake: STORE refuses these credentials; see s3.access_key_id"},
+		"is broken":               {answer(http.MethodHead, http.StatusInternalServerError, ""), "bucket lake: STORE does not answer; see s3.endpoint"},
 		"refuses writes":          {answer(http.MethodPut, http.StatusForbidden, "AccessDenied"), "write: grant s3:PutObject on lake/millstream/_check/"},
-		"knows no conditions":     {answer(http.MethodPut, http.StatusNotImplemented, "NotImplemented"), "write: "},
-		"refuses lists":           {answer(http.MethodGet, http.StatusForbidden, "AccessDenied"), "list: grant s3:ListBucket on lake"},
-		"refuses deletes":         {answer(http.MethodDelete, http.StatusForbidden, "AccessDenied"), "delete: grant s3:DeleteObject on lake"},
+		"knows no conditions":     {answer(http.MethodPut, http.StatusNotImplemented, "NotImplemented"), "write: STORE took no PUT with If-None-Match; use AWS S3 or"},
+		"refuses reads": {func(w http.ResponseWriter, r *http.Request, next http.Handler) bool {
+			return r.URL.Query().Get("list-type") == "" && answer(http.MethodGet, http.StatusForbidden, "AccessDenied")(w, r, next)
+		}, "read: grant s3:GetObject on lake"},
+		"reads with delay": {func(w http.ResponseWriter, r *http.Request, next http.Handler) bool {
+			return r.URL.Query().Get("list-type") == "" && answer(http.MethodGet, http.StatusNotFound, "NoSuchKey")(w, r, next)
+		}, `read: STORE gives "" where "racer `},
+		"reads what was before": {func(w http.ResponseWriter, r *http.Request, _ http.Handler) bool {
+			if r.Method != http.MethodGet || r.URL.Query().Get("list-type") != "" {
+				return false
+			}
+			fmt.Fprint(w, "stale")
+			return true
+		}, `read: STORE gives "stale" where "racer `},
+		"refuses lists": {func(w http.ResponseWriter, r *http.Request, next http.Handler) bool {
+			return r.URL.Query().Get("list-type") != "" && answer(http.MethodGet, http.StatusForbidden, "AccessDenied")(w, r, next)
+		}, "list: grant s3:ListBucket on lake"},
+		"refuses deletes": {answer(http.MethodDelete, http.StatusForbidden, "AccessDenied"), "delete: grant s3:DeleteObject on lake"},
 		"lists with delay": {func(w http.ResponseWriter, r *http.Request, next http.Handler) bool {
 			if r.URL.Query().Get("list-type") == "2" {
 				q := r.URL.Query()
@@ -62,13 +78,13 @@ func TestCheckSaysHowToMendTheStore(t *testing.T) {
 			}
 			next.ServeHTTP(w, r)
 			return true
-		}, "list: the store does not list what was just written"},
+		}, "list: STORE does not list what was just written; the lake needs strong list-after-write"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s, store := testkit.S3(t)
 			s.SetIntercept(c.intercept)
-			if err := store.Check(t.Context(), "millstream"); err == nil || !strings.HasPrefix(err.Error(), c.want) {
+			if err := store.Check(t.Context(), "millstream"); err == nil || !strings.HasPrefix(err.Error(), strings.ReplaceAll(c.want, "STORE", s.URL())) {
 				t.Errorf("got  %v\nwant %s", err, c.want)
 			}
 			s.SetIntercept(nil)

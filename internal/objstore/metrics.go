@@ -10,6 +10,7 @@ import (
 
 type metrics struct {
 	requests *prometheus.CounterVec   // op, outcome
+	retries  *prometheus.CounterVec   // op
 	seconds  *prometheus.HistogramVec // op
 }
 
@@ -24,12 +25,16 @@ func newMetrics(reg prometheus.Registerer, running func() float64) *metrics {
 		requests: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "millstream_objstore_requests_total", Help: "Calls to the object store, by operation and outcome.",
 		}, []string{"op", "outcome"}),
+		retries: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "millstream_objstore_retries_total", Help: "Attempts that were repeated after a passing fault, by operation.",
+		}, []string{"op"}),
 		seconds: f.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "millstream_objstore_request_seconds", Help: "Duration of calls to the object store, retries included.",
 			Buckets: prometheus.ExponentialBuckets(0.002, 2.5, 10),
 		}, []string{"op"}),
 	}
 	for _, op := range []string{"create", "put", "get", "open", "head", "delete", "list", "head_bucket", "create_bucket"} {
+		m.retries.WithLabelValues(op)
 		for _, o := range []string{"ok", "exists", "not_found", "refused", "unknown"} {
 			m.requests.WithLabelValues(op, o)
 		}

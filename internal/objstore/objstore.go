@@ -7,16 +7,18 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"net/http"
 	"strconv"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -25,8 +27,6 @@ import (
 	"github.com/aws/smithy-go/logging"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 	"github.com/prometheus/client_golang/prometheus"
-
-	"github.com/millstream-data/millstream/internal/config"
 )
 
 // Errors to branch on. Others are unknown outcomes: the call may have landed.
@@ -40,60 +40,49 @@ var (
 	ErrRefused = errors.New("store refuses")
 )
 
-// Config says where the store is; start from DefaultConfig.
-type Config struct {
-	Endpoint        string        `yaml:"endpoint" doc:"URL of the store; empty: AWS"`
-	Region          string        `yaml:"region" doc:"region of the bucket"`
-	PathStyle       bool          `yaml:"path_style" doc:"put the bucket into the path instead of the host name; most stores but AWS want it"`
-	AccessKeyID     string        `yaml:"access_key_id" doc:"empty: the SDK's chain (environment, profile, web identity, instance role)"`
-	SecretAccessKey config.Secret `yaml:"secret_access_key" doc:"belongs to access_key_id"`
-	Concurrency     int           `yaml:"concurrency" doc:"requests at a time"`
-	MaxAttempts     int           `yaml:"max_attempts" doc:"attempts of one call before it is an error"`
-	Timeout         time.Duration `yaml:"timeout" doc:"time for a call, multiplied by max_attempts; a second a MiB is added"`
-}
-
-// DefaultConfig returns the values used in production.
-func DefaultConfig() Config {
-	return Config{Region: "us-east-1", Concurrency: 4, MaxAttempts: 8, Timeout: 30 * time.Second}
-}
-
-// Validate returns every problem, joined, each led by its key path.
-func (c Config) Validate() error {
-	errs := []error{
-		config.NotEmpty("s3.region", c.Region),
-		config.Positive("s3.concurrency", c.Concurrency),
-		config.Positive("s3.max_attempts", c.MaxAttempts),
-		config.Positive("s3.timeout", c.Timeout),
-	}
-	if (c.AccessKeyID == "") != (c.SecretAccessKey == "") {
-		errs = append(errs, errors.New("s3.access_key_id: needs s3.secret_access_key beside it, and the other way round"))
-	}
-	return errors.Join(errs...)
-}
-
 // Client works on one bucket. It is safe for concurrent use.
 type Client struct {
-	s3      *s3.Client
-	bucket  string
-	timeout time.Duration // of all attempts together, without the share of the body's size
-	slots   chan struct{}
-	metrics *metrics
+	s3          *s3.Client
+	bucket      string
+	where       string // the store, for people
+	timeout     time.Duration
+	maxAttempts int
+	kind        objectKind
+	slots       chan struct{}
+	metrics     *metrics
+}
+
+// objectKind is what puts ask of the store beside keeping the bytes.
+type objectKind struct {
+	sse          types.ServerSideEncryption // empty: nothing
+	kmsKeyID     *string
+	bucketKey    *bool
+	storageClass types.StorageClass // of data objects; empty: STANDARD
+	checksums    bool
+}
+
+func (c Config) objectKind() objectKind {
+	k := objectKind{checksums: c.Checksums == ChecksumsSupported}
+	switch c.SSE {
+	case SSENone:
+	case SSES3:
+		k.sse = types.ServerSideEncryptionAes256
+	case SSEKMS:
+		k.sse, k.kmsKeyID, k.bucketKey = types.ServerSideEncryptionAwsKms, aws.String(c.KMSKeyID), aws.Bool(c.BucketKey)
+	}
+	if c.StorageClass != ClassStandard {
+		k.storageClass = types.StorageClass(c.StorageClass)
+	}
+	return k
 }
 
 // New returns a client for bucket. It does not connect.
 func New(ctx context.Context, c Config, bucket string, reg prometheus.Registerer) (*Client, error) {
 	opts := []func(*awsconfig.LoadOptions) error{
 		awsconfig.WithRegion(c.Region),
-		awsconfig.WithRetryer(func() aws.Retryer {
-			return retry.NewStandard(func(o *retry.StandardOptions) {
-				o.MaxAttempts = c.MaxAttempts
-				o.MaxBackoff = 20 * time.Second
-				// Each caller has its own bound; a shared bucket would let one outage starve the recovery from another.
-				o.RateLimiter = noRateLimit{}
-			})
-		}),
-		awsconfig.WithLogger(logging.Nop{}), // what it has to say comes as an error
-		// Some stores refuse trailing checksums; integrity is checked end to end by the sizes and hashes in commits.
+		awsconfig.WithRetryer(func() aws.Retryer { return aws.NopRetryer{} }), // see attempts
+		awsconfig.WithLogger(logging.Nop{}),                                   // what it has to say comes as an error
+		// The client sends checksums of its own: the SDK's would be trailers, which some stores refuse.
 		awsconfig.WithRequestChecksumCalculation(aws.RequestChecksumCalculationWhenRequired),
 		awsconfig.WithResponseChecksumValidation(aws.ResponseChecksumValidationWhenRequired),
 	}
@@ -105,6 +94,10 @@ func New(ctx context.Context, c Config, bucket string, reg prometheus.Registerer
 	if err != nil {
 		return nil, fmt.Errorf("s3 client: %w", err)
 	}
+	where := c.Endpoint
+	if where == "" {
+		where = "AWS S3 in " + c.Region
+	}
 	slots := make(chan struct{}, c.Concurrency)
 	return &Client{
 		s3: s3.NewFromConfig(conf, func(o *s3.Options) {
@@ -113,7 +106,7 @@ func New(ctx context.Context, c Config, bucket string, reg prometheus.Registerer
 				o.BaseEndpoint = aws.String(c.Endpoint)
 			}
 		}),
-		bucket: bucket, timeout: c.Timeout * time.Duration(c.MaxAttempts), slots: slots,
+		bucket: bucket, where: where, timeout: c.Timeout, maxAttempts: c.MaxAttempts, kind: c.objectKind(), slots: slots,
 		metrics: newMetrics(reg, func() float64 { return float64(len(slots)) }),
 	}, nil
 }
@@ -131,23 +124,29 @@ type Body interface {
 // ErrExists. After any other error but ErrRefused the outcome is unknown, and
 // so it is after ErrExists: the caller reads the key to learn whose object it is.
 func (c *Client) Create(ctx context.Context, key string, body []byte) error {
-	return c.put(ctx, "create", key, bytes.NewReader(body), int64(len(body)), Meta{}, true)
+	in := c.putInput(key, bytes.NewReader(body), int64(len(body)), Meta{CRC32C: SumCRC32C(body)})
+	in.IfNoneMatch = aws.String("*")
+	return c.put(ctx, "create", in)
 }
 
-// CreateFrom is Create for a body of size bytes that is not in memory; meta is
-// kept with the object.
+// CreateFrom is Create for a data object: size bytes that are not in memory, in
+// the storage class of the configuration. meta is kept with the object.
 func (c *Client) CreateFrom(ctx context.Context, key string, body Body, size int64, meta Meta) error {
-	return c.put(ctx, "create", key, body, size, meta, true)
+	in := c.putInput(key, body, size, meta)
+	in.IfNoneMatch = aws.String("*")
+	in.StorageClass = c.kind.storageClass
+	return c.put(ctx, "create", in)
 }
 
 // Put puts an object, replacing one that is there.
 func (c *Client) Put(ctx context.Context, key string, body []byte) error {
-	return c.put(ctx, "put", key, bytes.NewReader(body), int64(len(body)), Meta{}, false)
+	return c.put(ctx, "put", c.putInput(key, bytes.NewReader(body), int64(len(body)), Meta{CRC32C: SumCRC32C(body)}))
 }
 
-// Meta is kept with an object and returned by Head.
+// Meta is of the whole body.
 type Meta struct {
-	SHA256 string // hex; of the whole body
+	SHA256 string // hex; kept with the object and returned by Head
+	CRC32C string // base64; compared by the store while it takes the object, unless s3.checksums says otherwise
 }
 
 // SumSHA256 returns the form of Meta.SHA256 for b.
@@ -156,25 +155,46 @@ func SumSHA256(b []byte) string {
 	return hex.EncodeToString(s[:])
 }
 
-func (c *Client) put(ctx context.Context, op, key string, body io.ReadSeeker, size int64, meta Meta, create bool) error {
-	in := &s3.PutObjectInput{Bucket: &c.bucket, Key: &key, Body: body, ContentLength: &size}
-	if create {
-		in.IfNoneMatch = aws.String("*")
+// SumCRC32C returns the form of Meta.CRC32C for b.
+func SumCRC32C(b []byte) string {
+	sum := crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli))
+	return base64.StdEncoding.EncodeToString(binary.BigEndian.AppendUint32(nil, sum))
+}
+
+func (c *Client) putInput(key string, body io.ReadSeeker, size int64, meta Meta) *s3.PutObjectInput {
+	in := &s3.PutObjectInput{
+		Bucket: &c.bucket, Key: &key, Body: body, ContentLength: &size,
+		ServerSideEncryption: c.kind.sse, SSEKMSKeyId: c.kind.kmsKeyID, BucketKeyEnabled: c.kind.bucketKey,
 	}
 	if meta.SHA256 != "" {
 		in.Metadata = map[string]string{"sha256": meta.SHA256}
 	}
-	return c.call(ctx, op, key, size, func(ctx context.Context) error {
+	if meta.CRC32C != "" && c.kind.checksums {
+		in.ChecksumCRC32C = &meta.CRC32C
+	}
+	return in
+}
+
+func (c *Client) put(ctx context.Context, op string, in *s3.PutObjectInput) error {
+	body, _ := in.Body.(io.Seeker) // putInput has set one
+	return c.call(ctx, op, *in.Key, *in.ContentLength, func(ctx context.Context) error {
+		if _, err := body.Seek(0, io.SeekStart); err != nil {
+			return err
+		}
 		_, err := c.s3.PutObject(ctx, in)
 		return err
 	})
+}
+
+func (c *Client) getInput(key string) *s3.GetObjectInput {
+	return &s3.GetObjectInput{Bucket: &c.bucket, Key: &key}
 }
 
 // Get returns an object's bytes, or ErrNotFound.
 func (c *Client) Get(ctx context.Context, key string) ([]byte, error) {
 	var out []byte
 	err := c.call(ctx, "get", key, 0, func(ctx context.Context) error {
-		resp, err := c.s3.GetObject(ctx, &s3.GetObjectInput{Bucket: &c.bucket, Key: &key})
+		resp, err := c.s3.GetObject(ctx, c.getInput(key))
 		if err != nil {
 			return err
 		}
@@ -183,20 +203,6 @@ func (c *Client) Get(ctx context.Context, key string) ([]byte, error) {
 		return err
 	})
 	return out, err
-}
-
-// Open returns a reader of an object and its size, or ErrNotFound. The caller
-// closes it; ctx must live as long as the reader, and bounds the call alone. It
-// takes no slot, because a reader may stay open while its owner makes calls.
-func (c *Client) Open(ctx context.Context, key string) (io.ReadCloser, int64, error) {
-	start := time.Now()
-	resp, err := c.s3.GetObject(ctx, &s3.GetObjectInput{Bucket: &c.bucket, Key: &key})
-	err = c.classify("open", key, err)
-	c.metrics.observe("open", err, time.Since(start))
-	if err != nil {
-		return nil, 0, err
-	}
-	return resp.Body, aws.ToInt64(resp.ContentLength), nil
 }
 
 // Info is what Head and List know of an object.
@@ -310,21 +316,6 @@ func (c *Client) headBucket(ctx context.Context) error {
 	return err
 }
 
-func (c *Client) call(ctx context.Context, op, key string, size int64, do func(context.Context) error) error {
-	select {
-	case c.slots <- struct{}{}:
-		defer func() { <-c.slots }()
-	case <-ctx.Done():
-		return fmt.Errorf("%s %s: %w", op, key, context.Cause(ctx))
-	}
-	start := time.Now()
-	ctx, cancel := context.WithTimeout(ctx, c.timeout+time.Duration(size>>20)*time.Second)
-	defer cancel()
-	err := c.classify(op, key, do(ctx))
-	c.metrics.observe(op, err, time.Since(start))
-	return err
-}
-
 // classify turns the SDK's errors into ours. A 409 to a conditional write says
 // that a rival write is in progress; it stays an unknown outcome.
 func (c *Client) classify(op, key string, err error) error {
@@ -371,10 +362,3 @@ func short(err error) string {
 	}
 	return err.Error()
 }
-
-type noRateLimit struct{}
-
-func (noRateLimit) GetToken(context.Context, uint) (func() error, error) {
-	return func() error { return nil }, nil
-}
-func (noRateLimit) AddTokens(uint) error { return nil }

@@ -54,9 +54,11 @@ func TestEachWrongOptionIsNamed(t *testing.T) {
 	if err := objstore.DefaultConfig().Validate(); err != nil {
 		t.Fatalf("the defaults: %v", err)
 	}
-	c := objstore.Config{SecretAccessKey: "hush"}
+	c := objstore.Config{SecretAccessKey: "hush", StorageClass: "GLACIER"}
 	want := strings.Join([]string{
-		"s3.region: must not be empty", "s3.concurrency: must be > 0 (got 0)", "s3.max_attempts: must be > 0 (got 0)", "s3.timeout: must be > 0 (got 0s)",
+		"s3.region: must not be empty", `s3.sse: must be none, s3 or kms (got "")`,
+		`s3.storage_class: must be STANDARD, STANDARD_IA, ONEZONE_IA, INTELLIGENT_TIERING or GLACIER_IR (got "GLACIER"; did you mean GLACIER_IR?)`,
+		`s3.checksums: must be when_supported or when_required (got "")`, "s3.concurrency: must be > 0 (got 0)", "s3.max_attempts: must be > 0 (got 0)", "s3.timeout: must be > 0 (got 0s)",
 		"s3.access_key_id: needs s3.secret_access_key beside it, and the other way round",
 	}, "\n")
 	if diff := cmp.Diff(want, c.Validate().Error()); diff != "" {
