@@ -109,7 +109,7 @@ func (c Config) Validate() error {
 		config.Between("batcher.limits.columns", c.Limits.Columns, 50, 1500),
 		config.Between("batcher.limits.flatten_depth", c.Limits.FlattenDepth, 1, 20),
 		config.OneOf("batcher.parquet.compression", c.Parquet.Compression, string(parquetout.Snappy), string(parquetout.Gzip)),
-		config.Positive("batcher.parquet.row_group_rows", c.Parquet.RowGroupRows),
+		config.Between("batcher.parquet.row_group_rows", c.Parquet.RowGroupRows, parquetout.MinRowGroup, 1<<24),
 		config.Positive("batcher.parquet.row_group_bytes", c.Parquet.RowGroupBytes),
 	)
 }

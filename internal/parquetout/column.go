@@ -1,79 +1,75 @@
 package parquetout
 
 import (
+	"bytes"
 	"fmt"
 	"math"
 	"time"
 
-	"github.com/apache/arrow/go/v15/arrow"
-	"github.com/apache/arrow/go/v15/arrow/array"
-	"github.com/apache/arrow/go/v15/arrow/decimal128"
-	"github.com/apache/arrow/go/v15/arrow/memory"
+	"github.com/apache/arrow/go/v15/parquet"
+	"github.com/apache/arrow/go/v15/parquet/file"
 
 	"github.com/millstream-data/millstream/internal/wire"
 )
 
-// Column gathers the values of one column of a record. The Append method to
-// use follows from its type; another one panics. A Column is reused after
-// Record has taken its values.
+// Column gathers the values of one column of a record, in the form in which the
+// library takes them: a level for each row, and values without gaps for nulls.
+// The Append method to use follows from its type. A Column is empty again, and
+// keeps its room, once its Record is released.
 type Column struct {
 	typ     wire.LakeType
-	b       array.Builder
-	ints    func(int64)
+	size    int     // of a decimal
+	digits  int     // of a decimal
+	scale   int     // of a decimal
+	levels  []int16 // 1 for a value, 0 for a null
+	bools   []bool
+	ints    []int64
+	floats  []float64
+	bytes   []byte   // of all string, json, bytes and decimal values
+	ends    []uint32 // of each value in bytes
 	longest int
-	bytes   int64
 }
 
 // NewColumn returns an empty column. It panics for a type that
 // wire.ParseLakeType would refuse.
 func NewColumn(t wire.LakeType) *Column {
-	c := &Column{typ: t, b: array.NewBuilder(memory.DefaultAllocator, arrowType(t))}
-	switch b := c.b.(type) {
-	case *array.Int16Builder:
-		c.ints = func(v int64) { b.Append(int16(v)) } //nolint:gosec // the caller has checked the range
-	case *array.Int32Builder:
-		c.ints = func(v int64) { b.Append(int32(v)) } //nolint:gosec // the caller has checked the range
-	case *array.Int64Builder:
-		c.ints = b.Append
-	case *array.TimestampBuilder:
-		c.ints = func(v int64) { b.Append(arrow.Timestamp(v)) }
-	case *array.Date32Builder:
-		c.ints = func(v int64) { b.Append(arrow.Date32(v)) } //nolint:gosec // the caller has checked the range
-	}
-	return c
+	_, _, size := forms(t)
+	p, s, _ := t.Decimal()
+	return &Column{typ: t, size: size, digits: p, scale: s, bytes: []byte{}} // views of it are never nil, which the library takes for no value
 }
 
 // Type is the column's type.
 func (c *Column) Type() wire.LakeType { return c.typ }
 
 // Len is the number of values, nulls included.
-func (c *Column) Len() int { return c.b.Len() }
+func (c *Column) Len() int { return len(c.levels) }
 
-// Longest is the length in bytes of the longest string, json or bytes value
-// since the last Record.
+// Longest is the length in bytes of the longest string, json or bytes value.
 func (c *Column) Longest() int { return c.longest }
 
-// RawBytes is the size of the values since the last Record, uncompressed.
-func (c *Column) RawBytes() int64 { return c.bytes + int64(c.b.Len())/8 }
+// RawBytes is the size of the values, uncompressed.
+func (c *Column) RawBytes() int64 {
+	return int64(len(c.levels)/8 + len(c.bools) + 8*(len(c.ints)+len(c.floats)) + len(c.bytes) + 4*len(c.ends))
+}
 
 // AppendNulls appends n nulls.
 func (c *Column) AppendNulls(n int) {
 	for range n {
-		c.b.AppendNull()
+		c.levels = append(c.levels, 0)
 	}
 }
 
 // AppendBool appends to a column of bool.
 func (c *Column) AppendBool(v bool) {
-	c.b.(*array.BooleanBuilder).Append(v)
-	c.bytes++
+	c.levels = append(c.levels, 1)
+	c.bools = append(c.bools, v)
 }
 
-// AppendInt appends to a column of int16, int32 or int64; of date, as days
-// since 1970; or of timestamp, as microseconds since 1970 in UTC.
+// AppendInt appends to a column of int16, int32 or int64, where it must fit; of
+// date, as days since 1970; or of timestamp, as microseconds since 1970 in UTC.
 func (c *Column) AppendInt(v int64) {
-	c.ints(v)
-	c.bytes += 8
+	c.levels = append(c.levels, 1)
+	c.ints = append(c.ints, v)
 }
 
 // AppendTime appends to a column of timestamp; what is below a microsecond is cut off.
@@ -81,107 +77,146 @@ func (c *Column) AppendTime(t time.Time) { c.AppendInt(t.UnixMicro()) }
 
 // AppendFloat appends to a column of float32 or float64.
 func (c *Column) AppendFloat(v float64) {
-	if b, ok := c.b.(*array.Float64Builder); ok {
-		b.Append(v)
-	} else {
-		c.b.(*array.Float32Builder).Append(float32(v))
-	}
-	c.bytes += 8
+	c.levels = append(c.levels, 1)
+	c.floats = append(c.floats, v)
 }
 
 // AppendBytes appends a copy of v to a column of string, json or bytes. The
 // first two must be UTF-8.
 func (c *Column) AppendBytes(v []byte) {
-	switch b := c.b.(type) {
-	case *array.StringBuilder:
-		b.BinaryBuilder.Append(v)
-	case *array.BinaryBuilder:
-		b.Append(v)
-	default:
-		panic(fmt.Sprintf("BUG: bytes into a column of %s", c.typ))
-	}
-	c.longest = max(c.longest, len(v))
-	c.bytes += int64(len(v)) + 4
+	c.bytes = append(c.bytes, v...)
+	c.endValue(len(v))
+}
+
+// AppendString is AppendBytes for a string.
+func (c *Column) AppendString(v string) {
+	c.bytes = append(c.bytes, v...)
+	c.endValue(len(v))
+}
+
+func (c *Column) endValue(n int) {
+	c.levels = append(c.levels, 1)
+	c.ends = append(c.ends, uint32(len(c.bytes))) //nolint:gosec // a record holds megabytes
+	c.longest = max(c.longest, n)
 }
 
 // AppendDecimal appends the decimal number that s writes, with "." and without
 // an exponent. It returns false, and appends nothing, if s is no such number or
 // does not fit the column's precision and scale without rounding.
 func (c *Column) AppendDecimal(s string) bool {
-	p, scale, _ := c.typ.Decimal()
-	v, ok := parseDecimal(s, p, scale)
+	v, ok := parseDecimal(s, c.digits, c.scale)
 	if ok {
-		c.b.(*array.Decimal128Builder).Append(v)
-		c.bytes += 16
+		c.bytes = appendDecimal(c.bytes, v, c.size)
+		c.levels = append(c.levels, 1)
 	}
 	return ok
 }
 
-func parseDecimal(s string, precision, scale int) (decimal128.Num, bool) {
-	neg := false
-	if s != "" && (s[0] == '-' || s[0] == '+') {
-		neg, s = s[0] == '-', s[1:]
+// reset empties the column and keeps its room.
+func (c *Column) reset() {
+	c.levels, c.bools, c.ints, c.floats = c.levels[:0], c.bools[:0], c.ints[:0], c.floats[:0]
+	c.bytes, c.ends, c.longest = c.bytes[:0], c.ends[:0], 0
+}
+
+// scratch is room for values in the library's form.
+type scratch struct {
+	int32s   []int32
+	float32s []float32
+	views    []parquet.ByteArray
+	fixed    []parquet.FixedLenByteArray
+}
+
+// write hands the column's values to the library.
+func (c *Column) write(to file.ColumnChunkWriter, s *scratch) (err error) {
+	switch to := to.(type) {
+	case *file.BooleanColumnChunkWriter:
+		_, err = to.WriteBatch(c.bools, c.levels, nil)
+	case *file.Int32ColumnChunkWriter:
+		s.int32s = s.int32s[:0]
+		for _, v := range c.ints {
+			s.int32s = append(s.int32s, int32(v)) //nolint:gosec // the caller has checked the range
+		}
+		_, err = to.WriteBatch(s.int32s, c.levels, nil)
+	case *file.Int64ColumnChunkWriter:
+		_, err = to.WriteBatch(c.ints, c.levels, nil)
+	case *file.Float32ColumnChunkWriter:
+		s.float32s = s.float32s[:0]
+		for _, v := range c.floats {
+			s.float32s = append(s.float32s, float32(v))
+		}
+		_, err = to.WriteBatch(s.float32s, c.levels, nil)
+	case *file.Float64ColumnChunkWriter:
+		_, err = to.WriteBatch(c.floats, c.levels, nil)
+	case *file.ByteArrayColumnChunkWriter:
+		err = c.writeBytes(to, s)
+	case *file.FixedLenByteArrayColumnChunkWriter:
+		s.fixed = s.fixed[:0]
+		values := bytes.Clone(c.bytes) // the statistics keep views of it
+		for i := 0; i < len(values); i += c.size {
+			s.fixed = append(s.fixed, values[i:i+c.size])
+		}
+		_, err = to.WriteBatch(s.fixed, c.levels, nil)
+	default:
+		panic(fmt.Sprintf("BUG: a column of %s is written by %T", c.typ, to))
 	}
-	var (
-		v      decimal128.Num
-		digits int // significant ones
-		after  = -1
-		seen   bool
-		ten    = decimal128.FromU64(10)
-	)
-	for i := range len(s) {
-		d := s[i]
-		if d == '.' && after < 0 {
-			after = 0
-			continue
-		}
-		if d < '0' || d > '9' {
-			return v, false
-		}
-		seen = true
-		if after >= 0 {
-			if after == scale {
-				if d != '0' {
-					return v, false
-				}
-				continue
-			}
-			after++
-		}
-		if digits > 0 || d != '0' {
-			digits++
-		}
-		if digits > precision {
-			return v, false
-		}
-		v = v.Mul(ten).Add(decimal128.FromU64(uint64(d - '0')))
+	return err
+}
+
+// writeBytes writes batch by batch. The library's statistics keep the least and
+// the greatest value that they were shown, not copies of them: those two are
+// copied before, since the column's room is used again.
+func (c *Column) writeBytes(to *file.ByteArrayColumnChunkWriter, s *scratch) error {
+	s.views = s.views[:0]
+	from := uint32(0)
+	for _, end := range c.ends {
+		s.views = append(s.views, c.bytes[from:end:end])
+		from = end
 	}
-	for range scale - max(after, 0) {
-		if digits > 0 {
-			digits++
+	values := s.views
+	for levels := c.levels; len(levels) > 0; {
+		batch := levels[:min(len(levels), batchRows)]
+		levels = levels[len(batch):]
+		n := 0
+		for _, level := range batch {
+			n += int(level)
 		}
-		if digits > precision {
-			return v, false
+		copyExtremes(values[:n])
+		if _, err := to.WriteBatch(values[:n], batch, nil); err != nil {
+			return err
 		}
-		v = v.Mul(ten)
+		values = values[n:]
 	}
-	if neg {
-		v = v.Negate()
+	return nil
+}
+
+func copyExtremes(values []parquet.ByteArray) {
+	if len(values) == 0 {
+		return
 	}
-	return v, seen
+	least, greatest := 0, 0
+	for i, v := range values {
+		if bytes.Compare(v, values[least]) < 0 {
+			least = i
+		} else if bytes.Compare(v, values[greatest]) > 0 {
+			greatest = i
+		}
+	}
+	for _, i := range []int{least, greatest} {
+		values[i] = append(parquet.ByteArray{}, values[i]...)
+	}
 }
 
 // Record is a number of rows: as many values in each column.
 type Record struct {
-	rows   int
-	bytes  int64
-	arrays []arrow.Array
+	rows    int
+	bytes   int64
+	columns []*Column
 }
 
-// NewRecord takes the values of columns, which all have as many, and leaves the
-// columns empty.
+// NewRecord makes a record of the values in columns, which all have as many. The
+// columns are the record's until it is released.
 func NewRecord(columns []*Column) Record {
-	var r Record
+	r := Record{columns: columns}
 	for i, c := range columns {
 		if i == 0 {
 			r.rows = c.Len()
@@ -189,8 +224,6 @@ func NewRecord(columns []*Column) Record {
 			panic(fmt.Sprintf("BUG: column %d has %d values of %d", i, c.Len(), r.rows))
 		}
 		r.bytes += c.RawBytes()
-		r.arrays = append(r.arrays, c.b.NewArray())
-		c.longest, c.bytes = 0, 0
 	}
 	return r
 }
@@ -198,40 +231,12 @@ func NewRecord(columns []*Column) Record {
 // Rows is the number of rows.
 func (r Record) Rows() int { return r.rows }
 
-// Release gives up the record's memory; it cannot be used afterwards.
+// Release empties the columns, which can be filled again. The record cannot be
+// used afterwards.
 func (r Record) Release() {
-	for _, a := range r.arrays {
-		a.Release()
+	for _, c := range r.columns {
+		c.reset()
 	}
-}
-
-func arrowType(t wire.LakeType) arrow.DataType {
-	switch t {
-	case wire.Bool:
-		return arrow.FixedWidthTypes.Boolean
-	case wire.Int16:
-		return arrow.PrimitiveTypes.Int16
-	case wire.Int32:
-		return arrow.PrimitiveTypes.Int32
-	case wire.Int64:
-		return arrow.PrimitiveTypes.Int64
-	case wire.Float32:
-		return arrow.PrimitiveTypes.Float32
-	case wire.Float64:
-		return arrow.PrimitiveTypes.Float64
-	case wire.Timestamp:
-		return &arrow.TimestampType{Unit: arrow.Microsecond, TimeZone: "UTC"}
-	case wire.Date:
-		return arrow.FixedWidthTypes.Date32
-	case wire.String, wire.JSON:
-		return arrow.BinaryTypes.String
-	case wire.Bytes:
-		return arrow.BinaryTypes.Binary
-	}
-	if p, s, ok := t.Decimal(); ok {
-		return &arrow.Decimal128Type{Precision: int32(p), Scale: int32(s)} //nolint:gosec // at most 38
-	}
-	panic(fmt.Sprintf("BUG: unknown lake type %q", t))
 }
 
 // FitsInt says whether a column of the integer type t can hold v.

@@ -17,15 +17,19 @@ import (
 	"io"
 	"os"
 
-	"github.com/apache/arrow/go/v15/arrow"
-	"github.com/apache/arrow/go/v15/arrow/array"
 	"github.com/apache/arrow/go/v15/parquet"
 	"github.com/apache/arrow/go/v15/parquet/compress"
 	"github.com/apache/arrow/go/v15/parquet/file"
-	"github.com/apache/arrow/go/v15/parquet/pqarrow"
 
 	"github.com/millstream-data/millstream/internal/wire"
 )
+
+// MinRowGroup is the least number of rows of a row group but for a file's last.
+const MinRowGroup = 8192
+
+// batchRows is how many rows of a column the library takes between two looks at
+// the size of its page.
+const batchRows = 1024
 
 // ErrVerify says that a file is not what was appended to it.
 var ErrVerify = errors.New("file does not verify")
@@ -73,15 +77,16 @@ type Writer struct {
 	path    string
 	columns wire.Columns
 	options Options
-	schema  *arrow.Schema
 	f       *os.File
 	sink    *sink
-	fw      *pqarrow.FileWriter
+	fw      *file.Writer
+	scratch scratch
 	rows    int64
-	groups  int   // begun
-	inGroup int64 // raw bytes in the open row group
-	groupN  int64 // rows in it
-	raw     int64 // raw bytes in all
+	groups  int                         // begun
+	group   file.BufferedRowGroupWriter // the open one; nil: none
+	inGroup int64                       // raw bytes in it
+	groupN  int64                       // rows in it
+	raw     int64                       // raw bytes in all
 	err     error
 }
 
@@ -100,16 +105,14 @@ func Create(path string, columns wire.Columns, o Options) (*Writer, error) {
 }
 
 func (w *Writer) begin(out io.Writer) error {
-	fields := make([]arrow.Field, len(w.columns))
-	for i, c := range w.columns {
-		fields[i] = arrow.Field{Name: c.Name, Type: arrowType(c.Type), Nullable: true}
-	}
-	w.schema = arrow.NewSchema(fields, nil)
 	w.sink = newSink(out)
-	return w.guard("begin", func() (err error) {
-		w.fw, err = pqarrow.NewFileWriter(w.schema, w.sink, w.properties(), pqarrow.NewArrowWriterProperties(
-			pqarrow.WithCoerceTimestamps(arrow.Microsecond)))
-		return err
+	return w.guard("begin", func() error {
+		root, err := schemaOf(w.columns)
+		if err != nil {
+			return err
+		}
+		w.fw = file.NewParquetWriter(w.sink, root, file.WithWriterProps(w.properties()))
+		return nil
 	})
 }
 
@@ -124,7 +127,7 @@ func (w *Writer) properties() *parquet.WriterProperties {
 		parquet.WithVersion(parquet.V1_0),
 		parquet.WithDataPageVersion(parquet.DataPageV1),
 		parquet.WithCompression(codec),
-		parquet.WithMaxRowGroupLength(w.options.RowGroupRows),
+		parquet.WithBatchSize(batchRows),
 		parquet.WithDictionaryDefault(true),
 		parquet.WithStats(true),
 		parquet.WithCreatedBy("millstream"),
@@ -144,21 +147,27 @@ func (w *Writer) properties() *parquet.WriterProperties {
 // Its rows may stay in memory until the row group is full.
 func (w *Writer) Append(rec Record) error {
 	defer rec.Release()
-	if len(rec.arrays) != len(w.columns) {
-		panic(fmt.Sprintf("BUG: %d columns for a file of %d", len(rec.arrays), len(w.columns)))
+	if len(rec.columns) != len(w.columns) {
+		panic(fmt.Sprintf("BUG: %d columns for a file of %d", len(rec.columns), len(w.columns)))
 	}
 	return w.guard("append", func() error {
-		if w.groups == 0 || w.inGroup >= w.options.RowGroupBytes || w.groupN+int64(rec.rows) > w.options.RowGroupRows {
-			w.fw.NewBufferedRowGroup()
-			if w.raw > 0 {
-				w.options.Ratio = float64(w.sink.n) / float64(w.raw)
+		if w.inGroup >= w.options.RowGroupBytes || w.groupN+int64(rec.rows) > w.options.RowGroupRows {
+			if err := w.endGroup(); err != nil {
+				return err
 			}
-			w.groups, w.inGroup, w.groupN = w.groups+1, 0, 0
 		}
-		r := array.NewRecord(w.schema, rec.arrays, int64(rec.rows))
-		defer r.Release()
-		if err := w.fw.WriteBuffered(r); err != nil {
-			return err
+		if w.group == nil {
+			w.group = w.fw.AppendBufferedRowGroup()
+			w.groups++
+		}
+		for i, c := range rec.columns {
+			to, err := w.group.Column(i)
+			if err != nil {
+				return err
+			}
+			if err := c.write(to, &w.scratch); err != nil {
+				return fmt.Errorf("column %s: %w", w.columns[i].Name, err)
+			}
 		}
 		w.rows += int64(rec.rows)
 		w.groupN += int64(rec.rows)
@@ -166,6 +175,27 @@ func (w *Writer) Append(rec Record) error {
 		w.raw += rec.bytes
 		return nil
 	})
+}
+
+// FlushRowGroup ends the open row group early and gives its memory back, which
+// BufferedBytes shows. One of less than MinRowGroup rows stays open: small row
+// groups are read slowly for ever.
+func (w *Writer) FlushRowGroup() error {
+	if w.groupN < MinRowGroup {
+		return w.err
+	}
+	return w.guard("flush", w.endGroup)
+}
+
+// endGroup writes the open row group, if there is one, to the file.
+func (w *Writer) endGroup() error {
+	if w.group == nil {
+		return nil
+	}
+	err := w.group.Close()
+	w.options.Ratio = float64(w.sink.n) / float64(max(w.raw, 1))
+	w.group, w.inGroup, w.groupN = nil, 0, 0
+	return err
 }
 
 // Rows is the number of rows appended.
@@ -187,7 +217,12 @@ func (w *Writer) SetMeta(key, value string) {
 // Finish writes the footer, reads it back and compares it with what was
 // appended. It is the only way to a usable file; after an error the file is gone.
 func (w *Writer) Finish() (Footer, error) {
-	_ = w.guard("finish", w.fw.Close)
+	_ = w.guard("finish", func() error {
+		if err := w.endGroup(); err != nil {
+			return err
+		}
+		return w.fw.Close()
+	})
 	if w.err == nil {
 		w.err = w.f.Close()
 	}
@@ -269,42 +304,4 @@ func (s *sink) Write(b []byte) (int, error) {
 	}
 	s.err = err
 	return n, err
-}
-
-// verify reads the footer and compares it with what was written.
-func verify(path string, columns wire.Columns, rows, size int64) (err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("%s: %w: panic: %v", path, ErrVerify, r)
-		}
-	}()
-	info, err := os.Stat(path)
-	if err != nil {
-		return fmt.Errorf("verify: %w", err)
-	}
-	if info.Size() != size {
-		return fmt.Errorf("%s: %w: %d bytes of %d", path, ErrVerify, info.Size(), size)
-	}
-	r, err := file.OpenParquetFile(path, false)
-	if err != nil {
-		return fmt.Errorf("%s: %w: %w", path, ErrVerify, err)
-	}
-	defer func() { _ = r.Close() }()
-	var sum int64
-	for i := range r.NumRowGroups() {
-		sum += r.MetaData().RowGroup(i).NumRows()
-	}
-	if r.NumRows() != rows || sum != rows {
-		return fmt.Errorf("%s: %w: %d rows appended, %d in the footer, %d in row groups", path, ErrVerify, rows, r.NumRows(), sum)
-	}
-	got := r.MetaData().Schema
-	if got.NumColumns() != len(columns) {
-		return fmt.Errorf("%s: %w: %d columns of %d", path, ErrVerify, got.NumColumns(), len(columns))
-	}
-	for i, c := range columns {
-		if got.Column(i).Name() != c.Name {
-			return fmt.Errorf("%s: %w: column %d is %s, not %s", path, ErrVerify, i, got.Column(i).Name(), c.Name)
-		}
-	}
-	return nil
 }
