@@ -104,7 +104,7 @@ func (c *child) end() {
 	_ = c.cmd.Wait()
 }
 
-// benchChild serves one of bench ingest's servers, and prints its address.
+// benchChild serves what a benchmark needs, and prints its address.
 func (p *program) benchChild(ctx context.Context, args []string) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -116,6 +116,16 @@ func (p *program) benchChild(ctx context.Context, args []string) error {
 	if len(args) == 1 && args[0] == "kafka" {
 		return p.serveKafka(ctx, log)
 	}
+	if len(args) == 1 && args[0] == "s3" {
+		return p.serveS3(ctx, log)
+	}
+	if len(args) == 3 && args[0] == "arrow" {
+		d, err := time.ParseDuration(args[2])
+		if err != nil {
+			return err
+		}
+		return p.serveArrow(ctx, args[1], d)
+	}
 	if len(args) == 3 {
 		stop, err := profileCPU(args[2])
 		if err != nil {
@@ -125,7 +135,7 @@ func (p *program) benchChild(ctx context.Context, args []string) error {
 		args = args[:2]
 	}
 	if len(args) != 2 {
-		return errors.New("bench child: kafka, bare BROKER or ingest BROKER, and the file of a profile")
+		return errors.New("bench child: kafka, s3, arrow FOLDER DURATION, bare BROKER or ingest BROKER, and the file of a profile")
 	}
 	kc := kafka.DefaultConfig()
 	kc.Brokers, kc.Topics.Partitions, kc.Topics.Replication = []string{args[1]}, 4, 1
@@ -159,6 +169,23 @@ func (p *program) serveKafka(ctx context.Context, log *slog.Logger) error {
 	}
 	defer k.Close()
 	fmt.Fprintln(p.stdout, k.Addr())
+	<-ctx.Done()
+	return nil
+}
+
+// serveS3 serves the store as millstream dev does.
+func (p *program) serveS3(ctx context.Context, log *slog.Logger) error {
+	dir, err := os.MkdirTemp("", "millstream-bench-")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(dir) }() // a folder of nobody's
+	s, err := local.NewS3(local.S3Config{Listen: "127.0.0.1:0", Dir: dir}, log)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = s.Close() }() // its folder goes
+	fmt.Fprintln(p.stdout, strings.TrimPrefix(s.URL(), "http://"))
 	<-ctx.Done()
 	return nil
 }

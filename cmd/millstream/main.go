@@ -90,7 +90,7 @@ func commands() []command {
 		{"replay", "runs what the HTTP edge refused through its code again", (*program).replay},
 		{"verify", "proves from S3 alone that no chain of commits has a gap or an overlap", (*program).verify},
 		{"local", "the local Redshift alone, over the configured S3", (*program).local},
-		{"bench", "measures on this hardware: ingest, e2e", (*program).bench},
+		{"bench", "measures on this hardware: ingest, batcher, e2e", (*program).bench},
 		{"config", "prints the configuration in force, or with --reference what there is to configure", (*program).config},
 		{"version", "prints the version", (*program).version},
 	}
