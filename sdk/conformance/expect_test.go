@@ -339,35 +339,3 @@ func (o *outcome) endings(what string, got []flushed, want []ending) {
 		o.within(name+" ms", got[i].MS, w.MS)
 	}
 }
-
-// judgeTotals looks at what holds for every run.
-func (o *outcome) judgeTotals(e expect) {
-	o.equal("requests at another host", len(o.stolen), 0)
-	o.equal("preflights", o.preflight, 0)
-	if most := max(e.AtOnce, 1); o.most > most {
-		o.errorf("%d requests at once, want at most %d", o.most, most)
-	}
-	o.equal("leaks", o.out.Leaks, 0)
-	told := map[string]bool{}
-	for _, r := range o.out.Results {
-		if r.MessageID != "" && told[r.MessageID] { // a line of a spool that is no event has none
-			o.errorf("%s was told two fates", r.MessageID)
-		}
-		told[r.MessageID] = true
-	}
-	if e.Sums != nil && !*e.Sums || len(o.out.Stats) == 0 {
-		return
-	}
-	sum := 0.0
-	for _, name := range []string{"delivered", "rejected", "dropped", "handedOver", "queued", "inFlight", "spooled"} {
-		sum += o.stat(name)
-	}
-	if enqueued := o.stat("enqueued"); sum != enqueued {
-		o.errorf("stats: enqueued is %v, and its parts are %v: %v", enqueued, sum, o.out.Stats)
-	}
-	reasons := 0
-	for _, n := range o.droppedByReason() {
-		reasons += n
-	}
-	o.equal("stats.dropped, by its reasons", reasons, o.stat("dropped"))
-}

@@ -80,7 +80,7 @@ func good(t *testing.T) *outcome {
 		header: http.Header{"Authorization": {"Basic d2s6"}, "Content-Type": {"application/json"}, "User-Agent": {"millstream-go/0.1.0"}},
 	}
 	r.decode()
-	in, err := input{}.prepared(s.url, t.TempDir())
+	in, err := input{Sequences: []any{map[string]any{"events": []any{map[string]any{"type": "track"}}}}}.prepared(s.url, t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,6 +113,14 @@ func TestRunnerSeesWhatIsWrong(t *testing.T) {
 		"two fates":           {func(o *outcome) { o.out.Results = append(o.out.Results, o.out.Results[0]) }, expect{}, "two fates"},
 		"sums":                {func(o *outcome) { o.out.Stats["delivered"] = 2.0 }, expect{}, "its parts"},
 		"reasons":             {func(o *outcome) { o.out.Stats["dropped"], o.out.Stats["delivered"] = 1.0, 0.0 }, expect{}, "by its reasons"},
+		"a fate untold":       {func(o *outcome) { o.out.Results = nil }, expect{}, "callback told"},
+		"a refusal untold":    {refuse, expect{}, "callback told"},
+		"another fate":        {func(o *outcome) { o.out.Results[0].Fate = "rejected" }, expect{}, "callback told"},
+		"no count of a call":  {func(o *outcome) { o.in.Sequences = append(o.in.Sequences, o.in.Sequences...) }, expect{}, "after 2 calls"},
+		"a call too many":     {func(o *outcome) { o.in.Sequences = []any{} }, expect{}, "after 0 calls"},
+		"left in the queue":   {func(o *outcome) { o.out.Stats["queued"], o.out.Stats["delivered"] = 1.0, 0.0 }, expect{}, "after close"},
+		"taken, but not told": {func(o *outcome) { o.out.Results[0].MessageID = "m2" }, expect{}, "m1 was taken by the server, and no fate"},
+		"told, but not taken": {func(o *outcome) { o.requests[0].status = 500 }, expect{}, "no request that was taken"},
 		"a stat that is away": {func(o *outcome) { delete(o.out.Stats, "queued") }, expect{}, "no number queued"},
 		"requests":            {func(*outcome) {}, expect{Requests: &two}, "requests: 1, want 2"},
 		"order":               {func(*outcome) {}, expect{Ordered: 2}, "properties.n"},
@@ -136,4 +144,10 @@ func TestRunnerSeesWhatIsWrong(t *testing.T) {
 			t.Errorf("%s: the runner says %q, want something of %q", name, text, c.says)
 		}
 	}
+}
+
+// refuse makes the one event a refusal that no call told.
+func refuse(o *outcome) {
+	o.out.Results, o.out.Stats["delivered"], o.out.Stats["dropped"] = nil, 0.0, 1.0
+	o.out.Stats["droppedByReason"] = map[string]any{"queue_full": 1.0}
 }

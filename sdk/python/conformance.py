@@ -152,7 +152,7 @@ class Program:
         self.config = given.get("config", {})
         self.told = threading.Condition()
         self.results, self.sends, self.flushes, self.closes = [], [], [], []
-        self.sent_batches = self.calls = self.peak = 0
+        self.sent_batches = self.calls = self.peak = self.refusals = 0
         self.slowest = 0.0
         self.closed = False
         self.lock = threading.Lock()
@@ -227,20 +227,21 @@ class Program:
         total = len(step["events"]) * step.get("repeat", 1)
         every = 10 if total > 1000 else 1
         made = [None if step.get("mutate") or '"$n"' in json.dumps(e) else arguments(e, 0) for e in step["events"]]
-        slowest = peak = 0
+        slowest = peak = refusals = 0
         for _ in range(step.get("repeat", 1)):
             for event, ready in zip(step["events"], made):
                 n += 1
                 kind, given = ready or arguments(event, n)
                 call = getattr(self.client, kind)
                 begin = time.perf_counter()
-                call(**given)
+                refusals += not call(**given)
                 slowest = max(slowest, time.perf_counter() - begin)
                 if step.get("mutate"):
                     mutate(given)
                 if n % every == 0:
                     peak = max(peak, self.client.stats().queued_bytes)
         with self.lock:
+            self.refusals += refusals
             self.slowest = max(self.slowest, slowest)
             self.peak = max(self.peak, peak, self.client.stats().queued_bytes)
         return n
@@ -331,6 +332,8 @@ class Program:
             rest = count - told.count(reason)
             if reason in WITHIN_CALL and rest:
                 found[reason] = rest
+        if sum(found.values()) != self.refusals and self.closed:
+            raise SystemExit(f"{self.refusals} calls were refused, and what stats count and nobody told is {found}")
         return found
 
     def leaks(self):
