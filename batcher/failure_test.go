@@ -13,7 +13,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kadm"
 
-	"github.com/millstream-data/millstream/internal/dedup"
 	"github.com/millstream-data/millstream/internal/lake"
 	"github.com/millstream-data/millstream/internal/local"
 	"github.com/millstream-data/millstream/internal/objstore"
@@ -76,7 +75,7 @@ func crash(t *testing.T, at func(*http.Request) bool, deliver bool) (*world, []l
 	})
 	cfg := quick(t)
 	cfg.DrainTimeout = 0
-	first := w.startWith(cfg, g.lake, dedup.DefaultConfig())
+	first := w.startWith(cfg, g.lake)
 	<-hit
 	first.stop(t)
 	w.start(quick(t))
@@ -138,7 +137,7 @@ func TestCommitTimeoutThatLanded(t *testing.T) {
 		}
 		return false
 	})
-	r := w.startWith(quick(t), g.lake, dedup.DefaultConfig())
+	r := w.startWith(quick(t), g.lake)
 	w.send(0, w.tracks(10)...)
 	w.until(w.names.Events(), 0, 10)
 	w.send(0, w.tracks(10)...) // the same chain goes on
@@ -171,7 +170,7 @@ func (g *gate) hold() (held, release chan struct{}) {
 func (w *world) zombie(g *gate) *running {
 	cfg := quick(w.t)
 	cfg.Group = "zombies"
-	return w.startWith(cfg, g.lake, dedup.DefaultConfig())
+	return w.startWith(cfg, g.lake)
 }
 
 func TestZombieCannotOverlap(t *testing.T) {
@@ -205,7 +204,7 @@ func TestSuccessorAdoptsZombieCommit(t *testing.T) {
 	w.send(0, w.tracks(20)...)
 	cfg := quick(t)
 	cfg.Group = "successors"
-	s := w.startWith(cfg, successor.lake, dedup.DefaultConfig())
+	s := w.startWith(cfg, successor.lake)
 	<-held
 	zombie := w.zombie(w.gate())
 	w.until(w.names.Events(), 0, 20) // it wakes and puts before the successor does
@@ -270,7 +269,7 @@ func TestTakenDataKeyIsNotOverwritten(t *testing.T) {
 		}
 		return false
 	})
-	w.startWith(quick(t), g.lake, dedup.DefaultConfig())
+	w.startWith(quick(t), g.lake)
 	w.send(0, w.tracks(10)...)
 	commits := w.until(w.names.Events(), 0, 10)
 	w.sound()

@@ -12,7 +12,6 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/millstream-data/millstream/internal/dedup"
 	"github.com/millstream-data/millstream/internal/lake"
 )
 
@@ -45,7 +44,7 @@ func model(t *testing.T, w *world, seed uint64) {
 		if i == 2 {
 			cfg.Group = "zombies"
 		}
-		return w.startWith(cfg, gates[i].lake, dedup.DefaultConfig())
+		return w.startWith(cfg, gates[i].lake)
 	}
 	live := map[int]*running{}
 	unique := map[string]bool{}

@@ -17,7 +17,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/millstream-data/millstream/batcher"
-	"github.com/millstream-data/millstream/internal/dedup"
 	"github.com/millstream-data/millstream/internal/lake"
 	"github.com/millstream-data/millstream/internal/testkit"
 )
@@ -262,7 +261,7 @@ func TestRevokeBudgetExceeded(t *testing.T) {
 		}
 		return false
 	})
-	slow := w.startWith(cfg, g.lake, dedup.DefaultConfig())
+	slow := w.startWith(cfg, g.lake)
 	<-held
 	w.start(quick(t)) // takes a partition over
 	testkit.Eventually(t, "a range is abandoned", func() error {
@@ -313,7 +312,7 @@ func TestSlowStoreBoundsMemory(t *testing.T) {
 	}
 	cfg := quick(t)
 	cfg.Memory = batcher.MemoryConfig{Fetch: 2 << 20, Chunks: 2 << 20}
-	r := w.startWith(cfg, g.lake, dedup.DefaultConfig()) // not earlier: retries come the less often the longer the store is away
+	r := w.startWith(cfg, g.lake) // not earlier: retries come the less often the longer the store is away
 	testkit.Eventually(t, "fetching waits", func() error {
 		if r.gauge(t, "millstream_batcher_paused") != 1 {
 			return errNotYet

@@ -84,6 +84,7 @@ var onlyIn = []struct{ path, folder, hint string }{
 	{"github.com/jeroenrinzema/psql-wire", "internal/local/redshift", "the warehouse is spoken to as Redshift, by internal/warehouse"},
 	{"github.com/johannesboyne/gofakes3", "internal/local", "objects are spoken to as S3, by internal/objstore"},
 	{"github.com/aws", "internal/objstore", "objects are read and written by internal/objstore"},
+	{"github.com/parquet-go", "internal/testkit", "Parquet is written and read by internal/parquetout; parquet-go is a second pair of eyes for tests"},
 }
 
 // source is a Go file with its imports and, for those tests that need them, its declarations.
