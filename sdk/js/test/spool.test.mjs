@@ -3,54 +3,14 @@ import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import fs from 'node:fs'
 import { syncBuiltinESMExports } from 'node:module'
-import { hostname, tmpdir } from 'node:os'
+import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { createClient } from '../dist/node.mjs'
 import { Owner } from '../dist/test/parts.mjs'
+import { away, dead, drained, line, numbers, segment, setup, upTo } from './folder.mjs'
 import { serve } from './server.mjs'
 
 const dist = new URL('../dist/node.mjs', import.meta.url)
-const away = 'http://127.0.0.1:1'
-const dead = 'aaaaaaaaaaaaaaaa'
-
-function setup(t) {
-  const dir = fs.mkdtempSync(join(tmpdir(), 'spool-'))
-  t.after(() => fs.rmSync(dir, { recursive: true, force: true }))
-  const open = (endpoint, options = {}, spool = {}) => {
-    const results = []
-    const logged = []
-    const client = createClient({
-      writeKey: 'k', endpoint, flushIntervalMs: 10, backoffBaseMs: 10, backoffMaxMs: 50, log: line => logged.push(line),
-      onResult: r => results.push(...r), spool: { dir, fsync: 'always', ...spool }, ...options,
-    })
-    t.after(() => client.close({ timeoutMs: 0 }))
-    return Object.assign(client, { results, logged })
-  }
-  const track = (client, from, to) => {
-    for (let n = from; n < to; n++) client.track({ userId: 'u', event: 'e', properties: { n } })
-  }
-  const files = () => fs.readdirSync(dir).sort()
-  const lay = (name, text, age = 0) => {
-    fs.writeFileSync(join(dir, name), text)
-    const time = new Date(Date.now() - age)
-    fs.utimesSync(join(dir, name), time, time)
-  }
-  return { dir, open, track, files, lay }
-}
-
-const line = n => JSON.stringify({ type: 'track', userId: 'u', event: 'e', messageId: 'm' + n, properties: { n } }) + '\n'
-const segment = (sequence, owner = dead) => `${owner}-${String(sequence).padStart(16, '0')}.ndjson`
-const numbers = server => server.events().map(e => e.properties.n)
-const upTo = (n, from = 0) => Array.from({ length: n - from }, (_, i) => from + i)
-
-async function drained(t, s, spool) {
-  const server = await serve()
-  t.after(() => server.close())
-  const client = s.open(server.endpoint, {}, spool)
-  await client.close({ timeoutMs: 5000 })
-  return { server, client }
-}
 
 test('a file is a line an event, and what close leaves arrives with the next client', async t => {
   const s = setup(t)
@@ -277,7 +237,7 @@ test('a lease says who is dead: by a pid of this machine and namespace at once, 
     let now = 0
     const owner = new Owner(s.dir, () => now)
     for (const expected of taken) {
-      assert.equal(owner.adopt().length, expected ? 1 : 0, `${name}, after ${now} ms`)
+      assert.equal(owner.adopt(path => path, assert.fail).length, expected ? 1 : 0, `${name}, after ${now} ms`)
       now += now ? 2000 : 10_000
     }
     assert.deepEqual(s.files().includes(dead + '.lease'), !taken.at(-1) && lease !== undefined, name)
@@ -291,7 +251,7 @@ test('an owner that touches its lease between two looks lives, however wrong its
   const owner = new Owner(s.dir, () => now)
   for (let look = 0; look < 5; look++) {
     s.lay(dead + '.lease', 'elsewhere 1 -\n', 100_000 + look * 1000)
-    assert.deepEqual(owner.adopt(), [])
+    assert.deepEqual(owner.adopt(path => path, assert.fail), [])
     now += 11_000
   }
 })

@@ -1,5 +1,5 @@
 import { judge } from '../core/policy.js'
-import { MemoryQueue, WholeCore, type Draft, type EventType, type Item, type Reply } from '../core/index.js'
+import { MemoryQueue, WholeCore, type Draft, type Drained, type EventType, type Item, type Reply } from '../core/index.js'
 
 /** No event has fewer bytes than its type, its id and a person's. */
 export const LEAST_EVENT = 32
@@ -42,10 +42,34 @@ export class NodeCore extends WholeCore {
     this._ledger.tell()
   }
 
+  /** Lines of the spool are gone, and nobody knows which events they were. */
+  vanished(events: number): void {
+    const { fates, reasons } = this._ledger.counts
+    fates.dropped += events
+    reasons.spool_error = (reasons.spool_error || 0) + events
+    this._ledger.counts.lastError = `spool: ${events} lines are gone`
+    this._settled += events
+  }
+
   /** Events on disk are another process's now, which sends them. */
   handedOver(events: number): void {
     this._ledger.counts.fates.handed_over += events
     this._settled += events
+  }
+
+  /** What the disk refused and the memory had no room for comes into memory while the first are dropped. */
+  protected override async _end(reason: string): Promise<Drained> {
+    let { queued } = await super._end(reason)
+    const { queue } = this._s
+    for (;;) {
+      const left = this.takeUnsent()
+      const lost = left.filter(item => !item.safe)
+      this.settle(lost, 'dropped', reason)
+      this.giveBack(left.filter(item => item.safe))
+      if (!lost.length) break
+      queued += lost.length
+    }
+    return { ok: !queued, queued, spooled: queue.spooled }
   }
 
   /** Ends now, whatever deadline close was given. */

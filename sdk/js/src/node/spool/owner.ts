@@ -50,8 +50,11 @@ export class Owner {
     return this.suspects.size > 0
   }
 
-  /** Renames the segments of dead owners to this one's, oldest first, and returns their new paths. */
-  adopt(): string[] {
+  /**
+   * Renames the segments of dead owners to this one's, oldest first, and returns what read makes of them. One that cannot
+   * be read gets its name back, for a later look, and failed is told why.
+   */
+  adopt<T>(read: (path: string) => T, failed: (e: unknown) => void): T[] {
     const alive = new Map<string, boolean>([[this.id, true]])
     const found: { name: string; owner: string }[] = []
     const oldest = new Map<string, number>()
@@ -66,9 +69,20 @@ export class Owner {
     }
     // An owner's segments stay in its order; of owners, the one with the oldest segment comes first.
     found.sort((a, b) => oldest.get(a.owner)! - oldest.get(b.owner)! || (a.name < b.name ? -1 : 1))
-    const paths = found.map(({ name }) => this.take(join(this.dir, name))).filter(path => path !== undefined)
+    const taken: T[] = []
+    for (const { name } of found) {
+      const path = join(this.dir, name)
+      const mine = this.take(path)
+      if (mine === undefined) continue
+      try {
+        taken.push(read(mine))
+      } catch (e) {
+        failed(e)
+        move(mine, path)
+      }
+    }
     this.tidy(alive)
-    return paths
+    return taken
   }
 
   /** Makes new names durable. Where folders cannot be synced, only the machine's own crash can cost a name. */
@@ -103,17 +117,7 @@ export class Owner {
   /** Rename is atomic, so of several takers one wins; the others find nothing to rename. */
   private take(path: string): string | undefined {
     const mine = this.next()
-    try {
-      renameSync(path, mine)
-    } catch {
-      return undefined
-    }
-    try {
-      renameSync(positionOf(path), positionOf(mine))
-    } catch {
-      // none yet: it is read from its start
-    }
-    return mine
+    return move(path, mine) ? mine : undefined
   }
 
   private alive(owner: string): boolean {
@@ -158,6 +162,21 @@ export class Owner {
       if (dead && (position || (kind === 'lease' && alive.has(owner!)))) rmSync(join(this.dir, name), { force: true })
     }
   }
+}
+
+/** Renames a segment and its position; false if it is not there. */
+function move(from: string, to: string): boolean {
+  try {
+    renameSync(from, to)
+  } catch {
+    return false
+  }
+  try {
+    renameSync(positionOf(from), positionOf(to))
+  } catch {
+    // none yet: it is read from its start
+  }
+  return true
 }
 
 export function positionOf(segment: string): string {

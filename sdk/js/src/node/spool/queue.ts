@@ -2,6 +2,7 @@ import { mkdirSync } from 'node:fs'
 import type { Item, Ledger, MemoryQueue, Queue } from '../../core/index.js'
 import { LEAST_EVENT, type NodeCore } from '../core.js'
 import type { SpoolOptions } from '../types.js'
+import { Alarm } from './alarm.js'
 import { LOOK_AGAIN, Owner } from './owner.js'
 import { messageId, Segment, Taken, type SpoolItem } from './segment.js'
 
@@ -38,9 +39,7 @@ export class SpoolQueue implements Queue {
   private out = new Set<SpoolItem>()
   private failing = false
   private core!: NodeCore
-  private timer: NodeJS.Timeout | undefined
-  private timerAt = Infinity
-  private due = { write: Infinity, sync: Infinity, touch: Infinity, look: Infinity }
+  private readonly alarm = new Alarm<'write' | 'sync' | 'touch' | 'look'>(now => this.run(now))
   /** A segment's name is not durable yet. */
   private unnamed = false
   /** Syncs and closes, one after the other. */
@@ -78,8 +77,8 @@ export class SpoolQueue implements Queue {
   start(core: NodeCore): void {
     this.core = core
     this.attempt(() => this.open())
-    this.schedule('touch', TOUCH_MS)
-    this.schedule('look', LOOK_MS)
+    this.alarm.set('touch', TOUCH_MS)
+    this.alarm.set('look', LOOK_MS)
   }
 
   add(event: Item): string | undefined {
@@ -95,7 +94,7 @@ export class SpoolQueue implements Queue {
     this.pendingBytes += item.bytes + 1
     if (this.failing) return
     if (this.options.fsync === 'always' || this.pendingBytes > WRITE_BYTES) this.write(this.options.fsync === 'always')
-    else this.schedule('write', WRITE_MS)
+    else this.alarm.set('write', WRITE_MS)
     return
   }
 
@@ -152,8 +151,7 @@ export class SpoolQueue implements Queue {
 
   /** Keeps positions and gives up the lease; what has no fate is left for whoever comes next. */
   async close(): Promise<void> {
-    this.due = { write: Infinity, sync: Infinity, touch: Infinity, look: Infinity }
-    this.arm()
+    this.alarm.stop()
     this.leave()
     this.seal()
     await this.work
@@ -180,8 +178,10 @@ export class SpoolQueue implements Queue {
     mkdirSync(this.options.dir, { recursive: true })
     const owner = (this.owner ??= new Owner(this.options.dir, this.mono))
     const now = performance.now()
-    const adopted = owner.adopt().map(path => Segment.adopt(path, now))
-    if (owner.suspicious) this.due.look = Math.min(this.due.look, now + LOOK_AGAIN)
+    let unread: unknown
+    const adopted = owner.adopt(path => Segment.adopt(path, now), e => (unread = e))
+    if (unread) this.complain(unread, 'a file is left for a later look')
+    if (owner.suspicious) this.alarm.set('look', LOOK_AGAIN)
     if (!adopted.length) return
     this.seal() // what is new comes after them
     this.segments.push(...adopted)
@@ -205,12 +205,16 @@ export class SpoolQueue implements Queue {
 
   private fail(e: unknown): void {
     this.failing = true
+    this.complain(e, 'events are kept in memory only')
+  }
+
+  private complain(e: unknown, so: string): void {
     this.ledger.counts.lastError = `spool: ${(e as Error).message}`
-    this.ledger.warn('spool', `spool ${this.options.dir}: ${(e as Error).message}; events are kept in memory only`, performance.now())
+    this.ledger.warn('spool', `spool ${this.options.dir}: ${(e as Error).message}; ${so}`, performance.now())
   }
 
   private write(now = false): void {
-    this.due.write = Infinity
+    this.alarm.clear('write')
     const items = this.pending.filter(item => !item.over)
     this.keep([])
     let next = 0
@@ -221,12 +225,12 @@ export class SpoolQueue implements Queue {
       if (now) this.current?.syncNow()
     } catch (e) {
       error = e
-      this.keep(items.slice(next))
+      this.keep([...items.slice(next), ...this.pending]) // the latter were called for meanwhile, by onResult
     }
     this.failing = error !== undefined
     this.count()
-    if (next && this.options.fsync === 'interval') this.schedule('sync', SYNC_MS)
-    this.arm()
+    if (next && this.options.fsync === 'interval') this.alarm.set('sync', SYNC_MS)
+    this.alarm.arm()
     if (error instanceof Taken) {
       this.lose()
       this.write(now)
@@ -242,19 +246,21 @@ export class SpoolQueue implements Queue {
 
   /** Appends as many items as the current segment still takes, and returns their number. */
   private append(items: SpoolItem[], from: number): number {
-    const segment = this.current && !this.current.sealed ? this.current : this.create()
+    const now = performance.now()
+    if (this.current?.old(now)) this.seal()
+    const segment = this.current && !this.current.sealed ? this.current : this.create(now)
     let bytes = segment.size
     let end = from
     while (end < items.length && (bytes < SEGMENT_BYTES || end === from)) bytes += items[end++]!.bytes + 1
     const part = items.slice(from, end)
-    segment.append(part)
+    segment.append(part, now)
     for (const item of part) if (!item.taken) this.unsafe--
     if (segment.size >= SEGMENT_BYTES) this.seal()
     return part.length
   }
 
-  private create(): Segment {
-    const segment = Segment.create(this.owner!.next(), performance.now())
+  private create(now: number): Segment {
+    const segment = Segment.create(this.owner!.next(), now)
     this.segments.push(segment)
     if (this.options.fsync === 'always') this.owner!.syncNow()
     else if (this.options.fsync === 'interval') this.unnamed = true
@@ -266,27 +272,36 @@ export class SpoolQueue implements Queue {
     if (!segment) return
     this.current = undefined
     const durable = this.options.fsync !== 'never'
-    this.work = this.work.then(ok => segment.seal(durable).then(() => ok))
+    this.work = this.work.then(ok => segment.seal(durable).then(() => ok, e => (this.fail(e), false)))
     segment.sealed = true
   }
 
   private syncFiles(): Promise<boolean> {
     const { current, owner, unnamed } = this
     this.unnamed = false
-    this.work = this.work
-      .then(() => current?.sync())
-      .then(() => (unnamed ? owner?.sync() : undefined))
-      .then(() => true, e => (this.fail(e), false))
-    return this.work
+    const done = this.work.then(async sealed => {
+      try {
+        await current?.sync()
+        if (unnamed) await owner?.sync()
+        return sealed
+      } catch (e) {
+        this.fail(e)
+        return false
+      }
+    })
+    this.work = done.then(() => true) // whoever asks next is told of what comes next
+    return done
   }
 
   /** Moves a segment's position on; one without open events is gone, or begins anew. */
   private settle(segment: Segment): void {
     segment.advance()
-    if (segment.acked < segment.size) return this.schedule('sync', SYNC_MS)
-    if (segment === this.current && !segment.sealed) {
-      this.attempt(() => segment.empty())
-      return this.count()
+    if (segment.acked < segment.size) return this.alarm.set('sync', SYNC_MS)
+    if (segment === this.current) {
+      let begun = false
+      this.attempt(() => (begun = segment.empty(performance.now())))
+      if (begun) return this.count()
+      this.seal()
     }
     this.segments = this.segments.filter(other => other !== segment)
     this.attempt(() => segment.remove())
@@ -319,7 +334,13 @@ export class SpoolQueue implements Queue {
   private loadFrom(segment: Segment): boolean {
     while (segment.unread) {
       if (this.memory.length >= AHEAD) return false
-      for (const { text, end } of segment.lines()) {
+      const lines = segment.lines()
+      if (!lines.length) {
+        this.core.vanished(segment.cutOff()) // somebody else has cut the file
+        if (segment === this.current) this.seal()
+        break
+      }
+      for (const { text, end } of lines) {
         const id = messageId(text)
         const bytes = end - segment.read - 1
         const item: SpoolItem = { id: id ?? '', text, bytes, at: segment.since, tries: 0, safe: true, loaded: true }
@@ -344,45 +365,23 @@ export class SpoolQueue implements Queue {
     }
   }
 
-  private schedule(what: keyof SpoolQueue['due'], ms: number): void {
-    if (this.due[what] < Infinity) return
-    this.due[what] = performance.now() + ms
-    this.arm()
-  }
-
-  private arm(): void {
-    const at = Math.min(this.due.write, this.due.sync, this.due.touch, this.due.look)
-    if (at === this.timerAt) return
-    clearTimeout(this.timer)
-    this.timerAt = at
-    if (at === Infinity) return
-    this.timer = setTimeout(() => this.run(), Math.max(0, Math.ceil(at - performance.now()))).unref()
-  }
-
-  private run(): void {
-    this.timerAt = Infinity
-    const now = performance.now()
-    const { due } = this
-    if (due.touch <= now) this.touch()
-    if (due.write <= now) this.write()
-    if (due.sync <= now) {
-      due.sync = Infinity
+  private run(now: number): void {
+    if (this.alarm.take('touch', now)) this.touch()
+    if (this.alarm.take('write', now)) this.write()
+    if (this.alarm.take('sync', now)) {
       this.attempt(() => this.segments.forEach(segment => segment.keepPosition()))
       if (this.options.fsync === 'interval') void this.syncFiles()
     }
-    if (due.look <= now) {
-      due.look = Infinity
+    if (this.alarm.take('look', now)) {
       this.write()
       if (!this.failing) this.attempt(() => this.open())
-      this.schedule('look', LOOK_MS)
+      this.alarm.set('look', LOOK_MS)
     }
-    this.arm()
   }
 
   /** Every 10 s: keeps the lease, and tries a failing disk again. */
   private touch(): void {
-    this.due.touch = Infinity
-    this.schedule('touch', TOUCH_MS)
+    this.alarm.set('touch', TOUCH_MS)
     const ok = this.attempt(() => {
       if (this.owner && !(this.owner.touch() && this.segments.every(segment => segment.mine()))) this.lose()
       if (!this.owner) this.open()

@@ -1,9 +1,11 @@
-import { close, closeSync, fstatSync, fsync, fsyncSync, ftruncateSync, openSync, readFileSync, readSync, renameSync, rmSync, statSync, truncateSync, writeFileSync, writeSync } from 'node:fs'
+import { close, closeSync, fstatSync, fsync, fsyncSync, ftruncateSync, openSync, readFileSync, readSync, renameSync, rmSync, statSync, truncateSync, utimesSync, writeFileSync, writeSync } from 'node:fs'
 import type { Item } from '../../core/index.js'
 import { positionOf } from './owner.js'
 
 /** What is read at once; longer than any line that is an event. */
 const CHUNK = 1 << 20
+/** A segment is closed so long after its begin: its last write stands for the age of all that is in it. */
+const OLD_AFTER = 3_600_000
 const NEWLINE = 10
 
 /** An event that lies in a segment. */
@@ -38,13 +40,17 @@ export class Segment {
   unread = 0
   /** Closed: nothing is appended any more. */
   sealed = false
+  private readonly born: number
   private fd: number | undefined
   private inode = 0
   private position = 0
   private unsynced = false
   private live: SpoolItem[] = []
 
-  private constructor(readonly path: string, readonly since: number) {}
+  /** since: the last write, on the clock of this process. */
+  private constructor(readonly path: string, public since: number) {
+    this.born = since
+  }
 
   static create(path: string, now: number): Segment {
     const segment = new Segment(path, now)
@@ -55,7 +61,7 @@ export class Segment {
 
   /** Opens one that another owner wrote: from its position on, without a torn last line. */
   static adopt(path: string, now: number): Segment {
-    const { size, mtimeMs, ino } = statSync(path)
+    const { size, atime, mtime, mtimeMs, ino } = statSync(path)
     const segment = new Segment(path, now - Math.max(0, Date.now() - mtimeMs))
     segment.inode = ino
     segment.sealed = true
@@ -69,7 +75,10 @@ export class Segment {
         end = at + i + 1
       }
     }
-    if (end < size) truncateSync(path, end)
+    if (end < size) {
+      truncateSync(path, end)
+      utimesSync(path, atime, mtime) // the other lines are no younger for it
+    }
     segment.size = end
     segment.acked = segment.position = segment.read
     return segment
@@ -81,7 +90,7 @@ export class Segment {
   }
 
   /** Appends whole lines, or throws and leaves the file as it was. */
-  append(items: SpoolItem[]): void {
+  append(items: SpoolItem[], now: number): void {
     const bytes = Buffer.from(items.map(item => item.text + '\n').join(''))
     try {
       for (let done = 0; done < bytes.length; ) done += writeSync(this.fd!, bytes, done)
@@ -91,6 +100,7 @@ export class Segment {
     }
     if (!this.mine()) throw new Taken()
     this.unsynced = true
+    this.since = now
     for (const item of items) {
       this.size += item.bytes + 1
       item.safe = true
@@ -131,6 +141,14 @@ export class Segment {
     return lines
   }
 
+  /** Gives up lines that are not there any more, and returns how many. */
+  cutOff(): number {
+    const { unread } = this
+    this.unread = 0
+    this.size = this.read
+    return unread
+  }
+
   /** Writes the position down if it has moved. */
   keepPosition(): void {
     if (this.acked === this.position) return
@@ -152,24 +170,33 @@ export class Segment {
     await new Promise<void>((resolve, reject) => fsync(fd, e => (e ? reject(e) : resolve())))
   }
 
-  /** Ends appending; the file is synced, if asked for, and closed in the background. */
+  /** Nothing more should be appended: what is here would count as younger than it is. */
+  old(now: number): boolean {
+    return now - this.born > OLD_AFTER
+  }
+
+  /** Ends appending; the file is synced, if asked for, and closed in the background. Rejects if it was not synced. */
   async seal(durable: boolean): Promise<void> {
     const { fd } = this
     this.sealed = true
     this.fd = undefined
     if (fd === undefined) return
-    await new Promise<void>(resolve => {
-      const end = (): void => close(fd, () => resolve())
+    await new Promise<void>((resolve, reject) => {
+      const end = (e?: Error | null): void => close(fd, () => (e ? reject(e) : resolve()))
       if (durable && this.unsynced) fsync(fd, end)
       else end()
     })
   }
 
-  /** Begins anew: what is in the file has its fate. The position goes first, or it would skip what comes next. */
-  empty(): void {
-    rmSync(positionOf(this.path), { force: true })
+  /**
+   * Begins anew, if it may: what is in the file has its fate. Not with a position on disk, which a crash of the machine
+   * might bring back to skip what comes next; nor if the file is another owner's by now, who reads it.
+   */
+  empty(now: number): boolean {
+    if (this.position || this.old(now) || !this.mine()) return false
     ftruncateSync(this.fd!, 0)
-    this.size = this.read = this.acked = this.position = 0
+    this.size = this.read = this.acked = 0
+    return true
   }
 
   remove(): void {
