@@ -46,7 +46,10 @@ func (s *spool) resync() {
 	for _, path := range paths {
 		f, err := os.OpenFile(path, os.O_WRONLY, 0)
 		if err != nil {
-			continue // gone, as the sender will find
+			if errors.Is(err, os.ErrNotExist) {
+				continue // as the sender will find
+			}
+			return
 		}
 		err = s.hooks.sync(f)
 		_ = f.Close()
@@ -103,18 +106,21 @@ func (s *spool) adopt(now time.Time) {
 	for _, e := range estates {
 		for _, path := range e.segments {
 			if err := s.takeOver(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+				delete(orphans, e.owner) // its positions are of use yet
 				s.c.fail(err.Error())
 				s.c.warn.warn("adopt", "millstream: a file of the spool stays where it is", "file", path, "err", err)
 			}
 		}
 	}
-	for _, path := range orphans {
-		_ = os.Remove(path) // another client may have been first
+	for _, paths := range orphans {
+		for _, path := range paths {
+			_ = os.Remove(path) // another client may have been first
+		}
 	}
 }
 
-// find lists what dead owners have left, and their files that belong to no segment.
-func (s *spool) find(now time.Time) (estates []estate, orphans []string) {
+// find lists what dead owners have left, and by owner the files that are no segments: they are of no use without them.
+func (s *spool) find(now time.Time) (estates []estate, orphans map[string][]string) {
 	names, err := os.ReadDir(s.opts.Dir)
 	if err != nil {
 		s.c.fail(err.Error())
@@ -135,13 +141,14 @@ func (s *spool) find(now time.Time) (estates []estate, orphans []string) {
 		}
 	}
 	byOwner := map[string]*estate{}
+	orphans = map[string][]string{}
 	for _, entry := range names { // sorted: a segment comes before its .pos
 		path := filepath.Join(s.opts.Dir, entry.Name())
 		match := segmentName.FindStringSubmatch(entry.Name())
 		if match == nil {
 			owner, _, _ := strings.Cut(strings.TrimSuffix(entry.Name(), ".lease"), "-")
 			if ours(entry.Name()) && free(owner) {
-				orphans = append(orphans, path)
+				orphans[owner] = append(orphans[owner], path)
 			}
 			continue
 		}
@@ -190,11 +197,14 @@ func (s *spool) takeOver(path string) error {
 	s.next++
 	s.hooks.step("taken")
 	if err := os.Rename(posPath(path), posPath(mine)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		_ = os.Rename(mine, path)
 		return err
 	}
 	s.hooks.step("taken position")
 	seg, err := openSegment(mine, pos)
-	if err != nil {
+	if err != nil { // too many open files, perhaps: under our name nobody would look at it again
+		_ = os.Rename(mine, path)
+		_ = os.Rename(posPath(mine), posPath(path))
 		return err
 	}
 	c := s.c

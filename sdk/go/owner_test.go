@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
 	"sync/atomic"
@@ -204,6 +205,38 @@ func TestFileThatIsNotReadableForAWhileIsKept(t *testing.T) {
 	eventually(t, "four fates", func() bool { return f.count()["delivered"] == 4 })
 	if misses.Load() < 20 || c.Stats().LastError == "" {
 		t.Errorf("%d misses, LastError %q", misses.Load(), c.Stats().LastError)
+	}
+}
+
+// TestFileThatCannotBeOpenedStaysItsOwners puts a folder in the place of a file. Under the taker's name nobody would look
+// at it again before the taker's end.
+func TestFileThatCannotBeOpenedStaysItsOwners(t *testing.T) {
+	s, dir := serve(t, status(200)), t.TempDir()
+	segment, pos := "00000000000000aa-0000000000000001.ndjson", "00000000000000aa-0000000000000001.pos"
+	if err := os.Mkdir(filepath.Join(dir, segment), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	write(t, dir, pos, fmt.Sprint(len(lines("m1"))))
+	write(t, dir, "00000000000000aa-0000000000000002.ndjson", lines("m3"))
+	c, f := open(t, spooled(s, dir))
+	eventually(t, "the other file", func() bool { return f.count()["delivered"] == 1 })
+	if text := c.Stats().LastError; !strings.Contains(text, "is a directory") {
+		t.Errorf("LastError %q", text)
+	}
+	if err := c.Close(within(t, 5*time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if left := files(t, dir); !slices.Equal(left, []string{segment, pos}) {
+		t.Fatalf("left %v", left)
+	}
+	if err := os.Remove(filepath.Join(dir, segment)); err != nil {
+		t.Fatal(err)
+	}
+	write(t, dir, segment, lines("m1", "m2"))
+	_, f = open(t, spooled(s, dir))
+	eventually(t, "the line behind the position", func() bool { return f.count()["delivered"] == 1 })
+	if got := strings.Join(s.ids(), " "); got != "m3 m2" {
+		t.Errorf("arrived: %s", got)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"time"
 )
@@ -203,6 +204,9 @@ func (s *spool) took(seg *segment, offset int64, good, bad int) {
 		c.stats.Spooled -= bad
 	}
 	c.count(Dropped, ReasonSpoolError, bad)
+	if bad > 0 {
+		c.stats.LastError = fmt.Sprintf("spool: %s: %d lines are no events", seg.path, bad)
+	}
 	c.notify()
 	c.mu.Unlock()
 	if bad > 0 {

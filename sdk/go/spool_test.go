@@ -218,6 +218,9 @@ func TestTornLineIsCutOffAndBadLinesAreCounted(t *testing.T) {
 	c, f := open(t, spooled(s, dir))
 	eventually(t, "two fates", func() bool { return f.count()["delivered"] == 2 })
 	eventually(t, "four losses", func() bool { return c.Stats().DroppedByReason[ReasonSpoolError] == 4 })
+	if text := c.Stats().LastError; !strings.Contains(text, "lines are no events") {
+		t.Errorf("LastError %q", text)
+	}
 	if err := c.Close(within(t, 5*time.Second)); err != nil || len(files(t, dir)) > 0 {
 		t.Errorf("%v, left %v", err, files(t, dir))
 	}
