@@ -13,6 +13,7 @@ import (
 
 	"github.com/millstream-data/millstream/internal/kafka"
 	"github.com/millstream-data/millstream/internal/lake"
+	"github.com/millstream-data/millstream/internal/objstore"
 )
 
 // offsetsFetched keeps the hints that came with the group's offsets.
@@ -95,6 +96,9 @@ func (b *Batcher) begin(ctx context.Context, id lake.ChainID, log kafka.Log) (fr
 		old.abandon()
 	}
 	at, err := b.env.locate(ctx, id, log, hint)
+	if errors.Is(err, objstore.ErrNotFound) { // of a commit that was listed
+		err = fmt.Errorf("%w: %w", errCommitMissing, err)
+	}
 	if errors.Is(err, errStopped) || errors.Is(err, errCommitMissing) {
 		b.stop(id, err)
 		return 0, false, nil
@@ -129,34 +133,66 @@ func (b *Batcher) stop(id lake.ChainID, err error) {
 	b.env.log.Error("partition stops", "chain", id.String(), "err", err)
 }
 
-// restart begins chains anew that have ended by themselves. The poll loop calls
-// it while partitions cannot move.
+// restart begins chains anew that have ended by themselves. Partitions cannot
+// move meanwhile; where they want to, the rest waits for the next call.
 func (b *Batcher) restart(ctx context.Context, client *kgo.Client) {
-	b.mu.Lock()
-	var ended []*chain
-	for _, c := range b.chains {
-		if time.Now().Before(b.restartAt) {
-			break
-		}
-		select {
-		case <-c.done:
-			ended = append(ended, c)
-		default:
-		}
+	ended := b.ended()
+	if len(ended) == 0 || ctx.Err() != nil {
+		return
 	}
+	// A store that is away must not hold up the group for long: the next call tries again.
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	over, now := context.WithCancel(ctx)
+	now()
+	client.PollRecords(over, 1) // fetches nothing, and has rebalances wait
+	defer client.AllowRebalance()
+	b.mu.Lock()
+	b.restarting = cancel
 	b.mu.Unlock()
+	defer func() {
+		b.mu.Lock()
+		b.restarting = nil
+		b.mu.Unlock()
+	}()
 	for _, c := range ended {
-		if ctx.Err() != nil {
-			return
+		if b.chain(c.id) != c || ctx.Err() != nil { // taken away, or the group waits
+			continue
 		}
 		if err := b.again(ctx, client, c); err != nil {
 			b.env.log.Warn("chain cannot begin anew yet, trying again", "chain", c.id.String(), "err", err)
 			b.mu.Lock()
 			b.restartAt = time.Now().Add(2 * time.Second)
 			b.mu.Unlock()
-			return // the group must not wait for long
+			return
 		}
 	}
+}
+
+// blocked is told that partitions want to move and wait for a restart.
+func (b *Batcher) blocked(context.Context, *kgo.Client) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.restarting != nil {
+		b.restarting()
+	}
+}
+
+// ended returns the chains that have ended by themselves.
+func (b *Batcher) ended() (out []*chain) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if time.Now().Before(b.restartAt) {
+		return nil
+	}
+	for _, c := range b.chains {
+		select {
+		case <-c.done:
+			out = append(out, c)
+		default:
+		}
+	}
+	return out
 }
 
 func (b *Batcher) again(ctx context.Context, client *kgo.Client, c *chain) error {
@@ -172,9 +208,6 @@ func (b *Batcher) again(ctx context.Context, client *kgo.Client, c *chain) error
 		b.stop(c.id, c.err)
 		return nil
 	}
-	// A store that is away must not hold up the group for long: the next poll tries again.
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
 	log, err := kafka.DescribeLog(ctx, client, c.id.Topic, true)
 	if err != nil {
 		return err

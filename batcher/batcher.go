@@ -15,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/millstream-data/millstream/internal/config"
 	"github.com/millstream-data/millstream/internal/dedup"
 	"github.com/millstream-data/millstream/internal/kafka"
 	"github.com/millstream-data/millstream/internal/lake"
@@ -49,7 +50,8 @@ type Batcher struct {
 	hints       map[lake.ChainID]int64
 	generations int
 	running     bool
-	restartAt   time.Time // chains that have ended wait until then
+	restartAt   time.Time          // chains that have ended wait until then
+	restarting  context.CancelFunc // ends a restart that holds the group up; nil: there is none
 }
 
 // New validates cfg and registers the metrics. It does not connect.
@@ -69,7 +71,7 @@ func New(cfg Config, d Deps) (*Batcher, error) {
 	b := &Batcher{
 		env: &env{
 			cfg: cfg, dedup: d.Dedup, version: d.Version, lake: d.Lake, topics: d.Kafka.Names(), log: d.Log, metrics: m,
-			registry: newRegistry(d.Lake, m), names: lake.NewNamer(), shapes: newShapes(),
+			registry: newRegistry(d.Lake, m), names: lake.NewNamer(), shapes: newShapes(), governor: newGovernor(cfg, m), pauses: pauses{metrics: m},
 		},
 		kafka: d.Kafka, writer: writer, health: d.Health,
 		started: make(chan struct{}), chains: map[lake.ChainID]*chain{}, stopped: map[lake.ChainID]error{}, hints: map[lake.ChainID]int64{},
@@ -86,9 +88,11 @@ func New(cfg Config, d Deps) (*Batcher, error) {
 func (b *Batcher) Run(ctx context.Context) error {
 	work, cancel := kafka.DrainContext(ctx, b.env.cfg.DrainTimeout)
 	defer cancel()
-	if err := b.emptySpool(); err != nil {
+	spool, err := openSpool(b.env.cfg.Disk.Dir)
+	if err != nil {
 		return err
 	}
+	defer spool.close()
 	client, err := kafka.NewClient(b.kafka, b.env.log, b.options()...)
 	if err != nil {
 		return err
@@ -102,7 +106,7 @@ func (b *Batcher) Run(ctx context.Context) error {
 	b.ensureTopics(ctx)
 	for ctx.Err() == nil {
 		b.poll(ctx, client)
-		b.relieve(ctx)
+		b.hold(ctx, client)
 	}
 	b.endAll(work, cutDrain, nil)
 	client.AllowRebalance()
@@ -120,6 +124,19 @@ func (b *Batcher) Run(ctx context.Context) error {
 	return nil
 }
 
+const (
+	pollWait    = 500 * time.Millisecond
+	pollRecords = 10_000
+	// Dead letters that wait for Kafka; a chain with another one waits, too.
+	deadLetterBytes = 8 << 20
+)
+
+// fetchBytes is what two fetches may ask for so that they stay within the budget
+// when they are decompressed.
+func fetchBytes(budget config.Bytes) int32 {
+	return int32(min(max(budget/24, config.MiB), 16*config.MiB)) //nolint:gosec // at most 16 MiB
+}
+
 // ensureTopics returns when the topics are there or ctx ends.
 func (b *Batcher) ensureTopics(ctx context.Context) {
 	for ctx.Err() == nil {
@@ -130,18 +147,6 @@ func (b *Batcher) ensureTopics(ctx context.Context) {
 		b.env.log.Warn("topics are not there yet, trying again", "err", err)
 		pause(ctx, time.Second)
 	}
-}
-
-// emptySpool removes what an earlier process has left: it holds nothing durable.
-func (b *Batcher) emptySpool() error {
-	dir := b.env.cfg.Disk.Dir
-	if err := os.RemoveAll(dir); err != nil {
-		return fmt.Errorf("empty spool: %w", err)
-	}
-	if err := os.MkdirAll(dir, 0o750); err != nil {
-		return fmt.Errorf("make spool: %w", err)
-	}
-	return nil
 }
 
 func (b *Batcher) options() []kgo.Opt {
@@ -160,14 +165,19 @@ func (b *Batcher) options() []kgo.Opt {
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
 		kgo.SessionTimeout(c.SessionTimeout),
 		kgo.RebalanceTimeout(c.RebalanceTimeout),
-		kgo.FetchMaxBytes(16 << 20), kgo.FetchMaxPartitionBytes(2 << 20), kgo.MaxConcurrentFetches(2),
+		// These bounds are of compressed bytes, of which each may hold ten.
+		kgo.FetchMaxBytes(fetchBytes(c.Memory.Fetch)), kgo.FetchMaxPartitionBytes(fetchBytes(c.Memory.Fetch) / 2), kgo.MaxConcurrentFetches(2),
 		kgo.FetchMaxWait(time.Second),
+		// Else the end of a transaction would look like a record that was never read.
+		kgo.KeepControlRecords(),
+		kgo.OnPartitionsCallbackBlocked(b.blocked),
 		kgo.OnOffsetsFetched(b.offsetsFetched),
 		kgo.AdjustFetchOffsetsFn(b.assigned),
 		kgo.OnPartitionsRevoked(b.revoked),
 		kgo.OnPartitionsLost(b.lost),
 		kgo.RequiredAcks(kgo.AllISRAcks()),
 		kgo.ProducerBatchMaxBytes(1 << 20),
+		kgo.MaxBufferedBytes(deadLetterBytes),
 	}
 	if c.InstanceID != "" {
 		opts = append(opts, kgo.InstanceID(c.InstanceID))
@@ -175,11 +185,10 @@ func (b *Batcher) options() []kgo.Opt {
 	return opts
 }
 
-// poll takes what was fetched to the chains and begins chains anew that have
-// failed. Partitions cannot move meanwhile.
+// poll takes what was fetched to the chains.
 func (b *Batcher) poll(ctx context.Context, client *kgo.Client) {
-	pctx, cancel := context.WithTimeout(ctx, 500*time.Millisecond)
-	fetches := client.PollRecords(pctx, 10_000)
+	pctx, cancel := context.WithTimeout(ctx, pollWait)
+	fetches := client.PollRecords(pctx, pollRecords)
 	cancel()
 	defer client.AllowRebalance()
 	fetches.EachError(func(topic string, partition int32, err error) {
@@ -195,71 +204,63 @@ func (b *Batcher) poll(ctx context.Context, client *kgo.Client) {
 		if len(p.Records) == 0 {
 			return
 		}
-		id := lake.ChainID{Topic: p.Topic, Partition: p.Partition}
-		if c := b.chain(id); c != nil {
-			c.in.put(p.Records)
-			b.lag(id, p)
+		if c := b.chain(lake.ChainID{Topic: p.Topic, Partition: p.Partition}); c != nil {
+			c.in.put(p.Records, p.LastStableOffset)
 		}
 	})
-	b.restart(ctx, client)
 }
 
-func (b *Batcher) lag(id lake.ChainID, p kgo.FetchTopicPartition) {
-	last := p.Records[len(p.Records)-1]
-	behind := max(0, p.HighWatermark-last.Offset-1)
-	seconds := 0.0
-	if behind > 0 {
-		seconds = time.Since(last.Timestamp).Seconds()
-	}
-	partition := strconv.Itoa(int(id.Partition))
-	b.env.metrics.lagOffsets.WithLabelValues(id.Topic, partition).Set(float64(behind))
-	b.env.metrics.lagSeconds.WithLabelValues(id.Topic, partition).Set(seconds)
-}
-
-// relieve waits while more was fetched than memory allows, and has the largest
-// range cut when rows that are in no file take too much.
-func (b *Batcher) relieve(ctx context.Context) {
-	var began time.Time
+// hold returns when there is room for what a poll may bring. Nothing is polled
+// meanwhile, so the client stops fetching when its own buffers are full; it
+// goes on to hand partitions over, and chains that end are begun anew.
+func (b *Batcher) hold(ctx context.Context, client *kgo.Client) {
 	for {
-		held, rows, full := b.pressure()
-		b.env.metrics.memory.WithLabelValues("fetch").Set(float64(held))
-		b.env.metrics.memory.WithLabelValues("chunks").Set(float64(rows))
-		if !full || ctx.Err() != nil {
-			b.env.metrics.paused.Set(0)
-			if !began.IsZero() {
-				b.env.metrics.pauseSeconds.Add(time.Since(began).Seconds())
-			}
-			return
+		b.restart(ctx, client)
+		waiting, room := b.fetched(client)
+		reason, paused := b.env.governor.pausedFor()
+		if call, _ := b.env.store.oldest(); call != "" && (paused || !room) {
+			reason, paused = pauseStore, true
 		}
-		if began.IsZero() {
-			began = time.Now()
-			b.env.metrics.paused.Set(1)
+		if !paused {
+			reason = pauseNone
+		}
+		b.env.pauses.mark(reason, time.Now())
+		b.showMemory(waiting)
+		if room && !paused || ctx.Err() != nil {
+			b.env.pauses.mark(pauseNone, time.Now())
+			return
 		}
 		pause(ctx, 20*time.Millisecond)
 	}
 }
 
-func (b *Batcher) pressure() (held, rows int64, full bool) {
+// fetched returns the size of what was fetched and is not yet in a range, and
+// whether there is room for more. What the client itself holds is bounded by its
+// options, and only leaves it when there is room.
+func (b *Batcher) fetched(client *kgo.Client) (bytes int64, room bool) {
+	limit := int64(b.env.cfg.Memory.Fetch)
+	inClient := client.BufferedFetchBytes() * 3 / 2
+	var inboxes int64
 	b.mu.Lock()
-	defer b.mu.Unlock()
-	var (
-		all   []*chain
-		loads []load
-	)
 	for _, c := range b.chains {
-		select {
-		case <-c.done:
-			continue // is begun anew by the next poll
-		default:
-		}
-		all, loads = append(all, c), append(loads, c.load())
-		held += c.in.held()
-		rows += loads[len(loads)-1].memory
+		inboxes += c.in.held()
 	}
-	if i := largest(loads, b.env.cfg.Memory.Chunks); i >= 0 {
-		all[i].in.ask(cutMemory)
+	b.mu.Unlock()
+	return inboxes + inClient, inboxes <= max(limit-inClient, limit/8)
+}
+
+func (b *Batcher) showMemory(fetched int64) {
+	var windows int64
+	b.mu.Lock()
+	for _, c := range b.chains {
+		windows += c.windowBytes.Load()
 	}
-	return held, rows, held > int64(b.env.cfg.Memory.Fetch) || rows > int64(b.env.cfg.Memory.Chunks)
+	b.mu.Unlock()
+	h := b.env.governor.holds()
+	for kind, n := range map[string]int64{"fetch": fetched, "chunks": h.chunks, "row_groups": h.groups, "windows": windows} {
+		b.env.metrics.memory.WithLabelValues(kind).Set(float64(n))
+	}
+	b.env.metrics.spoolBytes.Set(float64(h.disk))
 }
 
 func (b *Batcher) chain(id lake.ChainID) *chain {
@@ -300,8 +301,8 @@ func (b *Batcher) commitOffset(c lake.Commit) {
 
 // check answers the health question from memory.
 func (b *Batcher) check(context.Context) telemetry.Check {
-	if since, err := b.env.store.get(); err != nil {
-		return telemetry.NotReady("The store has not taken a call since %s: %v. Kafka keeps the data meanwhile.", since.UTC().Format(time.TimeOnly), err)
+	if call, r := b.env.store.oldest(); call != "" {
+		return telemetry.NotReady("The store has not taken the call %q since %s: %v. Kafka keeps the data meanwhile.", call, r.since.UTC().Format(time.TimeOnly), r.err)
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -310,6 +311,12 @@ func (b *Batcher) check(context.Context) telemetry.Check {
 	}
 	if !b.running {
 		return telemetry.NotReady("The batcher has not started.")
+	}
+	if b.env.governor.diskShort() {
+		return telemetry.Degraded("The disk of %s was full; ranges are cut early until it has room again.", b.env.cfg.Disk.Dir)
+	}
+	if reason, since := b.env.pauses.now(); reason != pauseNone {
+		return telemetry.Ready("%d partitions; nothing is taken in since %s, for the budget of %s.", len(b.chains), since.UTC().Format(time.TimeOnly), reason)
 	}
 	return telemetry.Ready("%d partitions.", len(b.chains))
 }

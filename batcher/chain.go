@@ -5,10 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"sync"
+	"sync/atomic"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/millstream-data/millstream/internal/dedup"
@@ -34,17 +33,22 @@ type chain struct {
 	done   chan struct{}
 	err    error // why it ended; set before done is closed
 
-	loadMu sync.Mutex // guards last, read by the poll loop
-	last   load
+	windowBytes atomic.Int64 // set by the goroutine
 
 	// of the goroutine:
 	window    *dedup.Window
 	span      *span
-	seen      int64 // one past the newest record that was read
+	seen      int64     // one past the newest record that was read
+	seenAt    time.Time // when that was received
 	begun     time.Time
 	rebuilt   bool
+	limits    CutConfig   // of the topic; Age is the effective one
+	asked     cut         // what the policy has asked the open range to be cut for
+	overdue   bool        // the open range is full, but the one before it is still on its way
 	flying    chan result // the range that is being committed; nil: none
 	flyingFor *sealed
+	told      load // what the governor was told last
+	waited    bool // and whether the range waited
 }
 
 type result struct {
@@ -52,81 +56,17 @@ type result struct {
 	err error
 }
 
-// inbox is the queue between the poll loop and a chain. It is bounded by the
-// poll loop, which stops fetching while all inboxes together hold too much.
-type inbox struct {
-	mu     sync.Mutex // guards what follows
-	recs   []*kgo.Record
-	bytes  int64
-	closed bool
-	order  cut // revoke, drain or memory: what the chain is asked to do
-	wake   chan struct{}
-}
-
-func (b *inbox) put(recs []*kgo.Record) {
-	b.mu.Lock()
-	if !b.closed {
-		b.recs = append(b.recs, recs...)
-		for _, r := range recs {
-			b.bytes += recordBytes(r)
-		}
-	}
-	b.mu.Unlock()
-	b.ring()
-}
-
-func (b *inbox) ring() {
-	select {
-	case b.wake <- struct{}{}:
-	default:
-	}
-}
-
-// ask leaves an order. Revoke and drain close the inbox: what was not yet taken
-// is read again by the next owner.
-func (b *inbox) ask(c cut) {
-	b.mu.Lock()
-	b.order = c
-	if c == cutRevoke || c == cutDrain {
-		b.closed, b.recs, b.bytes = true, nil, 0
-	}
-	b.mu.Unlock()
-	b.ring()
-}
-
-// take returns up to n records and the order, if there is one.
-func (b *inbox) take(n int) (recs []*kgo.Record, order cut) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	n = min(n, len(b.recs))
-	recs, b.recs = b.recs[:n:n], b.recs[n:]
-	for _, r := range recs {
-		b.bytes -= recordBytes(r)
-	}
-	if len(b.recs) > 0 {
-		b.ring()
-	}
-	order = b.order
-	if order == cutMemory {
-		b.order = cutNone
-	}
-	return recs, order
-}
-
-func (b *inbox) held() int64 {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.bytes
-}
-
-// recordBytes is what a record holds, with the client's own part.
-func recordBytes(r *kgo.Record) int64 { return int64(len(r.Value))*3/2 + 256 }
+// What a chain takes from its inbox at once: then it looks at what it holds.
+const (
+	takeRecords = 500
+	takeBytes   = 1 << 20
+)
 
 func newChain(ctx context.Context, e *env, id lake.ChainID, generation int, writer string, at place, committed func(lake.Commit)) *chain {
 	c := &chain{
 		env: e, id: id, generation: generation, at: at, isEvents: isEvents(e.topics, id.Topic), committed: committed,
 		writer: lake.Writer{Version: e.version, ID: writer, Generation: generation},
-		in:     inbox{wake: make(chan struct{}, 1)}, done: make(chan struct{}), begun: time.Now(), seen: at.from,
+		in:     newInbox(), done: make(chan struct{}), begun: time.Now(), seen: at.from, limits: e.cfg.of(id.Topic),
 	}
 	c.ctx, c.cancel = context.WithCancelCause(ctx)
 	if c.isEvents {
@@ -143,18 +83,18 @@ func (c *chain) run() {
 	defer close(c.done)
 	defer c.cancel(nil)
 	c.err = c.loop()
-	c.in.ask(cutDrain) // takes no further records
+	if isDiskFull(c.err) {
+		c.env.governor.diskFull()
+	}
+	c.in.finish(cutDrain) // takes no further records
 	if c.flying != nil {
 		c.cancel(c.err)
 		<-c.flying
 		c.flyingFor.drop()
 	}
 	c.span.drop()
-	c.publish(load{})
-	partition := strconv.Itoa(int(c.id.Partition))
-	for _, g := range []*prometheus.GaugeVec{c.env.metrics.lagOffsets, c.env.metrics.lagSeconds, c.env.metrics.windowRecords} {
-		g.DeleteLabelValues(c.id.Topic, partition) // the next owner's to tell
-	}
+	c.env.governor.forget(c)
+	c.env.metrics.forget(c.id) // the next owner's to tell
 }
 
 func (c *chain) loop() error {
@@ -171,32 +111,82 @@ func (c *chain) loop() error {
 		case <-c.in.wake:
 		case <-tick.C:
 		}
-		recs, order := c.in.take(500)
-		for _, r := range recs {
-			if err := c.add(r); err != nil {
-				return err
-			}
+		ask, end := c.in.orders()
+		if end != cutNone {
+			return c.finish(end)
 		}
-		if order == cutRevoke || order == cutDrain {
-			return c.finish(order)
-		}
-		l := c.span.measure()
-		held := l
-		if c.flyingFor != nil { // its rows are in memory until its files are built
-			held.memory += c.flyingFor.load.memory
-		}
-		c.publish(held)
-		why := l.due(time.Now(), c.env.cfg.Cut)
-		if order == cutMemory && why == cutNone && l.records > 0 {
-			why = cutMemory
-		}
-		if why == cutNone {
-			continue
-		}
-		if err := c.wait(); err != nil { // at most one range on its way
+		if err := c.relieve(ask); err != nil {
 			return err
 		}
+		if err := c.take(); err != nil {
+			return err
+		}
+		c.settle()
+		if ask != reliefNone {
+			c.in.relieved()
+		}
+	}
+}
+
+// take adds what is in the inbox, unless budgets or the range before forbid it.
+func (c *chain) take() error {
+	if c.overdue || c.env.governor.full.Load() {
+		return nil
+	}
+	for _, r := range c.in.take(takeRecords, takeBytes) {
+		if err := c.add(r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// relieve does what the policy asks for.
+func (c *chain) relieve(r relief) error {
+	switch r {
+	case reliefNone:
+	case reliefChunk:
+		return c.span.writeChunk(c.ctx)
+	case reliefGroup:
+		return c.span.writeGroup()
+	case reliefMemory:
+		c.asked = cutMemory
+	case reliefDisk:
+		c.asked = cutDisk
+	}
+	return nil
+}
+
+// settle cuts the open range if that is due, and tells what it holds.
+func (c *chain) settle() {
+	l := c.span.measure()
+	why := l.due(time.Now(), c.limits)
+	if why == cutNone && l.records > 0 {
+		why = c.asked
+	}
+	if why != cutNone && c.flying == nil { // at most one range on its way
 		c.cut(why)
+		l, why = c.span.measure(), cutNone
+	}
+	// By age alone a range may grow while it waits: the longer, the fewer files.
+	c.overdue = why != cutNone && why != cutAge
+	c.tell(l, why != cutNone)
+}
+
+// tell shows the load to the policy and the metrics.
+func (c *chain) tell(l load, waiting bool) {
+	if l != c.told || waiting != c.waited || c.asked != cutNone {
+		c.env.governor.open(c, l, waiting)
+		c.told, c.waited = l, waiting
+	}
+	behind, received := c.in.behind(max(c.seen, c.span.first))
+	if received.IsZero() { // the next one has not been fetched: it is younger than the last
+		received = c.seenAt
+	}
+	c.env.metrics.lag(c.id, behind, received)
+	if c.window != nil {
+		c.env.metrics.windowRecords.WithLabelValues(c.id.Topic, strconv.Itoa(int(c.id.Partition))).Set(float64(c.window.Len()))
+		c.windowBytes.Store(c.window.Bytes())
 	}
 }
 
@@ -227,13 +217,17 @@ func (c *chain) wait() error {
 // cut sends the open range on its way and opens the next one.
 func (c *chain) cut(why cut) {
 	s := c.span
-	out := &sealed{span: s, why: why, topicID: c.at.topicID, writer: c.writer}
+	out := &sealed{
+		span: s, why: why, topicID: c.at.topicID, writer: c.writer,
+		holds: func(h held) { c.env.governor.sealed(c, h) },
+	}
 	if c.window != nil {
 		out.dedup = dedupState(c.env.dedup, c.window, s.next, c.windowIncomplete())
 	}
+	c.env.governor.cut(c, s.load.held)
 	first := s.first
 	c.span = newSpan(c.env, c.id, s.next, &first)
-	c.flyingFor, c.flying = out, make(chan result, 1)
+	c.flyingFor, c.flying, c.asked = out, make(chan result, 1), cutNone
 	go func(flying chan<- result) { // run waits for it
 		commit, err := out.commit(c.ctx)
 		flying <- result{commit, err}
@@ -245,9 +239,15 @@ func (c *chain) landed(r result) error {
 	s := c.flyingFor
 	c.flying, c.flyingFor = nil, nil
 	s.drop()
+	s.holds(held{})
 	if r.err != nil {
 		return r.err
 	}
+	var bytes int64
+	for _, f := range r.c.Files {
+		bytes += f.Bytes
+	}
+	c.limits.Age = nextAge(c.limits.Age, c.env.cfg.of(c.id.Topic), len(r.c.Files), bytes)
 	c.env.metrics.values(s.counts)
 	c.env.committed(r.c, s.load.opened)
 	c.env.log.Debug("committed", "chain", c.id.String(), "first", r.c.First, "next", r.c.Next, "cut", r.c.Cut, "files", len(r.c.Files))
@@ -266,6 +266,10 @@ func (c *chain) add(rec *kgo.Record) error {
 		return nil // read before; a client may repeat itself after a new position
 	}
 	c.seen = rec.Offset + 1
+	if rec.Attrs.IsControl() { // the end of a transaction: kept so that the chain knows how far it has read
+		return nil
+	}
+	c.seenAt = receivedAt(rec)
 	if !c.isEvents {
 		if rec.Offset < c.span.first {
 			return nil
@@ -306,28 +310,12 @@ func (c *chain) rejectHeaders(rec *kgo.Record, problem error) {
 	c.span.count(rec, c.env.names.Origin(string(source)), rec.Timestamp, outRejected)
 }
 
-// publish shows the load to the poll loop and the metrics.
-func (c *chain) publish(l load) {
-	c.loadMu.Lock()
-	c.last = l
-	c.loadMu.Unlock()
-	if c.window != nil {
-		c.env.metrics.windowRecords.WithLabelValues(c.id.Topic, strconv.Itoa(int(c.id.Partition))).Set(float64(c.window.Len()))
-	}
-}
-
-func (c *chain) load() load {
-	c.loadMu.Lock()
-	defer c.loadMu.Unlock()
-	return c.last
-}
-
 var errAbandoned = errors.New("partition was taken away")
 
 // end asks the chain to commit what it has within ctx, and abandons what is not
 // done by then. It returns when the chain's goroutine has ended.
 func (c *chain) end(ctx context.Context, why cut) error {
-	c.in.ask(why)
+	c.in.finish(why)
 	select {
 	case <-c.done:
 	case <-ctx.Done():

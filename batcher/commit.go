@@ -30,6 +30,7 @@ type sealed struct {
 	topicID string
 	writer  lake.Writer
 	dedup   *lake.DedupState
+	holds   func(held) // told whenever what the range holds changes
 }
 
 // commit makes the range's rows durable and then claims its offsets: the files
@@ -91,13 +92,18 @@ func (s *sealed) build(ctx context.Context) ([]finished, error) {
 		return nil, err
 	}
 	var out []finished
+	sum := s.load.held
 	for _, p := range parts {
+		before := p.holds()
 		if err := p.flush(ctx, s.span); err != nil {
 			return nil, err
 		}
 		if err := p.close(s.span); err != nil {
 			return nil, err
 		}
+		p.chunk, p.mirror = nil, nil // their builders would stay until the commit
+		sum = sum.minus(before).plus(p.holds())
+		s.holds(sum)
 		out = append(out, p.done...)
 	}
 	return out, nil

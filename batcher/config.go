@@ -2,6 +2,8 @@ package batcher
 
 import (
 	"errors"
+	"fmt"
+	"path"
 	"time"
 
 	"github.com/millstream-data/millstream/internal/config"
@@ -12,6 +14,7 @@ import (
 type Config struct {
 	Group            string        `yaml:"group" doc:"consumer group of all batchers"`
 	InstanceID       string        `yaml:"instance_id" doc:"static member of the group, so that a restart moves no partition; empty: none"`
+	Topics           []TopicConfig `yaml:"topics" doc:"topics with limits of their own; the first that matches counts. Every topic of events and changes is consumed, listed or not"`
 	Cut              CutConfig     `yaml:"cut" doc:"when what was gathered of a partition becomes a commit; the first limit that is reached counts"`
 	File             FileConfig    `yaml:"file" doc:"size of data files"`
 	RevokeBudget     time.Duration `yaml:"revoke_budget" doc:"time to commit a partition that is being taken away; what is not done by then is read again by its next owner"`
@@ -25,12 +28,19 @@ type Config struct {
 	Parquet          ParquetConfig `yaml:"parquet" doc:"shape of data files"`
 }
 
+// TopicConfig holds what differs for some topics.
+type TopicConfig struct {
+	Match string    `yaml:"match" doc:"name of the topics; * stands for any letters, ? for one"`
+	Cut   CutConfig `yaml:"cut" doc:"their limits; what is 0 is as in batcher.cut"`
+}
+
 // CutConfig holds the limits of an open range.
 type CutConfig struct {
-	Age   time.Duration `yaml:"age" doc:"time since the first record, by the wall clock, with or without traffic"`
-	Bytes config.Bytes  `yaml:"bytes" doc:"estimated size of its files together"`
-	Rows  int64         `yaml:"rows" doc:"rows in its files together"`
-	Files int           `yaml:"files" doc:"number of its files"`
+	Age    time.Duration `yaml:"age" doc:"time since the first record, by the wall clock, with or without traffic"`
+	MaxAge time.Duration `yaml:"max_age" doc:"age to which that grows, in steps, while a partition's commits have more than 200 files of less than 64KiB on average"`
+	Bytes  config.Bytes  `yaml:"bytes" doc:"estimated size of its files together"`
+	Rows   int64         `yaml:"rows" doc:"rows in its files together"`
+	Files  int           `yaml:"files" doc:"number of its files"`
 }
 
 // FileConfig holds the limits of a data file.
@@ -40,13 +50,15 @@ type FileConfig struct {
 
 // MemoryConfig holds the bounds of memory.
 type MemoryConfig struct {
-	Fetch  config.Bytes `yaml:"fetch" doc:"records that were fetched and wait for their turn; beyond it fetching waits"`
-	Chunks config.Bytes `yaml:"chunks" doc:"rows that are not yet in a file; beyond it the largest range is cut"`
+	Fetch     config.Bytes `yaml:"fetch" doc:"records that were fetched and wait for their turn; beyond it fetching waits"`
+	Chunks    config.Bytes `yaml:"chunks" doc:"rows that are not yet in a file; from 90 % on fetching pauses, the largest go to their files, and the largest range is cut"`
+	RowGroups config.Bytes `yaml:"row_groups" doc:"row groups of open files; from 90 % on fetching pauses, the largest go to disk, and the largest range is cut"`
 }
 
 // DiskConfig says where files wait for their commit.
 type DiskConfig struct {
-	Dir string `yaml:"dir" doc:"folder of one batcher alone; it is emptied at the start and holds nothing durable"`
+	Dir   string       `yaml:"dir" doc:"folder of one batcher alone; it is emptied at the start and holds nothing durable"`
+	Limit config.Bytes `yaml:"limit" doc:"size of the files together; from 90 % on fetching pauses and the largest range is cut"`
 }
 
 // LimitsConfig holds bounds of tables and rows.
@@ -73,15 +85,15 @@ func DefaultConfig() Config {
 	p := parquetout.DefaultOptions()
 	return Config{
 		Group:            "millstream-batcher",
-		Cut:              CutConfig{Age: 20 * time.Second, Bytes: 64 * config.MiB, Rows: 1_000_000, Files: 2000},
+		Cut:              CutConfig{Age: 20 * time.Second, MaxAge: 30 * time.Second, Bytes: 64 * config.MiB, Rows: 1_000_000, Files: 2000},
 		File:             FileConfig{MaxBytes: 100 * config.MiB},
 		RevokeBudget:     20 * time.Second,
 		DrainTimeout:     25 * time.Second,
 		RebalanceTimeout: 60 * time.Second,
 		SessionTimeout:   45 * time.Second,
 		OnLostOffsets:    lostRecord,
-		Memory:           MemoryConfig{Fetch: 48 * config.MiB, Chunks: 192 * config.MiB},
-		Disk:             DiskConfig{Dir: "<data_dir>/spool/batcher"},
+		Memory:           MemoryConfig{Fetch: 48 * config.MiB, Chunks: 96 * config.MiB, RowGroups: 96 * config.MiB},
+		Disk:             DiskConfig{Dir: "<data_dir>/spool/batcher", Limit: 4 * config.GiB},
 		Limits:           LimitsConfig{Columns: 1000, FlattenDepth: 5},
 		Parquet: ParquetConfig{
 			Compression: string(p.Compression), RowGroupRows: p.RowGroupRows, RowGroupBytes: config.Bytes(p.RowGroupBytes),
@@ -93,7 +105,9 @@ func DefaultConfig() Config {
 func (c Config) Validate() error {
 	return errors.Join(
 		config.NotEmpty("batcher.group", c.Group),
+		c.validateTopics(),
 		config.Positive("batcher.cut.age", c.Cut.Age),
+		config.NonNegative("batcher.cut.max_age", c.Cut.MaxAge),
 		config.Positive("batcher.cut.bytes", c.Cut.Bytes),
 		config.Positive("batcher.cut.rows", c.Cut.Rows),
 		config.Positive("batcher.cut.files", c.Cut.Files),
@@ -105,13 +119,30 @@ func (c Config) Validate() error {
 		config.OneOf("batcher.on_lost_offsets", c.OnLostOffsets, lostRecord, lostStop),
 		config.Positive("batcher.memory.fetch", c.Memory.Fetch),
 		config.Positive("batcher.memory.chunks", c.Memory.Chunks),
+		config.Positive("batcher.memory.row_groups", c.Memory.RowGroups),
 		config.NotEmpty("batcher.disk.dir", c.Disk.Dir),
+		config.Positive("batcher.disk.limit", c.Disk.Limit),
 		config.Between("batcher.limits.columns", c.Limits.Columns, 50, 1500),
 		config.Between("batcher.limits.flatten_depth", c.Limits.FlattenDepth, 1, 20),
 		config.OneOf("batcher.parquet.compression", c.Parquet.Compression, string(parquetout.Snappy), string(parquetout.Gzip)),
 		config.Between("batcher.parquet.row_group_rows", c.Parquet.RowGroupRows, parquetout.MinRowGroup, 1<<24),
 		config.Positive("batcher.parquet.row_group_bytes", c.Parquet.RowGroupBytes),
 	)
+}
+
+func (c Config) validateTopics() error {
+	var errs []error
+	for i, t := range c.Topics {
+		key := fmt.Sprintf("batcher.topics[%d]", i)
+		if _, err := path.Match(t.Match, ""); err != nil {
+			errs = append(errs, config.Invalid(key+".match", "must be a topic's name, in which * and ? stand for others (got %q)", t.Match))
+		}
+		errs = append(errs, config.NotEmpty(key+".match", t.Match),
+			config.NonNegative(key+".cut.age", t.Cut.Age), config.NonNegative(key+".cut.max_age", t.Cut.MaxAge),
+			config.NonNegative(key+".cut.bytes", t.Cut.Bytes), config.NonNegative(key+".cut.rows", t.Cut.Rows),
+			config.NonNegative(key+".cut.files", t.Cut.Files))
+	}
+	return errors.Join(errs...)
 }
 
 func (c Config) parquet() parquetout.Options {

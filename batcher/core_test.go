@@ -18,55 +18,6 @@ import (
 	"github.com/millstream-data/millstream/internal/wire"
 )
 
-func TestCutPolicy(t *testing.T) {
-	t.Parallel()
-	now := time.Date(2026, 11, 21, 6, 15, 0, 0, time.UTC)
-	cfg := CutConfig{Age: 20 * time.Second, Bytes: 1000, Rows: 100, Files: 10}
-	for name, c := range map[string]struct {
-		l    load
-		want cut
-	}{
-		"nothing arrived":             {load{opened: now.Add(-time.Hour)}, cutNone},
-		"young and small":             {load{records: 1, opened: now}, cutNone},
-		"one record, old enough":      {load{records: 1, opened: now.Add(-20 * time.Second)}, cutAge},
-		"a moment too young":          {load{records: 1, opened: now.Add(-20*time.Second + 1)}, cutNone},
-		"bytes":                       {load{records: 1, opened: now, bytes: 1000}, cutBytes},
-		"rows":                        {load{records: 1, opened: now, rows: 100}, cutRows},
-		"files":                       {load{records: 1, opened: now, files: 10}, cutFiles},
-		"size tells more than age":    {load{records: 1, opened: now.Add(-time.Hour), rows: 100}, cutRows},
-		"duplicates alone age as all": {load{records: 5, opened: now.Add(-time.Minute)}, cutAge},
-	} {
-		if got := c.l.due(now, cfg); got != c.want {
-			t.Errorf("%s: %q, want %q", name, got, c.want)
-		}
-	}
-}
-
-func TestLargestIsCutNearTheLimit(t *testing.T) {
-	t.Parallel()
-	at := func(memory ...int64) (out []load) {
-		for _, m := range memory {
-			out = append(out, load{records: 1, memory: m})
-		}
-		return out
-	}
-	for name, c := range map[string]struct {
-		loads []load
-		want  int
-	}{
-		"room":             {at(10, 20, 30), -1},
-		"nine tenths":      {at(10, 50, 30), 1},
-		"none":             {nil, -1},
-		"nothing to cut":   {[]load{{memory: 95}}, -1},
-		"the open one":     {[]load{{memory: 80}, {records: 1, memory: 20}}, 1},
-		"beyond the limit": {at(500, 10), 0},
-	} {
-		if got := largest(c.loads, 100); got != c.want {
-			t.Errorf("%s: %d, want %d", name, got, c.want)
-		}
-	}
-}
-
 func TestTypeLattice(t *testing.T) {
 	t.Parallel()
 	for values, want := range map[string]wire.LakeType{

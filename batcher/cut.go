@@ -1,9 +1,9 @@
 package batcher
 
 import (
+	"cmp"
+	"path"
 	"time"
-
-	"github.com/millstream-data/millstream/internal/config"
 )
 
 // cut says why an open range ends; its text is the label and the commit's member.
@@ -16,13 +16,29 @@ const (
 	cutRows   cut = "rows"
 	cutFiles  cut = "files"
 	cutMemory cut = "memory"
+	cutDisk   cut = "disk"
 	cutRevoke cut = "revoke"
 	cutDrain  cut = "drain"
 	cutLoss   cut = "loss"
 )
 
 func cuts() []cut {
-	return []cut{cutAge, cutBytes, cutRows, cutFiles, cutMemory, cutRevoke, cutDrain, cutLoss}
+	return []cut{cutAge, cutBytes, cutRows, cutFiles, cutMemory, cutDisk, cutRevoke, cutDrain, cutLoss}
+}
+
+// held is what a range takes up, in bytes.
+type held struct {
+	chunks int64 // rows in builders
+	groups int64 // row groups that are open
+	disk   int64 // files on the spool, finished or not
+}
+
+func (h held) plus(o held) held {
+	return held{h.chunks + o.chunks, h.groups + o.groups, h.disk + o.disk}
+}
+
+func (h held) minus(o held) held {
+	return held{h.chunks - o.chunks, h.groups - o.groups, h.disk - o.disk}
 }
 
 // load is what a chain's open range amounts to.
@@ -32,7 +48,10 @@ type load struct {
 	rows    int64
 	files   int
 	bytes   int64 // estimated size of its files
-	memory  int64 // held by rows that are not yet in a file
+
+	held  held
+	chunk int64 // the largest one
+	group int64 // the largest row group that may be written early
 }
 
 // due says whether the range must end by the limits of its own. Sizes come
@@ -54,20 +73,114 @@ func (l load) due(now time.Time, c CutConfig) cut {
 	return cutNone
 }
 
-// largest returns the index of the load that must be cut for the sake of
-// memory, or -1. Cutting begins at nine tenths of the limit, since a cut needs
-// time to give its memory back.
-func largest(loads []load, limit config.Bytes) int {
-	var sum int64
-	at := -1
-	for i, l := range loads {
-		sum += l.memory
-		if l.records > 0 && (at < 0 || l.memory > loads[at].memory) {
-			at = i
+// A commit of more and smaller files than these lets its chain grow older.
+const (
+	manyFiles = 200
+	smallFile = 64 << 10
+	ageSteps  = 4
+)
+
+// nextAge returns the age at which the range after a commit is cut: a step
+// towards MaxAge after many small files, and back towards Age after others.
+func nextAge(age time.Duration, c CutConfig, files int, bytes int64) time.Duration {
+	step := max(c.MaxAge-c.Age, 0) / ageSteps
+	if files > manyFiles && bytes < int64(files)*smallFile {
+		return min(age+step, max(c.MaxAge, c.Age))
+	}
+	return max(age-step, c.Age)
+}
+
+// of returns the limits of a topic: those of the first override that matches
+// its name, and of c where that has none.
+func (c Config) of(topic string) CutConfig {
+	for _, o := range c.Topics {
+		if ok, err := path.Match(o.Match, topic); err != nil || !ok {
+			continue
+		}
+		return CutConfig{
+			Age: cmp.Or(o.Cut.Age, c.Cut.Age), MaxAge: cmp.Or(o.Cut.MaxAge, c.Cut.MaxAge), Bytes: cmp.Or(o.Cut.Bytes, c.Cut.Bytes),
+			Rows: cmp.Or(o.Cut.Rows, c.Cut.Rows), Files: cmp.Or(o.Cut.Files, c.Cut.Files),
 		}
 	}
-	if sum < int64(limit)/10*9 {
-		return -1
+	return c.Cut
+}
+
+// relief is what a chain does for the sake of a budget.
+type relief int
+
+const (
+	reliefNone   relief = iota
+	reliefChunk         // its largest chunk goes to its file
+	reliefGroup         // its largest row group goes to disk
+	reliefMemory        // its range is cut
+	reliefDisk          // its range is cut
+)
+
+// state is what the policy knows of a chain.
+type state struct {
+	open    load
+	sealed  held // by the range on its way
+	waiting bool // the open range is to be cut, but the one before it is still on its way
+	busy    bool // has not yet done what it was asked to do
+}
+
+// worthWriting is the smallest chunk that is written early: a writer costs more
+// than the rows of smaller ones.
+const worthWriting = 256 << 10
+
+// verdict is what is to be done about the budgets.
+type verdict struct {
+	full   bool // nothing is taken in
+	disk   bool // because of the disk, else of memory
+	chain  int  // which is to do something; an index
+	relief relief
+}
+
+// excess says which budgets are above their water: nine tenths, or six tenths
+// while nothing is taken in.
+func excess(sum, budget held, full bool) (chunks, groups, disk bool) {
+	above := func(n, limit int64) bool { return n > limit/10*9 || full && n > limit/10*6 }
+	return above(sum.chunks, budget.chunks), above(sum.groups, budget.groups), above(sum.disk, budget.disk)
+}
+
+// decide applies the budgets to the chains: above nine tenths of one nothing is
+// taken in until all are below six tenths. Meanwhile the largest chunk goes to
+// its file, then the largest row group to disk, then the range that holds most
+// is cut, one after the other. full is the last verdict's.
+func decide(states []state, budget held, full bool) verdict {
+	var sum held
+	busy := false
+	for _, s := range states {
+		sum = sum.plus(s.open.held).plus(s.sealed)
+		busy = busy || s.busy
 	}
-	return at
+	chunks, groups, disk := excess(sum, budget, full)
+	v := verdict{full: chunks || groups || disk, disk: disk && !chunks && !groups}
+	if !v.full || busy {
+		return v
+	}
+	pick := func(r relief, least int64, weight func(state) int64) bool {
+		for i, s := range states {
+			if w := weight(s); w >= least {
+				v.chain, v.relief, least = i, r, w+1
+			}
+		}
+		return v.relief != reliefNone
+	}
+	cuttable := func(weight func(held) int64) func(state) int64 {
+		return func(s state) int64 {
+			if s.waiting || s.open.records == 0 {
+				return 0
+			}
+			return weight(s.open.held)
+		}
+	}
+	switch {
+	case groups && pick(reliefGroup, 1, func(s state) int64 { return s.open.group }):
+	case chunks && !groups && pick(reliefChunk, worthWriting, func(s state) int64 { return s.open.chunk }):
+	case (chunks || groups) && pick(reliefMemory, 1, cuttable(func(h held) int64 { return h.chunks + h.groups })):
+	case disk:
+		pick(reliefDisk, 1, cuttable(func(h held) int64 { return h.disk }))
+	}
+	return v
 }

@@ -34,9 +34,12 @@
 // and open range (chain.run); a cut starts one that commits the sealed range, and
 // the chain waits for it before it ends. The client's group goroutine calls
 // assigned, revoked and lost; records are handed on and chains begun anew only
-// while it is blocked (BlockRebalanceOnPoll). Locks are never held together, but
-// for Batcher.mu before inbox.mu and chain.loadMu. Ending Run's context stops
-// intake; what is open has DrainTimeout to be committed.
+// while it is blocked (BlockRebalanceOnPoll). Chains tell the governor what they
+// hold, on their own goroutines, and it leaves what it asks for in inboxes; while
+// it says that a budget is full, chains take nothing from their inboxes and Run
+// does not poll, but begins chains anew all the same. Locks are never held
+// together, but for Batcher.mu or governor.mu before inbox.mu. Ending Run's
+// context stops intake; what is open has DrainTimeout to be committed.
 //
 // # Failures
 //
@@ -78,7 +81,12 @@
 //   - A new column's values stay as JSON until its type is agreed on (chunk.freeze),
 //     and so _unmapped is the last column to be written.
 //   - The broker's fetch bounds are of compressed bytes: a fetch may hold ten times
-//     as much, so the bound of memory is looked at after every poll.
+//     as much, so the client asks for little at once, and the bound of memory is
+//     looked at after every poll.
+//   - Do not pause partitions in the client: it throws away what it has buffered,
+//     to fetch it again. Who does not poll has paused it as well.
+//   - Clear what was taken from a slice of records: one pointer keeps the whole
+//     batch that it was decompressed from.
 //   - Leave the group also when the drain ran out of time: who does not say goodbye
 //     holds its partitions for a session timeout.
 //   - Two tables of one shape share an entry of a commit's schemas: a file's own

@@ -36,6 +36,8 @@ type env struct {
 	ratios   ratios
 	fileSeq  atomic.Int64
 	store    storeHealth
+	governor *governor
+	pauses   pauses
 }
 
 // ratios remembers what a raw byte of a table takes in a file.
@@ -62,26 +64,45 @@ func (r *ratios) set(table string, v float64) {
 	r.m[table] = v
 }
 
-// storeHealth knows what the store last said to a call that is being repeated.
+// storeHealth knows which calls the store does not take, and since when.
 type storeHealth struct {
-	mu    sync.Mutex
-	err   error
+	mu      sync.Mutex // guards refused
+	refused map[string]refusal
+}
+
+type refusal struct {
 	since time.Time
+	err   error
 }
 
-func (h *storeHealth) set(err error) {
+// set notes what the store said to a call; nil if it took it, or nobody asks any more.
+func (h *storeHealth) set(call string, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if err != nil && h.err == nil {
-		h.since = time.Now()
+	if err == nil {
+		delete(h.refused, call)
+		return
 	}
-	h.err = err
+	if h.refused == nil {
+		h.refused = map[string]refusal{}
+	}
+	since := time.Now()
+	if r, known := h.refused[call]; known {
+		since = r.since
+	}
+	h.refused[call] = refusal{since, err}
 }
 
-func (h *storeHealth) get() (time.Time, error) {
+// oldest returns the call that waits for longest, or "".
+func (h *storeHealth) oldest() (call string, r refusal) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.since, h.err
+	for c, o := range h.refused {
+		if call == "" || o.since.Before(r.since) {
+			call, r = c, o
+		}
+	}
+	return call, r
 }
 
 // retry repeats do until it succeeds, ctx ends, or the store has answered in a
@@ -89,16 +110,16 @@ func (h *storeHealth) get() (time.Time, error) {
 // object. Kafka keeps the data meanwhile.
 func (e *env) retry(ctx context.Context, what string, do func(context.Context) error) error {
 	wait := 100 * time.Millisecond
+	defer e.store.set(what, nil)
 	for {
 		err := do(ctx)
 		if err == nil || errors.Is(err, objstore.ErrExists) || errors.Is(err, objstore.ErrNotFound) {
-			e.store.set(nil)
 			return err
 		}
 		if ctx.Err() != nil {
 			return err
 		}
-		e.store.set(err)
+		e.store.set(what, err)
 		e.log.Warn("store does not answer as it should, trying again", "call", what, "err", err)
 		if !pause(ctx, time.Duration(rand.Int64N(int64(wait)))+wait/2) {
 			return err

@@ -57,28 +57,30 @@ const (
 
 func (p *part) name() string { return p.key.schema + "." + p.key.table }
 
-// memory estimates what the part holds in memory.
-func (p *part) memory() (n int64) {
-	if p.chunk != nil {
-		n += p.chunk.bytes
-	}
-	if p.mirror != nil {
-		n += p.mirror.bytes
-	}
+// holds says what the part takes up.
+func (p *part) holds() (h held) {
+	h.chunks = p.bytesHeld()
 	if p.open != nil {
-		n += p.open.w.BufferedBytes()
+		h.groups, h.disk = p.open.w.BufferedBytes(), p.open.w.WrittenBytes()
 	}
-	return n
+	for _, d := range p.done {
+		h.disk += d.file.Bytes
+	}
+	return h
+}
+
+// groupHeld is the size of the row group that may be written early: with fewer
+// rows it would make the file worse than it makes memory better.
+func (p *part) groupHeld() int64 {
+	if p.open == nil || p.open.w.BufferedRows() < parquetout.MinRowGroup {
+		return 0
+	}
+	return p.open.w.BufferedBytes()
 }
 
 // size estimates the part's files.
 func (p *part) size() (n int64) {
-	if p.chunk != nil {
-		n += p.chunk.bytes / 3
-	}
-	if p.mirror != nil {
-		n += p.mirror.bytes / 3
-	}
+	n = p.bytesHeld() / 3
 	if p.open != nil {
 		n += p.open.w.EstimatedBytes()
 	}
@@ -97,17 +99,23 @@ func (p *part) flushWhenFull(ctx context.Context, s *span) error {
 }
 
 func (p *part) rowsHeld() int {
-	if p.mirror != nil {
+	switch {
+	case p.mirror != nil:
 		return p.mirror.rows
+	case p.chunk != nil:
+		return p.chunk.rows()
 	}
-	return p.chunk.rows()
+	return 0
 }
 
 func (p *part) bytesHeld() int64 {
-	if p.mirror != nil {
+	switch {
+	case p.mirror != nil:
 		return p.mirror.bytes
+	case p.chunk != nil:
+		return p.chunk.bytes
 	}
-	return p.chunk.bytes
+	return 0
 }
 
 // flush freezes the chunk and writes it to the open file, or to a new one where
@@ -207,7 +215,6 @@ func (p *part) close(s *span) error {
 		return err
 	}
 	s.env.ratios.set(p.name(), foot.Ratio)
-	s.env.metrics.spoolBytes.Add(float64(foot.Bytes))
 	hour := time.Unix(p.key.hour*3600, 0).UTC()
 	p.done = append(p.done, finished{path: o.path, schema: o.schema, file: lake.File{
 		Table: p.name(), DT: hour.Format("2006-01-02"), HH: hour.Format("15"), Schema: wire.Schema8(o.schema.Fingerprint),
@@ -226,7 +233,6 @@ func (p *part) drop(m *metrics) {
 	}
 	for _, d := range p.done {
 		removeFile(d.path)
-		m.spoolBytes.Sub(float64(d.file.Bytes))
 	}
 	p.done = nil
 }

@@ -1,10 +1,14 @@
 package batcher
 
 import (
+	"strconv"
+	"time"
+
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
 
 	"github.com/millstream-data/millstream/internal/event"
+	"github.com/millstream-data/millstream/internal/lake"
 )
 
 type metrics struct {
@@ -23,8 +27,8 @@ type metrics struct {
 	memory         *prometheus.GaugeVec // kind
 	spoolBytes     prometheus.Gauge
 	openFiles      prometheus.Gauge
-	paused         prometheus.Gauge
-	pauseSeconds   prometheus.Counter
+	paused         *prometheus.GaugeVec   // reason
+	pauseSeconds   *prometheus.CounterVec // reason
 	schemaVersions *prometheus.CounterVec // result
 	unmapped       *prometheus.CounterVec // reason
 	windowRecords  *prometheus.GaugeVec   // topic, partition
@@ -68,15 +72,15 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		commits:        counters("commits_total", "Commits by what ended their range.", "topic", "cut"),
 		conflicts:      counters("commit_conflicts_total", "Commits whose key was taken, by ourselves or by another.", "outcome"),
 		cutSeconds:     histogram("cut_seconds", "Duration of the stages of a commit.", prometheus.ExponentialBuckets(0.002, 3, 9), "stage"),
-		lagOffsets:     gauges("lag_offsets", "Offsets between what was read and the end of the log.", "topic", "partition"),
-		lagSeconds:     gauges("lag_seconds", "Age of the newest record read while there are more to read, else 0.", "topic", "partition"),
+		lagOffsets:     gauges("lag_offsets", "Offsets between the next record to read and the end of the log.", "topic", "partition"),
+		lagSeconds:     gauges("lag_seconds", "Time since the next record to read was received; 0 if there is none.", "topic", "partition"),
 		commitAge:      gauges("commit_age_seconds", "Age of the oldest record of the newest commit when it was put.", "topic", "partition"),
 		lastCommit:     gauge("last_commit_timestamp_seconds", "When the last commit was put."),
-		memory:         gauges("memory_bytes", "Estimate of what is held in memory.", "kind"),
-		spoolBytes:     gauge("spool_bytes", "Size of finished files that wait for their commit."),
+		memory:         gauges("memory_bytes", "Estimate of what is held in memory: fetched records, rows in builders, open row groups, duplicate windows.", "kind"),
+		spoolBytes:     gauge("spool_bytes", "Size of the files that wait for their commit, finished or not."),
 		openFiles:      gauge("open_files", "Files that are being written."),
-		paused:         gauge("paused", "1 while fetching waits for memory."),
-		pauseSeconds:   counter("pause_seconds_total", "Time that fetching has waited for memory."),
+		paused:         gauges("paused", "1 while nothing is taken in for the sake of a budget; for the reason rejects, the partitions that rest.", "reason"),
+		pauseSeconds:   counters("pause_seconds_total", "Time that nothing was taken in.", "reason"),
 		schemaVersions: counters("schema_versions_total", "Versions of tables' schemas that were put, or adopted from another batcher.", "result"),
 		unmapped:       counters("unmapped_values_total", "Values that did not fit their column as they came.", "reason"),
 		windowRecords:  gauges("dedup_window_records", "Identities in the duplicate window.", "topic", "partition"),
@@ -113,6 +117,10 @@ func (m *metrics) zero() {
 	for _, v := range []string{"misfit", "cut", "cleaned", "column_limit"} {
 		m.unmapped.WithLabelValues(v)
 	}
+	for _, r := range pauseReasons() {
+		m.paused.WithLabelValues(string(r))
+		m.pauseSeconds.WithLabelValues(string(r))
+	}
 	for _, v := range []string{"assigned", "revoked", "lost"} {
 		m.rebalances.WithLabelValues(v)
 	}
@@ -133,6 +141,25 @@ func (m *metrics) topic(name string) {
 	}
 	for _, c := range cuts() {
 		m.commits.WithLabelValues(name, string(c))
+	}
+}
+
+// lag shows how far a chain is behind the end of its log.
+func (m *metrics) lag(id lake.ChainID, offsets int64, next time.Time) {
+	seconds := 0.0
+	if offsets > 0 && !next.IsZero() {
+		seconds = max(0, time.Since(next).Seconds())
+	}
+	partition := strconv.Itoa(int(id.Partition))
+	m.lagOffsets.WithLabelValues(id.Topic, partition).Set(float64(offsets))
+	m.lagSeconds.WithLabelValues(id.Topic, partition).Set(seconds)
+}
+
+// forget removes what only the owner of a chain can tell.
+func (m *metrics) forget(id lake.ChainID) {
+	partition := strconv.Itoa(int(id.Partition))
+	for _, g := range []*prometheus.GaugeVec{m.lagOffsets, m.lagSeconds, m.commitAge, m.windowRecords} {
+		g.DeleteLabelValues(id.Topic, partition)
 	}
 }
 

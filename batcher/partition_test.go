@@ -218,7 +218,7 @@ func TestMemoryBudgetCuts(t *testing.T) {
 	w := setup(t)
 	cfg := quick(t)
 	cfg.Cut.Age = time.Hour
-	cfg.Memory = batcher.MemoryConfig{Fetch: 1 << 20, Chunks: 1 << 20}
+	cfg.Memory = batcher.MemoryConfig{Fetch: 1 << 20, Chunks: 1 << 20, RowGroups: 1 << 20}
 	w.start(cfg)
 	big := strings.Repeat("x", 2000)
 	var recs []*kgo.Record
@@ -311,7 +311,7 @@ func TestSlowStoreBoundsMemory(t *testing.T) {
 		w.send(0, recs...)
 	}
 	cfg := quick(t)
-	cfg.Memory = batcher.MemoryConfig{Fetch: 2 << 20, Chunks: 2 << 20}
+	cfg.Memory = batcher.MemoryConfig{Fetch: 2 << 20, Chunks: 2 << 20, RowGroups: 2 << 20}
 	r := w.startWith(cfg, g.lake) // not earlier: retries come the less often the longer the store is away
 	testkit.Eventually(t, "fetching waits", func() error {
 		if r.gauge(t, "millstream_batcher_paused") != 1 {

@@ -290,9 +290,11 @@ func keyOnly(s lake.Schema, before json.RawMessage) (json.RawMessage, error) {
 
 // measure brings what the parts hold into the load.
 func (s *span) measure() load {
-	s.load.memory, s.load.bytes, s.load.files = 0, 0, 0
+	s.load.held, s.load.chunk, s.load.group, s.load.bytes, s.load.files = held{}, 0, 0, 0, 0
 	for _, p := range s.parts {
-		s.load.memory += p.memory()
+		s.load.held = s.load.held.plus(p.holds())
+		s.load.chunk = max(s.load.chunk, p.bytesHeld())
+		s.load.group = max(s.load.group, p.groupHeld())
 		s.load.bytes += p.size()
 		s.load.files += len(p.done)
 		if p.open != nil || p.rowsHeld() > 0 {
@@ -300,6 +302,32 @@ func (s *span) measure() load {
 		}
 	}
 	return s.load
+}
+
+// writeChunk hands the largest chunk to its file, however few its rows are.
+func (s *span) writeChunk(ctx context.Context) error {
+	if p := s.largest((*part).bytesHeld); p != nil {
+		return p.flush(ctx, s)
+	}
+	return nil
+}
+
+// writeGroup brings the largest row group to disk, of those that have enough rows.
+func (s *span) writeGroup() error {
+	if p := s.largest((*part).groupHeld); p != nil {
+		return p.open.w.FlushRowGroup()
+	}
+	return nil
+}
+
+// largest returns the part of most weight, or nil if none has any.
+func (s *span) largest(weight func(*part) int64) (most *part) {
+	for _, p := range s.parts {
+		if w := weight(p); w > 0 && (most == nil || w > weight(most)) {
+			most = p
+		}
+	}
+	return most
 }
 
 // drop gives up the span's files.

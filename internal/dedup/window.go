@@ -88,6 +88,9 @@ func (w *Window) State(next int64) State {
 // Len returns the number of identities held; some may be out of reach already.
 func (w *Window) Len() int { return w.ids.used }
 
+// Bytes is what the window takes of memory.
+func (w *Window) Bytes() int64 { return int64(len(w.ids.slots))*16 + int64(cap(w.steps.buf))*16 }
+
 // Clock is the log's clock at the newest record.
 func (w *Window) Clock() time.Time { return time.UnixMilli(w.clock).UTC() }
 

@@ -204,6 +204,12 @@ func (w *Writer) Rows() int64 { return w.rows }
 // BufferedBytes is the raw size of the open row group, which is in memory.
 func (w *Writer) BufferedBytes() int64 { return w.inGroup }
 
+// BufferedRows is the number of rows in the open row group.
+func (w *Writer) BufferedRows() int64 { return w.groupN }
+
+// WrittenBytes is the size of the file so far.
+func (w *Writer) WrittenBytes() int64 { return w.sink.n }
+
 // EstimatedBytes is what the file would be if it were finished now.
 func (w *Writer) EstimatedBytes() int64 {
 	return w.sink.n + int64(float64(w.inGroup)*w.options.Ratio)
