@@ -13,7 +13,6 @@ import (
 	"github.com/millstream-data/millstream/cdc"
 	"github.com/millstream-data/millstream/ingest"
 	"github.com/millstream-data/millstream/internal/kafka"
-	"github.com/millstream-data/millstream/internal/lake"
 	"github.com/millstream-data/millstream/internal/metric"
 	"github.com/millstream-data/millstream/internal/metric/driver"
 	"github.com/millstream-data/millstream/internal/objstore"
@@ -116,42 +115,4 @@ func (p *program) probes(c Config) []probe {
 		}})
 	}
 	return out
-}
-
-// verify proves from S3 alone that every chain is whole:
-//
-//	S3: commits ─▶ continuity, arithmetic, files present ─▶ a line for each chain
-func (p *program) verify(ctx context.Context, args []string) error {
-	f := p.newFlags("verify", "[--chain] --config FILE [--set KEY=VALUE …]")
-	f.set.Bool("chain", true, "check the chains of commits")
-	cfg, err := p.load(f, args, defaultConfig(), "s3", "lake")
-	if err != nil {
-		return err
-	}
-	cl, err := objstore.New(ctx, cfg.S3, cfg.Lake.Bucket, prometheus.NewRegistry())
-	if err != nil {
-		return err
-	}
-	l := &lake.Lake{Store: cl, Paths: lake.Paths{Prefix: cfg.Lake.Prefix}}
-	chains, err := l.Chains(ctx)
-	if err != nil {
-		return err
-	}
-	bad := 0
-	for _, id := range chains {
-		r, err := l.VerifyChain(ctx, id)
-		if err != nil {
-			return err
-		}
-		fmt.Fprintf(p.stdout, "%s: offsets %d to %d, %d commits, %d files, %d rows, %d records, %d problems\n",
-			r.ID, r.First, r.Next, r.Commits, r.Files, r.Rows, r.Records, len(r.Problems))
-		for _, problem := range r.Problems {
-			fmt.Fprintf(p.stdout, "  %s\n", problem)
-		}
-		bad += len(r.Problems)
-	}
-	if bad > 0 {
-		return errFindings
-	}
-	return nil
 }

@@ -69,10 +69,10 @@ func (l *Lake) Commit(ctx context.Context, id ChainID, first int64) (Commit, err
 	}
 	c, err := DecodeCommit(b)
 	if err != nil {
-		return c, fmt.Errorf("%s: %w", key, err)
+		return c, &FormatError{fmt.Errorf("%s: %w", key, err)}
 	}
 	if c.Topic != id.Topic || c.Partition != id.Partition || c.First != first {
-		return c, fmt.Errorf("%s: holds the commit %s/%d/%d", key, c.Topic, c.Partition, c.First)
+		return c, &FormatError{fmt.Errorf("%s: holds the commit %s/%d/%d", key, c.Topic, c.Partition, c.First)}
 	}
 	return c, nil
 }

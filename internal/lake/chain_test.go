@@ -3,7 +3,6 @@ package lake_test
 import (
 	"errors"
 	"fmt"
-	"strings"
 	"testing"
 
 	"github.com/millstream-data/millstream/internal/event"
@@ -79,60 +78,6 @@ func TestSinceStopsAtAGap(t *testing.T) {
 	if !errors.Is(err, lake.ErrChainGap) || len(got) != 2 {
 		t.Errorf("%d commits, %v", len(got), err)
 	}
-}
-
-func TestVerifyNamesEachFinding(t *testing.T) {
-	t.Parallel()
-	f := func(name, want string, disturb func(t *testing.T, l *lake.Lake, c *lake.Commit)) {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			_, l := testkit.Lake(t)
-			c := eventsCommit()
-			c.Prev = nil
-			if err := l.Store.Create(t.Context(), c.Files[0].Key, make([]byte, c.Files[0].Bytes)); err != nil {
-				t.Fatal(err)
-			}
-			disturb(t, l, &c)
-			put(t, l, c)
-			r, err := l.VerifyChain(t.Context(), chainID)
-			if err != nil {
-				t.Fatal(err)
-			}
-			got := strings.Join(r.Problems, "\n")
-			if want == "" && got != "" || !strings.Contains(got, want) {
-				t.Errorf("problems %q, want %q", got, want)
-			}
-		})
-	}
-	f("nothing", "", func(*testing.T, *lake.Lake, *lake.Commit) {})
-	f("a missing file", "is missing", func(t *testing.T, l *lake.Lake, c *lake.Commit) {
-		if err := l.Store.Delete(t.Context(), c.Files[0].Key); err != nil {
-			t.Fatal(err)
-		}
-	})
-	f("a file of another size", "bytes of", func(t *testing.T, l *lake.Lake, c *lake.Commit) {
-		if err := l.Store.Put(t.Context(), c.Files[0].Key, []byte("short")); err != nil {
-			t.Fatal(err)
-		}
-	})
-	f("rows that nobody counted", "its files have 1009", func(_ *testing.T, _ *lake.Lake, c *lake.Commit) {
-		c.Accounting[0].Primary--
-		c.Accounting[0].Rejected++
-	})
-	f("a beginning that is none", "says that 5 came before", func(_ *testing.T, _ *lake.Lake, c *lake.Commit) {
-		prev := int64(5)
-		c.Prev = &prev
-	})
-	f("a gap", "does not begin where the one before ends", func(t *testing.T, l *lake.Lake, c *lake.Commit) {
-		next := emptyCommit()
-		next.First, next.Next = c.Next+7, c.Next+10
-		put(t, l, next)
-	})
-	f("arithmetic", "does not add up", func(t *testing.T, l *lake.Lake, c *lake.Commit) {
-		next := emptyCommit()
-		next.Accounting[0].Duplicates++
-		put(t, l, next)
-	})
 }
 
 func TestSchemaVersionsAreConditional(t *testing.T) {

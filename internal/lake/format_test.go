@@ -92,6 +92,18 @@ func lossCommit() lake.Commit {
 	return c
 }
 
+func compaction() lake.Compaction {
+	c := eventsCommit()
+	in, out := c.Files[0], c.Files[0]
+	late := strings.Replace(in.Key, "123456-124479", "124500-124510", 1)
+	out.Key = "millstream/app/tracks/dt=2026-11-21/hh=06/compact-1-0-7q8r5t6v-" + in.Schema + ".parquet"
+	out.Next, out.Rows, out.Bytes = 124510, 1019, 47120
+	return lake.Compaction{
+		V: 1, Table: "app.tracks", DT: "2026-11-21", HH: "06", Generation: 1,
+		Replaces: []string{in.Key, late}, Files: []lake.File{out}, Rows: 1019, Lineage: "sha256:" + strings.Repeat("0c", 32),
+	}
+}
+
 func eventsSchema() lake.Schema {
 	s := lake.Schema{
 		V: 1, Table: "app.order_completed", Version: 7, Kind: lake.SchemaEvents, CreatedAt: at,
@@ -159,6 +171,49 @@ func TestGoldenSchemas(t *testing.T) {
 	}
 }
 
+func TestGoldenCompaction(t *testing.T) {
+	t.Parallel()
+	b, err := compaction().Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	golden.Equal(t, "testdata/compact_v1.json", b)
+	decoded, err := lake.DecodeCompaction(b)
+	if err != nil {
+		t.Error(err)
+	}
+	if again, err := decoded.Encode(); err != nil || !bytes.Equal(b, again) {
+		t.Errorf("decoded and encoded again it is\n%s\n%v", again, err)
+	}
+}
+
+func TestCompactionsThatDoNotBalanceAreRefused(t *testing.T) {
+	t.Parallel()
+	f := func(want string, disturb func(c *lake.Compaction)) {
+		t.Helper()
+		c := compaction()
+		disturb(&c)
+		b, err := c.Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := lake.DecodeCompaction(b); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %s", err, want)
+		}
+	}
+	f("unknown version 2", func(c *lake.Compaction) { c.V = 2 })
+	f("want schema.table", func(c *lake.Compaction) { c.Table = "tracks" })
+	f("generation 0 is not above 0", func(c *lake.Compaction) { c.Generation = 0 })
+	f("0 files are replaced by 1", func(c *lake.Compaction) { c.Replaces = nil })
+	f("2 files are replaced by 0", func(c *lake.Compaction) { c.Files = nil })
+	f("its files have 1019 rows, it has 1020", func(c *lake.Compaction) { c.Rows++ })
+	f("is no SHA-256", func(c *lake.Compaction) { c.Lineage = "sha256:0c" })
+	f("is named twice", func(c *lake.Compaction) { c.Replaces[1] = c.Replaces[0] })
+	f("is named twice", func(c *lake.Compaction) { c.Replaces[1] = c.Files[0].Key })
+	f("is not of this hour", func(c *lake.Compaction) { c.Replaces[1] = strings.Replace(c.Replaces[1], "hh=06", "hh=07", 1) })
+	f("is empty or of app.tracks 2026-11-21 07", func(c *lake.Compaction) { c.Files[0].HH = "07" })
+}
+
 func TestReadersRefuseWhatTheyDoNotKnow(t *testing.T) {
 	t.Parallel()
 	good, err := eventsCommit().Encode()
@@ -209,6 +264,27 @@ func FuzzDecodeCommit(f *testing.F) {
 	})
 }
 
+func FuzzDecodeCompaction(f *testing.F) {
+	b, err := os.ReadFile(filepath.Join("testdata", "compact_v1.json"))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(b)
+	f.Fuzz(func(t *testing.T, b []byte) {
+		c, err := lake.DecodeCompaction(b)
+		if err != nil {
+			return
+		}
+		out, err := c.Encode()
+		if err != nil {
+			t.Fatalf("decoded but not encoded: %v", err)
+		}
+		if _, err := lake.DecodeCompaction(out); err != nil {
+			t.Fatalf("%s: decoded once but not twice: %v", out, err)
+		}
+	})
+}
+
 func FuzzDecodeSchema(f *testing.F) {
 	for _, name := range []string{"schema_v1.json", "schema_v1_mirror.json"} {
 		b, err := os.ReadFile(filepath.Join("testdata", name))
@@ -241,10 +317,14 @@ func TestFormatPageIsComplete(t *testing.T) {
 			seen[string(name[1][bytes.LastIndexAny(name[1], ".]")+1:])] = true
 		}
 	}
-	if example, err := os.ReadFile("testdata/commit_v1_empty.json"); err != nil || !bytes.Contains(page, example) {
-		t.Errorf("FORMAT.md does not show testdata/commit_v1_empty.json as it is: %v", err)
+	for _, name := range []string{
+		"commit_v1_events.json", "commit_v1_changes.json", "commit_v1_empty.json", "commit_v1_loss.json", "schema_v1.json", "schema_v1_mirror.json", "compact_v1.json",
+	} {
+		if example, err := os.ReadFile("testdata/" + name); err != nil || !bytes.Contains(page, example) {
+			t.Errorf("FORMAT.md does not show testdata/%s as it is: %v", name, err)
+		}
 	}
-	for _, v := range []any{eventsCommit(), changesCommit(), lossCommit(), eventsSchema(), mirrorSchema()} {
+	for _, v := range []any{eventsCommit(), changesCommit(), lossCommit(), eventsSchema(), mirrorSchema(), compaction()} {
 		b, err := json.Marshal(v)
 		if err != nil {
 			t.Fatal(err)

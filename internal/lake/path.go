@@ -44,7 +44,7 @@ func CommitFirst(key string) (int64, error) {
 	digits, ok := strings.CutSuffix(name, ".json")
 	first, err := strconv.ParseInt(digits, 10, 64)
 	if !ok || err != nil || len(digits) != 20 {
-		return 0, fmt.Errorf("commit key %s: want 20 digits and .json", key)
+		return 0, &FormatError{fmt.Errorf("commit key %s: want 20 digits and .json", key)}
 	}
 	return first, nil
 }
@@ -58,6 +58,29 @@ func (p Paths) Schemas(schema, table string) string {
 func (p Paths) Schema(schema, table string, version int) string {
 	return fmt.Sprintf("%s%08d.json", p.Schemas(schema, table), version)
 }
+
+// Compacted returns the key of a file that a compaction writes, the n-th of its
+// generation: <prefix>/<schema>/<table>/dt=…/hh=…/compact-<generation>-<n>-<attempt8>-<schema8>.parquet.
+// attempt8 tells apart what rivals write.
+func (p Paths) Compacted(h Hour, generation, n int, attempt8, schema8 string) string {
+	return fmt.Sprintf("%s%s%d-%d-%s-%s.parquet", p.Hour(h), compactedPrefix, generation, n, attempt8, schema8)
+}
+
+// Hour is the folder of a table's data files of one hour.
+func (p Paths) Hour(h Hour) string { return p.Prefix + "/" + h.folder() }
+
+// Compactions is the folder of the compactions of a table.
+func (p Paths) Compactions(schema, table string) string {
+	return fmt.Sprintf("%s/_compact/%s/%s/", p.Prefix, schema, table)
+}
+
+// Compaction returns the key of a compaction; the folder of an hour's is that
+// of generation 0 without its name.
+func (p Paths) Compaction(h Hour, generation int) string {
+	return fmt.Sprintf("%s%08d.json", p.compactionsOf(h), generation)
+}
+
+func (p Paths) compactionsOf(h Hour) string { return p.Prefix + "/_compact/" + h.folder() }
 
 // Manifest returns the key of a load's manifest; target is schema.table.
 func (p Paths) Manifest(target, load, schema8 string) string {
