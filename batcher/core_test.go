@@ -1,9 +1,6 @@
 package batcher
 
 import (
-	"fmt"
-	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -260,66 +257,4 @@ func FuzzDecodeEvent(f *testing.F) {
 			}
 		}
 	})
-}
-
-// BenchmarkEventsToParquet goes the whole way of a track event from its JSON to
-// both of its tables' files: 700 bytes, 20 columns.
-func BenchmarkEventsToParquet(b *testing.B) {
-	shapes, names := newShapes(), lake.NewNamer()
-	values := make([][]byte, 1000)
-	for i := range values {
-		values[i] = benchEvent(i)
-	}
-	var (
-		p      = parsed{depth: 5}
-		cast   caster
-		counts valueCounts
-		files  = map[*shape]*parquetout.Writer{}
-		known  = map[*shape][]lake.SchemaColumn{}
-		chunks = map[*shape]*chunk{}
-	)
-	for _, sh := range []*shape{&shapes.tracks, &shapes.event} {
-		chunks[sh] = newChunk(sh, names, 1000, nil, &counts)
-	}
-	b.ReportAllocs()
-	b.SetBytes(int64(len(values[0])))
-	n := 0
-	for b.Loop() {
-		if err := p.parse(values[n%len(values)]); err != nil {
-			b.Fatal(err)
-		}
-		row := eventRow{id: "018f5c1e-7a2b-7c3d-8e4f-" + strconv.Itoa(n), table: "order_completed", receivedAt: time.Unix(1795241702, 0), offset: int64(n)}
-		n++
-		for sh, c := range chunks {
-			c.add(row, &p, &cast, sh == &shapes.tracks)
-			if c.rows() < chunkRows {
-				continue
-			}
-			s := testSchema(c)
-			if known[sh] != nil {
-				s.Columns = known[sh]
-			}
-			known[sh] = s.Columns
-			if files[sh] == nil {
-				w, err := parquetout.Create(filepath.Join(b.TempDir(), "f"), s.FileColumns(), parquetout.DefaultOptions())
-				if err != nil {
-					b.Fatal(err)
-				}
-				files[sh] = w
-			}
-			if err := files[sh].Append(c.freeze(s, &cast).record); err != nil {
-				b.Fatal(err)
-			}
-			chunks[sh] = newChunk(sh, names, 1000, s.Columns, &counts)
-		}
-	}
-	for _, w := range files {
-		w.Abort()
-	}
-	b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "events/s")
-}
-
-func benchEvent(i int) []byte {
-	return fmt.Appendf(nil, `{"type":"track","event":"Order Completed","messageId":"018f5c1e-7a2b-7c3d-8e4f-%012d","userId":"user-%d","anonymousId":"0b0c2f4e-1a58-4c0e-8f9e-%012d","timestamp":"2026-11-21T06:15:02.113Z","originalTimestamp":"2026-11-21T06:15:02.1Z","sentAt":"2026-11-21T06:15:03.000Z","receivedAt":"2026-11-21T06:15:03.113Z","context":{"ip":"10.0.%d.%d","library":{"name":"analytics.js","version":"4.1.0"},"page":{"url":"https://shop.example/checkout","path":"/checkout","title":"Checkout"},"locale":"de-DE","userAgent":"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36"},"properties":{"order_id":"o-%d","total":%d.%02d,"currency":"EUR","items":%d,"coupon":null,"first":%t}}`,
-		i, i%100, i%100, i%250, i%200, i, i%500, i%100, i%9, i%3 == 0)
 }

@@ -52,6 +52,11 @@ func (c *Column) RawBytes() int64 {
 	return int64(len(c.levels)/8 + len(c.bools) + 8*(len(c.ints)+len(c.floats)) + len(c.bytes) + 4*len(c.ends))
 }
 
+// HeldBytes is the memory that the column holds, whether in use or not.
+func (c *Column) HeldBytes() int64 {
+	return int64(2*cap(c.levels) + cap(c.bools) + 8*(cap(c.ints)+cap(c.floats)) + cap(c.bytes) + 4*cap(c.ends))
+}
+
 // AppendNulls appends n nulls.
 func (c *Column) AppendNulls(n int) {
 	for range n {
