@@ -5,12 +5,16 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import pathlib
+import subprocess
+import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from millstream import Client
 
+ROOT = pathlib.Path(__file__).resolve().parent.parent
 OK = (200, {}, b'{"success":true}')
 CUT = "cut"
 
@@ -164,3 +168,10 @@ def eventually(check, timeout=10, reason="condition"):
 
 def descriptors():
     return len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
+
+
+def run(code, *arguments, **options):
+    """Runs a program that imports the package; warnings are errors."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
+    return subprocess.run([sys.executable, "-W", "error", "-c", code, *arguments], env=environment, capture_output=True, text=True,
+                          timeout=60, **options)

@@ -11,16 +11,7 @@ import time
 import unittest
 
 import millstream
-from support import AWAY, Server, check_sum, client
-
-ROOT = pathlib.Path(__file__).resolve().parent.parent
-
-
-def run(code, *arguments, **options):
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
-    return subprocess.run([sys.executable, "-W", "error", "-c", code, *arguments], env=environment, capture_output=True, text=True,
-                          timeout=60, **options)
-
+from support import AWAY, ROOT, Server, check_sum, client, run
 
 def in_child(action):
     """Forks; the exit code of the child is 0 if the action returned."""
@@ -94,20 +85,6 @@ class Exit(unittest.TestCase):
                        "main()", server.url)
             self.assertEqual((done.returncode, done.stderr), (0, ""))
             self.assertEqual(len(server.accepted()), 50)
-
-    def test_a_signal_handler_may_track_within_a_call(self):
-        with Server() as server:
-            done = run("import signal, sys, time, millstream\n"
-                       "c = millstream.Client('k', endpoint=sys.argv[1], queue_events=10**6)\n"
-                       "made = [0]\n"
-                       "def handle(*_): made[0] += c.track('u1', 'Signal')\n"
-                       "signal.signal(signal.SIGALRM, handle); signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)\n"
-                       "end = time.monotonic() + 1\n"
-                       "while time.monotonic() < end: c.track('u1', 'Call')\n"
-                       "signal.setitimer(signal.ITIMER_REAL, 0)\n"
-                       "c.close(30); assert made[0] > 10; print(c.stats().delivered)", server.url)
-            # Before Python 3.11 a handler may run within `enqueued += 1`, so that the count is one less; no event is lost.
-            self.assertEqual((done.returncode, int(done.stdout), done.stderr), (0, len(server.accepted()), ""))
 
     def test_workers_of_multiprocessing_deliver_what_they_queued(self):
         for method in ("fork", "spawn"):

@@ -7,8 +7,8 @@ import time
 from typing import List, Set
 
 from ._answer import describe
-from ._options import Options
-from ._entry import Entry
+from ._entry import Entry, Phase
+from ._options import DENIED, PENDING, Options
 from ._queue import Queue
 from ._sender import Attempts, Courier, Notices
 from ._types import DROPPED, Result
@@ -30,7 +30,7 @@ class Direct:
 
     def send(self, entry: Entry, timeout: float) -> Result:
         """Returns the event's fate, within timeout."""
-        reason = self._queue.begin_send()
+        reason = self._begin()
         if reason:
             return Result(entry.id, DROPPED, 0, reason)
         result = Result(entry.id, DROPPED, 0, "closed")
@@ -38,14 +38,14 @@ class Direct:
         try:
             result = self._until(courier, Attempts([entry]), entry.born + timeout)
         finally:
-            self._queue.end_send(result)
+            self._end(result)
             self._give_back(courier)
         return result
 
     def _until(self, courier: Courier, work: Attempts, deadline: float) -> Result:
         entry, last = work.entries[0], ""
         while True:
-            reason = self._queue.await_permit(deadline)
+            reason = self._await_permit(deadline)
             left = deadline - time.monotonic()
             if reason or left <= 0:
                 return Result(entry.id, DROPPED, entry.attempts, reason or "expired", last)
@@ -56,7 +56,37 @@ class Direct:
                 return Result(entry.id, fate, entry.attempts, code, message)
             last = describe(answer)
             seconds, _ = courier.delay(work, answer)
-            self._queue.rest(min(seconds, deadline - time.monotonic()))
+            with self._queue.lock:
+                self._queue.wait_for(self._is_over, min(seconds, deadline - time.monotonic()))
+
+    def _begin(self) -> str:
+        """Counts an event in; the reason if it is refused."""
+        queue = self._queue
+        with queue.lock:
+            reason = "closed" if queue.phase is not Phase.OPEN else "consent" if queue.consent == DENIED else ""
+            if reason:
+                queue.ledger.refuse(reason)
+            else:
+                queue.ledger.enqueued += 1
+                queue.ledger.sending += 1
+            return reason
+
+    def _end(self, result: Result) -> None:
+        with self._queue.lock:
+            self._queue.ledger.sending -= 1
+            self._queue.ledger.add(result.fate, result.code)
+
+    def _await_permit(self, deadline: float) -> str:
+        """Waits while consent is pending; a reason if nothing may be sent any more."""
+        queue = self._queue
+        with queue.lock:
+            queue.wait_for(lambda: queue.consent != PENDING or queue.phase is Phase.CLOSED, deadline - time.monotonic())
+            if queue.phase is Phase.CLOSED:
+                return "closed"
+            return "consent" if queue.consent == DENIED else ""
+
+    def _is_over(self) -> bool:
+        return self._queue.phase is Phase.CLOSED
 
     def _borrow(self) -> Courier:
         with self._lock:

@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 import weakref
+from functools import partial
 from typing import Optional, Tuple
 
 from ._direct import Direct
@@ -63,22 +64,18 @@ class Engine:
     def entry(self, message_id: str, body: bytes, coerced: int) -> Entry:
         """An event that has its bytes."""
         if coerced:
-            with self.queue.lock:
-                self.queue.ledger.coerced += coerced
+            self.queue.lock.soon(partial(self.queue.ledger.coerce, coerced))
         return Entry(message_id, body, time.monotonic())
 
     def refuse(self, reason: str, error: Optional[str]) -> None:
         """Counts a refusal that came before the queue; what the application did wrong is logged."""
-        with self.queue.lock:
-            self.queue.ledger.refuse(reason, error)
+        self.queue.lock.soon(partial(self.queue.ledger.refuse, reason, error))
         if error:
             self.notices.warn(reason, "%s: %s", reason, error)
 
     def callback_failed(self, error: str) -> None:
         """Counts an exception of the application's code."""
-        with self.queue.lock:
-            self.queue.ledger.callback_errors += 1
-            self.queue.ledger.last_error = error
+        self.queue.lock.soon(partial(self.queue.ledger.blame, error))
         self.notices.warn("middleware", "%s; the event is dropped", error)
 
     def take(self, entry: Entry) -> bool:
@@ -95,6 +92,7 @@ class Engine:
                     self.queue.spool.start()
                 if self._thread is None:
                     _close_with_worker()
+                    self.queue.begin_sending()
                     self._thread = threading.Thread(target=self._run, args=(self._sender,), name="millstream", daemon=True)
                     self._thread.start()  # noted before: a signal handler that calls meanwhile must start no other
             except RuntimeError as error:  # out of threads, or the interpreter ends: the next call or close tries again
@@ -111,6 +109,8 @@ class Engine:
             self.notices.warn("bug", "sender: %s", type(error).__name__, exc_info=error)
             if sender is self._sender:
                 self._thread = None
+        if sender is self._sender:
+            self.queue.end_sending()
 
     def set_consent(self, state: str) -> None:
         """Changes the consent; granted, the spool may begin."""
@@ -146,15 +146,23 @@ class Engine:
         if self._inside():  # on_result closes: the thread ends when that returns
             self.direct.close()
             return
+        ended = thread is None
         if thread is not None and thread.ident is not None:  # None: a signal handler closes while the thread starts
-            thread.join(timeout)
-            if thread.is_alive():
+            ended = self._join(thread, timeout)
+            if not ended:
                 self._sender.courier.transport.abort()
-                thread.join(_GRACE)
+                ended = self._join(thread, _GRACE)
         self.queue.finish()  # for a thread that hangs in a name look-up or in on_result, or has died
-        if thread is None or not thread.is_alive():
+        if ended:
             self._sender.report()
         self.direct.close()
+
+    def _join(self, thread: threading.Thread, timeout: float) -> bool:
+        """Waits for the thread's end, also in a signal handler that has interrupted a call: the call holds the lock."""
+        if self.queue.lock.interrupted():
+            return self.queue.await_sender(timeout)
+        thread.join(timeout)
+        return not thread.is_alive()
 
     def release(self) -> None:
         """The client became unreachable: drain and end, without anybody waiting."""

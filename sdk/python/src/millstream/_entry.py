@@ -77,6 +77,15 @@ class Ledger:
         self.add(DROPPED, reason)
         self.last_error = error or self.last_error
 
+    def coerce(self, values: int) -> None:
+        """Enters values that became null."""
+        self.coerced += values
+
+    def blame(self, error: str) -> None:
+        """Enters an exception of the application's code."""
+        self.callback_errors += 1
+        self.last_error = error
+
     def settle(self, fate: Fate) -> None:
         """Gives an entry its fate, unless it has one."""
         entry = fate.entry

@@ -96,6 +96,7 @@ class Found(NamedTuple):
 
     segments: List[Segment]
     events: int
+    trouble: Optional[OSError] = None
 
 
 class Folder:
@@ -163,11 +164,13 @@ class Folder:
                 for path in segments.get(owner, []):
                     segment, events = self._adopt(path)
                     if segment:
-                        found = Found([*found.segments, segment], found.events + events)
+                        found = Found([*found.segments, segment], found.events + events, found.trouble)
                 for path in others.get(owner, []):
                     _unlink(path)
             except PermissionError:
                 continue  # another user's: not ours to send
+            except OSError as error:
+                found = found._replace(trouble=error)  # what was taken is ours all the same
         return found
 
     def _listing(self) -> Tuple[Dict[str, List[str]], Dict[str, List[str]]]:
@@ -197,7 +200,7 @@ class Folder:
         except OSError:
             return False
         host, pid, where = (*text.split(), "", "", "")[:3]
-        trusted = where in ("", self._namespace) and where != "-"  # older leases name no namespace
+        trusted = where == self._namespace and where != "-"
         if trusted and host == self._host and pid.isdigit() and not _runs(int(pid)):
             return True
         if abs(time.time() - stat.st_mtime) <= LEASE_SECONDS:
@@ -210,17 +213,19 @@ class Folder:
         return seen == lease and now - since >= SUSPECT_SECONDS
 
     def _adopt(self, path: str) -> Tuple[Optional[Segment], int]:
-        """The rename decides who gets it; then the .pos follows."""
+        """The rename decides who gets it; then the .pos follows. What cannot be read gets its name back: under ours nobody
+        would look at it again before we end."""
         mine = self._name(self._sequence + 1)
-        try:
-            os.rename(path, mine)
-        except FileNotFoundError:
+        if not _move(path, mine):
             return None, 0  # another one was faster
         self._sequence += 1
         try:
-            os.rename(path[: -len("ndjson")] + "pos", mine[: -len("ndjson")] + "pos")
-        except FileNotFoundError:
-            pass
+            return self._opened(mine)
+        except OSError:
+            _move(mine, path)
+            raise
+
+    def _opened(self, mine: str) -> Tuple[Optional[Segment], int]:
         with open(mine, "r+b") as file:
             stat = os.fstat(file.fileno())
             done = min(_position(mine), stat.st_size)
@@ -301,6 +306,16 @@ def _runs(pid: int) -> bool:
         return False
     except (OSError, OverflowError):
         return True
+    return True
+
+
+def _move(path: str, target: str) -> bool:
+    """Renames a segment and its position; False if it is not there."""
+    try:
+        os.rename(path, target)
+        os.rename(path[: -len("ndjson")] + "pos", target[: -len("ndjson")] + "pos")
+    except FileNotFoundError:
+        return os.path.exists(target)  # without a position it is read from its start
     return True
 
 

@@ -1,18 +1,18 @@
 """The queue between event calls and the sender, with every count of the client.
 
-One lock guards it all. A thread may enter it twice, because the garbage collector can end an unreachable client
-(`begin_close`) at any allocation, under this lock too. Bounds and sums follow from where an entry is: waiting, in flight,
+One lock guards it all (_gate.py). Bounds and sums follow from where an entry is: waiting, in flight,
 ahead or on disk only (_spool.py), or it has its fate.
 """
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import deque
+from functools import partial
 from typing import Callable, Deque, Iterable, List, Optional, Sequence, Tuple, Union
 
 from ._entry import Entry, Fate, Ledger, Phase
+from ._gate import Gate, Signal
 from ._options import DENIED, GRANTED, PENDING, PENDING_EVENTS, Options
 from ._spool import Spool
 from ._types import DELIVERED, DROPPED, HANDED_OVER, REJECTED, Result, Stats
@@ -30,9 +30,10 @@ class Queue:
 
     def __init__(self, options: Options) -> None:
         self._options = options
-        self.lock = threading.RLock()
-        self._work = threading.Condition(self.lock)  # the sender waits
-        self._changed = threading.Condition(self.lock)  # callers wait: flush, close, block, send
+        self.lock = Gate()
+        self._work = Signal(self.lock.inner)  # the sender waits
+        self._changed = Signal(self.lock.inner)  # callers wait: flush, close, block, send
+        self._sender_ended = False
         self.phase = Phase.OPEN
         self.consent = options.consent
         self.deadline: Optional[float] = None  # of close
@@ -53,23 +54,49 @@ class Queue:
 
     def offer(self, entry: Entry, may_block: bool) -> str:
         """Takes the entry and returns "", or returns the reason of the refusal, counted."""
+        if self.lock.interrupted():
+            return self._offer_soon(entry)
         with self.lock:
             reason = self._refusal(entry)
             if reason == "queue_full" and may_block and entry.size <= self._options.queue_bytes:
-                self._wait(lambda: self._refusal(entry) != "queue_full", self._options.block_timeout)
+                self.wait_for(lambda: self._refusal(entry) != "queue_full", self._options.block_timeout)
                 reason = self._refusal(entry)
             if reason:
                 self.ledger.refuse(reason)
                 return reason
-            self._seq += 1
-            entry.seq = self._seq
-            self.ledger.enqueued += 1
-            self.ledger.hold(entry)
-            if entry.held:
-                self._append(entry)
-            if self.spool and self.consent == GRANTED:
-                self._store(entry, self.spool)
+            self._enter(entry)
+            if self.spool and self._options.spool_fsync == "always" and entry.logged:
+                spool = self.spool
+                self.wait_for(lambda: entry.safe or entry.done or spool.broken or spool.stopped, _DISK_SECONDS)
+            if self.phase is Phase.CLOSED and not entry.done:  # by a signal handler, meanwhile
+                self._drop_rest()
+                return "closed"
             return ""
+
+    def _offer_soon(self, entry: Entry) -> str:
+        """In a signal handler that has interrupted a call: the event goes in behind that call's."""
+        reason = self._refusal(entry)
+        self.lock.soon(partial(self.ledger.refuse, reason) if reason else partial(self._enter_late, entry))
+        return reason
+
+    def _enter_late(self, entry: Entry) -> None:
+        reason = self._refusal(entry)
+        if not reason:
+            self._enter(entry)
+            return
+        self.ledger.enqueued += 1  # its call has returned, so the refusal is a fate
+        self.ledger.drop([entry], reason)
+        self._work.notify()
+
+    def _enter(self, entry: Entry) -> None:
+        self._seq += 1
+        entry.seq = self._seq
+        self.ledger.enqueued += 1
+        self.ledger.hold(entry)
+        if entry.held:
+            self._append(entry)
+        if self.spool and self.consent == GRANTED:
+            self.spool.add(entry)
 
     def _refusal(self, entry: Entry) -> str:
         if self.phase is not Phase.OPEN:
@@ -101,11 +128,6 @@ class Queue:
         if count == 1 or count == self._options.flush_at or before < self._options.batch_bytes <= before + entry.size + 1:
             self._work.notify()  # otherwise the sender's time stands already
 
-    def _store(self, entry: Entry, spool: Spool) -> None:
-        spool.add(entry)
-        if self._options.spool_fsync == "always":
-            self._wait(lambda: entry.safe or entry.done or spool.broken or spool.stopped, _DISK_SECONDS)
-
     def set_consent(self, state: str) -> None:
         """Denied: what waits is dropped. Granted: what waited may be stored, too."""
         with self.lock:
@@ -126,36 +148,6 @@ class Queue:
         self._waiting_bytes = self._safe = 0
         if self.spool:
             self.spool.settled()
-
-    # Calls of send, which pass the queue.
-
-    def begin_send(self) -> str:
-        """Counts an event in; the reason if it is refused."""
-        with self.lock:
-            reason = "closed" if self.phase is not Phase.OPEN else "consent" if self.consent == DENIED else ""
-            if reason:
-                self.ledger.refuse(reason)
-            else:
-                self.ledger.enqueued += 1
-                self.ledger.sending += 1
-            return reason
-
-    def await_permit(self, deadline: float) -> str:
-        """Waits while consent is pending; a reason if nothing may be sent any more."""
-        with self.lock:
-            self._wait(lambda: self.consent != PENDING or self.phase is Phase.CLOSED, deadline - time.monotonic())
-            if self.phase is Phase.CLOSED:
-                return "closed"
-            return "consent" if self.consent == DENIED else ""
-
-    def rest(self, seconds: float) -> None:
-        with self.lock:
-            self._wait(lambda: self.phase is Phase.CLOSED, seconds)
-
-    def end_send(self, result: Result) -> None:
-        with self.lock:
-            self.ledger.sending -= 1
-            self.ledger.add(result.fate, result.code)
 
     def recover(self) -> None:
         """Puts back what was in flight when an earlier thread died."""
@@ -318,7 +310,7 @@ class Queue:
             self._work.notify()
             if self.spool:
                 self.spool.hurry()
-            self._wait(lambda: self._exposed_from() > through, timeout)
+            self.wait_for(lambda: self._exposed_from() > through, timeout)
             spool = self.spool
             flying = [e for e in self._in_flight if not e.done]
             held = [*flying, *self.waiting, *(spool.ahead if spool else ())]
@@ -349,32 +341,49 @@ class Queue:
         with self.lock:
             spool = self.spool
             if spool and spool.stop():
-                self._wait(lambda: spool.stopped, _DISK_SECONDS)
+                self.wait_for(lambda: spool.stopped, _DISK_SECONDS)
             if self.phase is Phase.CLOSED:
                 return
-            left = [e for e in (*self._in_flight, *self.waiting, *(spool.ahead if spool else ())) if not e.done]
-            lost = [e for e in left if not e.safe]
-            self.ledger.drop(lost, "closed")
-            self._closed_over = len(lost)
-            self._safe = len(left) - len(lost)
-            self._flying = self.ledger.bytes = self._waiting_bytes = 0
-            self._in_flight.clear()
-            self.waiting.clear()
-            if spool:
-                spool.ahead.clear()
+            self._drop_rest()
             self.phase = Phase.CLOSED
             self.tell()
 
+    def _drop_rest(self) -> None:
+        ahead: Deque[Entry] = self.spool.ahead if self.spool else deque()
+        left = [e for e in (*self._in_flight, *self.waiting, *ahead) if not e.done]
+        lost = [e for e in left if not e.safe]
+        self.ledger.drop(lost, "closed")
+        self._closed_over += len(lost)
+        self._safe = len(left) - len(lost) + (self._safe if self.phase is Phase.CLOSED else 0)
+        self._flying = self.ledger.bytes = self._waiting_bytes = 0
+        self._in_flight.clear()
+        self.waiting.clear()
+        ahead.clear()
+
+    def begin_sending(self) -> None:
+        self._sender_ended = False
+
+    def end_sending(self) -> None:
+        """Says that the sender's thread needs the lock no more."""
+        with self.lock:
+            self._sender_ended = True
+            self._changed.notify_all()
+
+    def await_sender(self, timeout: float) -> bool:
+        """Waits for end_sending, and lets the lock go meanwhile, however often the caller holds it."""
+        with self.lock:
+            return self.wait_for(lambda: self._sender_ended, timeout)
+
     def await_closed(self) -> None:
         with self.lock:
-            self._wait(lambda: self.phase is Phase.CLOSED, None)
+            self.wait_for(lambda: self.phase is Phase.CLOSED, None)
 
     def left_by_close(self) -> Tuple[int, int]:
         """Events that close dropped, and those that the spool keeps."""
         with self.lock:
             return self._closed_over, self._safe + (self.spool.backlog.events if self.spool else 0)
 
-    def _wait(self, until: Callable[[], bool], timeout: Optional[float]) -> bool:
+    def wait_for(self, until: Callable[[], bool], timeout: Optional[float]) -> bool:
         return self._changed.wait_for(until, timeout)
 
     def stats(self) -> Stats:

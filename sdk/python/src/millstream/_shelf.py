@@ -11,7 +11,6 @@ memory is empty; when the backlog is empty as well, what is ahead moves into mem
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import deque
 from typing import TYPE_CHECKING, Deque, List, Optional
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Deque, List, Optional
 from ._backlog import Backlog
 from ._entry import Entry
 from ._folder import Segment
+from ._gate import Signal
 from ._options import Options
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class Shelf:
     def __init__(self, options: Options, queue: "Queue") -> None:
         self._options = options
         self._queue = queue
-        self._wake = threading.Condition(queue.lock)
+        self._wake = Signal(queue.lock.inner)
         self._file_bytes = 0
         self._log: Deque[Entry] = deque()  # in memory, in the order of the files; its head says how far a position may move
         self._unwritten: Deque[Entry] = deque()

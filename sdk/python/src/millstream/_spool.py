@@ -123,7 +123,10 @@ class Spool(Shelf):
         elif touch:
             self._folder.touch()
         if now >= self._look_at and not stopping:
-            self._receive(*self._folder.take_over())
+            segments, events, trouble = self._folder.take_over()
+            self._receive(segments, events)
+            if trouble:
+                self._complain(trouble, "a file is left for a later look")
             self._look_at = now + (SUSPECT_SECONDS if self._folder.suspecting else _LOOK)
         if not self._entered or self.broken:
             with self._queue.lock:
@@ -275,12 +278,10 @@ class Spool(Shelf):
 
     def _break(self, error: OSError) -> None:
         """Memory only for ten seconds; the application notices nothing."""
-        text = f"spool: {type(error).__name__}: {error}"
         with self._queue.lock:
             self.broken = True
             self._retry_at = time.monotonic() + _RETRY
             self._sync_at, self._dirty_from, self._unsynced = None, NEVER, []
-            self._queue.ledger.last_error = text
             segment, self._current = self._current, None
             self._queue.tell()
         if segment:
@@ -288,7 +289,13 @@ class Spool(Shelf):
                 segment.close()
             except OSError:
                 pass  # told already
-        self._notices.warn("spool", "%s; events are kept in memory only", text)
+        self._complain(error, "events are kept in memory only")
+
+    def _complain(self, error: OSError, so: str) -> None:
+        text = f"spool: {type(error).__name__}: {error}"
+        with self._queue.lock:
+            self._queue.ledger.last_error = text
+        self._notices.warn("spool", "%s; %s", text, so)
 
     def _lose(self) -> None:
         """Another owner took our files for a dead one's: this process stood still, or a clock has stepped. What is on
