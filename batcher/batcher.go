@@ -67,11 +67,12 @@ func New(cfg Config, d Deps) (*Batcher, error) {
 		}
 		writer = host + "-" + strconv.Itoa(os.Getpid())
 	}
-	m := newMetrics(d.Registry)
+	m, names := newMetrics(d.Registry), lake.NewNamer()
 	b := &Batcher{
 		env: &env{
 			cfg: cfg, dedup: d.Dedup, version: d.Version, lake: d.Lake, topics: d.Kafka.Names(), log: d.Log, metrics: m,
-			registry: newRegistry(d.Lake, m), names: lake.NewNamer(), shapes: newShapes(), governor: newGovernor(cfg, m), pauses: pauses{metrics: m},
+			registry: newRegistry(d.Lake, m, cfg.Limits), names: names, rules: newRules(cfg, names, d.Log), shapes: newShapes(),
+			governor: newGovernor(cfg, m), pauses: pauses{metrics: m},
 		},
 		kafka: d.Kafka, writer: writer, health: d.Health,
 		started: make(chan struct{}), chains: map[lake.ChainID]*chain{}, stopped: map[lake.ChainID]error{}, hints: map[lake.ChainID]int64{},

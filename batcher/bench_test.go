@@ -96,12 +96,12 @@ func processorTime(b *testing.B) time.Duration {
 func benchEnv(b *testing.B) *env {
 	b.Helper()
 	_, l := testkit.Lake(b)
-	m := newMetrics(prometheus.NewRegistry())
+	m, names, log := newMetrics(prometheus.NewRegistry()), lake.NewNamer(), testkit.Log(b)
 	cfg := DefaultConfig()
 	cfg.Disk.Dir = b.TempDir()
 	return &env{
-		cfg: cfg, dedup: dedup.DefaultConfig(), lake: l, topics: wire.Topics{Prefix: "millstream"}, log: testkit.Log(b), metrics: m,
-		registry: newRegistry(l, m), names: lake.NewNamer(), shapes: newShapes(),
+		cfg: cfg, dedup: dedup.DefaultConfig(), lake: l, topics: wire.Topics{Prefix: "millstream"}, log: log, metrics: m,
+		registry: newRegistry(l, m, cfg.Limits), names: names, rules: newRules(cfg, names, log), shapes: newShapes(),
 	}
 }
 

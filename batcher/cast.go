@@ -18,10 +18,11 @@ const maxText = 65_535
 type fit int
 
 const (
-	fits    fit = iota
-	cleaned     // fits after NULs or broken characters were replaced
-	lossy       // written, but cut or rounded: the original belongs into _unmapped as well
-	misfit      // nothing was written: the original belongs into _unmapped
+	fits     fit = iota
+	cleaned      // fits after NULs or broken characters were replaced
+	lossy        // written, but cut or rounded: the original belongs into _unmapped as well
+	misfit       // nothing was written: the original belongs into _unmapped
+	digested     // a digest was written: the record belongs into the dead letters as well
 )
 
 // caster puts JSON values into typed columns by the table of docs/lake.md. Its
@@ -40,11 +41,11 @@ func (c *caster) put(col *parquetout.Column, raw []byte) fit {
 	case wire.Int64:
 		return putInt(col, raw)
 	case wire.Float64:
-		return putFloat(col, raw)
+		return putFloat(col, raw, 64)
 	case wire.Timestamp:
 		return putTime(col, raw)
 	default:
-		return misfit // other types are not inferred
+		return c.putDeclared(col, raw)
 	}
 }
 
@@ -86,7 +87,7 @@ func (c *caster) putJSON(col *parquetout.Column, raw []byte) fit {
 	switch {
 	case len(s) > maxText:
 		col.AppendBytes(digest(raw))
-		return lossy
+		return digested
 	case !ok:
 		col.AppendBytes(s)
 		return cleaned
@@ -115,55 +116,70 @@ func putBool(col *parquetout.Column, raw []byte) fit {
 }
 
 func putInt(col *parquetout.Column, raw []byte) fit {
+	n, ok := integer(raw)
+	if !ok {
+		return misfit
+	}
+	col.AppendInt(n)
+	return fits
+}
+
+// integer reads a number that is integral, however it is written, or the
+// canonical text of one.
+func integer(raw []byte) (n int64, ok bool) {
 	quoted := raw[0] == '"'
 	if quoted {
 		raw = raw[1 : len(raw)-1]
 	}
 	if n, err := strconv.ParseInt(string(raw), 10, 64); err == nil {
-		if quoted && strconv.FormatInt(n, 10) != string(raw) {
-			return misfit // "007" is a name
-		}
-		col.AppendInt(n)
-		return fits
+		return n, !quoted || strconv.FormatInt(n, 10) == string(raw) // "007" is a name
 	}
 	if quoted || !isNumber(raw) || len(raw) > 40 {
-		return misfit
+		return 0, false
 	}
 	// 1.0 and 1e3 are integers, too; a rational keeps all digits.
 	f, err := strconv.ParseFloat(string(raw), 64)
-	if err != nil || math.Abs(f) > math.MaxInt64 || f != 0 && math.Abs(f) < 1e-40 {
-		return misfit
+	switch {
+	case err != nil, math.Abs(f) > math.MaxInt64:
+		return 0, false
+	case math.Abs(f) < 1: // and no rational of a million digits for 1e-999999
+		return 0, isZero(raw)
 	}
 	r, ok := new(big.Rat).SetString(string(raw))
 	if !ok || !r.IsInt() || !r.Num().IsInt64() {
-		return misfit
+		return 0, false
 	}
-	col.AppendInt(r.Num().Int64())
-	return fits
+	return r.Num().Int64(), true
 }
 
-func putFloat(col *parquetout.Column, raw []byte) fit {
-	if raw[0] == '"' {
+// isZero says whether a number has no digit but 0 before its exponent.
+func isZero(number []byte) bool {
+	if i := bytes.IndexAny(number, "eE"); i >= 0 {
+		number = number[:i]
+	}
+	return !bytes.ContainsAny(number, "123456789")
+}
+
+// putFloat takes numbers of a column with floats of as many bits, and strings
+// that write one exactly.
+func putFloat(col *parquetout.Column, raw []byte, bits int) fit {
+	quoted := raw[0] == '"'
+	if quoted {
 		raw = raw[1 : len(raw)-1]
-		if !isNumber(raw) {
-			return misfit
-		}
-		f, err := strconv.ParseFloat(string(raw), 64)
-		if err != nil || !sameNumber(f, raw) {
-			return misfit
-		}
-		col.AppendFloat(f)
-		return fits
 	}
 	if !isNumber(raw) {
 		return misfit
 	}
-	f, err := strconv.ParseFloat(string(raw), 64)
-	if err != nil || math.IsInf(f, 0) {
+	f, err := strconv.ParseFloat(string(raw), bits)
+	if err != nil {
+		return misfit
+	}
+	same := sameNumber(f, bits, raw)
+	if quoted && !same {
 		return misfit
 	}
 	col.AppendFloat(f)
-	if !sameNumber(f, raw) {
+	if !same {
 		return lossy
 	}
 	return fits
@@ -184,14 +200,14 @@ func putTime(col *parquetout.Column, raw []byte) fit {
 	return fits
 }
 
-// sameNumber says whether literal is f: its exact value, or the value of the
-// shortest text that reads back as f.
-func sameNumber(f float64, literal []byte) bool {
+// sameNumber says whether literal is f, a float of as many bits: its exact
+// value, or the value of the shortest text that reads back as f.
+func sameNumber(f float64, bits int, literal []byte) bool {
 	var a, b [40]byte
-	if len(literal) <= 15 && !bytes.ContainsAny(literal, "eE") {
+	if bits == 64 && len(literal) <= 15 && !bytes.ContainsAny(literal, "eE") {
 		return true // 15 significant digits always survive a double
 	}
-	shortest := strconv.AppendFloat(a[:0], f, 'g', -1, 64)
+	shortest := strconv.AppendFloat(a[:0], f, 'g', -1, bits)
 	if bytes.Equal(normalise(b[:0], shortest), normalise(nil, literal)) {
 		return true
 	}

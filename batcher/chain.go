@@ -248,7 +248,9 @@ func (c *chain) landed(r result) error {
 		bytes += f.Bytes
 	}
 	c.limits.Age = nextAge(c.limits.Age, c.env.cfg.of(c.id.Topic), len(r.c.Files), bytes)
-	c.env.metrics.values(s.counts)
+	for table, counts := range s.counts {
+		c.env.metrics.values(table, counts)
+	}
 	c.env.committed(r.c, s.load.opened)
 	c.env.log.Debug("committed", "chain", c.id.String(), "first", r.c.First, "next", r.c.Next, "cut", r.c.Cut, "files", len(r.c.Files))
 	c.committed(r.c)

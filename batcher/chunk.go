@@ -3,6 +3,7 @@ package batcher
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"maps"
 	"slices"
 	"time"
 
@@ -10,24 +11,6 @@ import (
 	"github.com/millstream-data/millstream/internal/parquetout"
 	"github.com/millstream-data/millstream/internal/wire"
 )
-
-// column is a column of a chunk. While it is new its values stay as they came:
-// its type is known when the chunk is frozen, from all of them.
-type column struct {
-	name, path string
-	values     *parquetout.Column // nil while the column is new
-	fresh      []freshValue
-	saw        kinds
-	// of the row being written:
-	row  int // rows+1 of the row that has claimed the column
-	leaf int
-}
-
-type freshValue struct {
-	row  int
-	raw  []byte // a copy
-	path string // "" for the column's own
-}
 
 // stray is a value that has no place in a column of its row, or not all of it.
 type stray struct {
@@ -41,27 +24,27 @@ type stray struct {
 // the lake has agreed to.
 type chunk struct {
 	shape   *shape
-	names   *lake.Namer
-	limit   int // columns
+	rules   *tableRules
 	columns []*column
 	byName  map[string]*column
-	byPath  map[string]*column // nil: has no column
-	wanted  []*column          // by leaf of the row being written
+	byPath  map[string]*column
+	nowhere map[reason]*column // what byPath has for paths that get no column
+	wanted  []*column          // by leaf of the row being written; nil: no such table has a column for it
 	strays  []stray
-	offsets []int64 // of the rows
-	bytes   int64   // estimate of what it holds
+	whole   map[int]*wire.Rejected // by row: the record, where a value of it may be too large for the lake
+	copies  map[int]bool           // rows that do have such a value
+	offsets []int64                // of the rows
+	bytes   int64                  // estimate of what it holds
 	counts  *valueCounts
+	frozen  bool // takes no further columns
 
 	minAt, maxAt time.Time // received_at
 }
 
-// valueCounts counts what did not fit as it came.
-type valueCounts struct{ misfits, lossy, cleaned, overLimit int64 }
-
 // newChunk begins a chunk with the columns that are registered.
-func newChunk(sh *shape, names *lake.Namer, limit int, registered []lake.SchemaColumn, counts *valueCounts) *chunk {
+func newChunk(sh *shape, rules *tableRules, registered []lake.SchemaColumn, counts *valueCounts) *chunk {
 	c := &chunk{
-		shape: sh, names: names, limit: limit, counts: counts,
+		shape: sh, rules: rules, counts: counts, nowhere: map[reason]*column{},
 		byName: make(map[string]*column, len(registered)+16), byPath: make(map[string]*column, len(registered)+16),
 	}
 	if len(registered) == 0 {
@@ -70,11 +53,11 @@ func newChunk(sh *shape, names *lake.Namer, limit int, registered []lake.SchemaC
 		}
 	}
 	for i, r := range registered {
-		col := &column{name: r.Name, path: r.Path, values: parquetout.NewColumn(r.Type)}
+		col := &column{name: r.Name, path: r.Path, fixed: i < len(sh.fixed), values: parquetout.NewColumn(r.Type)}
 		c.columns = append(c.columns, col)
 		c.byName[r.Name] = col
-		if i >= len(sh.fixed) && r.Path != "" {
-			c.byPath[r.Path] = col
+		if !col.fixed {
+			c.link(col)
 		}
 	}
 	return c
@@ -89,14 +72,17 @@ type eventRow struct {
 	table      string // of the event, for the column event
 	partition  int32
 	offset     int64
+	whole      *wire.Rejected // the record, where a value of it may be too large for the lake
 }
 
-// add appends a row. isTracks leaves properties out: the event's own table has
-// them.
-func (c *chunk) add(r eventRow, p *parsed, cast *caster, isTracks bool) {
+// add appends a row.
+func (c *chunk) add(r eventRow, p *parsed, cast *caster) {
 	row := c.rows()
 	fixed := c.columns[:len(c.shape.fixed)]
 	n := len(fixed)
+	if r.whole != nil {
+		c.keepWhole(row, r.whole)
+	}
 	fixed[0].values.AppendBytes([]byte(r.id))
 	fixed[1].values.AppendTime(r.receivedAt)
 	for i := 2; i < n-3; i++ {
@@ -106,14 +92,14 @@ func (c *chunk) add(r eventRow, p *parsed, cast *caster, isTracks bool) {
 			continue
 		}
 		raw, ok := p.top(path)
-		if !ok || !c.put(fixed[i], row, []byte(path), raw, cast) {
+		if !ok || !c.place(fixed[i], row, []byte(path), raw, cast) {
 			fixed[i].values.AppendNulls(1)
 		}
 	}
 	fixed[n-2].values.AppendInt(int64(r.partition))
 	fixed[n-1].values.AppendInt(r.offset)
-	c.claim(row, p, isTracks)
-	c.write(row, p, cast, isTracks)
+	c.claim(row, p)
+	c.write(row, p, cast)
 
 	c.offsets = append(c.offsets, r.offset)
 	c.bytes += int64(len(r.id)) + int64(8*n)
@@ -127,12 +113,12 @@ func (c *chunk) add(r eventRow, p *parsed, cast *caster, isTracks bool) {
 
 // claim decides which leaf gets which column: of two with one name the one with
 // the smaller path, and the other is a stray.
-func (c *chunk) claim(row int, p *parsed, isTracks bool) {
+func (c *chunk) claim(row int, p *parsed) {
 	c.wanted = c.wanted[:0]
 	for i, l := range p.leaves {
-		col := c.columnOf(l, p, isTracks)
+		col := c.columnOf(l, p)
 		c.wanted = append(c.wanted, col)
-		if col == nil {
+		if col == nil || col.refused != "" {
 			continue
 		}
 		if col.row == row+1 && string(p.path(p.leaves[col.leaf])) <= string(p.path(l)) {
@@ -142,140 +128,73 @@ func (c *chunk) claim(row int, p *parsed, isTracks bool) {
 	}
 }
 
-func (c *chunk) write(row int, p *parsed, cast *caster, isTracks bool) {
+func (c *chunk) write(row int, p *parsed, cast *caster) {
 	for i, l := range p.leaves {
 		col := c.wanted[i]
-		if col == nil || col.leaf != i || col.row != row+1 {
-			if !c.leftOut(l, p, isTracks) {
-				c.stray(row, p.path(l), l.raw)
+		switch {
+		case col == nil:
+			if !c.leftOut(l, p) {
+				c.stray(row, p.path(l), l.raw, reasonUnknown)
 			}
-			continue
+		case col.refused != "":
+			c.stray(row, p.path(l), l.raw, col.refused)
+		case col.leaf != i || col.row != row+1:
+			c.stray(row, p.path(l), l.raw, reasonCollision)
+		case col.values == nil:
+			c.hold(col, row, p.path(l), l.raw, false)
+		default:
+			col.pad(row)
+			c.place(col, row, p.path(l), l.raw, cast)
 		}
-		if col.values == nil {
-			v := freshValue{row: row, raw: slices.Clone(l.raw)}
-			if path := p.path(l); string(path) != col.path {
-				v.path = string(path)
-			}
-			col.fresh = append(col.fresh, v)
-			col.saw |= kindOf(v.raw)
-			c.bytes += int64(len(v.raw)) + 48
-			continue
-		}
-		if col.values.Len() < row {
-			col.values.AppendNulls(row - col.values.Len())
-		}
-		c.put(col, row, p.path(l), l.raw, cast)
 	}
 }
 
-// put writes a value and sees to what is left of it.
-func (c *chunk) put(col *column, row int, path, raw []byte, cast *caster) (written bool) {
-	c.bytes += int64(len(raw)) + 8
-	switch cast.put(col.values, raw) {
-	case misfit:
-		c.counts.misfits++
-		c.stray(row, path, raw)
-		return false
-	case lossy:
-		c.counts.lossy++
-		c.stray(row, path, raw)
-	case cleaned:
-		c.counts.cleaned++
-	case fits:
-	}
-	return true
-}
-
-// leftOut says whether a leaf is in another table or in a fixed column.
-func (c *chunk) leftOut(l leaf, p *parsed, isTracks bool) bool {
+// leftOut says whether a leaf without a column is in another table or in a
+// fixed column.
+func (c *chunk) leftOut(l leaf, p *parsed) bool {
+	member := ""
 	switch l.root {
 	case rootTop:
-		path := p.path(l)
-		return slices.ContainsFunc(c.shape.fixedPaths, func(f string) bool { return f == string(path) }) || isTracks && string(path) == "properties"
-	case rootProperties:
-		return isTracks
-	case rootContext, rootTraits:
-	}
-	return false
-}
-
-// columnOf returns the leaf's column, which may be new, or nil.
-func (c *chunk) columnOf(l leaf, p *parsed, isTracks bool) *column {
-	switch {
-	case l.root == rootTop, l.root == rootProperties && (isTracks || c.shape.root != "properties"),
-		l.root == rootTraits && c.shape.root != "traits":
-		return nil
-	}
-	if col, known := c.byPath[string(p.path(l))]; known {
-		return col
-	}
-	path := string(p.path(l))
-	name := columnName(c.names, path, c.shape.fixed)
-	col := c.byName[name]
-	if col == nil {
-		if len(c.columns) >= c.limit {
-			c.counts.overLimit++
-			if len(c.byPath) < 4*c.limit { // a table of names that never end must not end in memory
-				c.byPath[path] = nil
-			}
-			return nil
+		path := string(p.path(l))
+		if slices.Contains(c.shape.omits, path) {
+			return true
 		}
-		col = &column{name: name, path: path}
-		c.columns = append(c.columns, col)
-		c.byName[name] = col
+		first, ok := p.top(path)
+		return ok && &first[0] == &l.raw[0] && slices.Contains(c.shape.fixedPaths, path)
+	case rootContext:
+		member = memberContext
+	case rootProperties:
+		member = memberProperties
+	case rootTraits:
+		member = memberTraits
 	}
-	c.byPath[path] = col
-	return col
+	return slices.Contains(c.shape.omits, member) || slices.Contains(c.shape.fixedPaths, member)
 }
 
-func (c *chunk) stray(row int, path, raw []byte) {
+func (c *chunk) stray(row int, path, raw []byte, why reason) {
+	c.counts.unmapped[why]++
 	c.strays = append(c.strays, stray{row, string(path), slices.Clone(raw)})
 	c.bytes += int64(len(path) + len(raw) + 48)
 }
 
-// wants returns the columns that the lake does not know yet, by name.
-func (c *chunk) wants() []lake.SchemaColumn {
-	var out []lake.SchemaColumn
-	for _, col := range c.columns {
-		if col.values == nil {
-			out = append(out, lake.SchemaColumn{Name: col.name, Type: col.saw.lakeType(), Path: col.path})
-		}
-	}
-	slices.SortFunc(out, func(a, b lake.SchemaColumn) int {
-		if a.Name < b.Name {
-			return -1
-		}
-		return 1
-	})
-	return out
-}
-
 // frozen is a chunk as a record of one schema version.
 type frozen struct {
-	record   parquetout.Record
-	longest  map[string]int   // of string and json columns
-	tooLarge map[int64][]byte // by offset: what was too large for _unmapped
+	record  parquetout.Record
+	longest map[string]int   // of string and json columns
+	copies  []*wire.Rejected // records of which a value was too large for the lake
 }
 
 // freeze turns the rows into a record with the columns of s, which has at least
-// those that the chunk began with and those it wants. It ends the chunk.
+// those that the chunk began with. Values of a new column that it lacks go to
+// _unmapped. It ends the chunk.
 func (c *chunk) freeze(s lake.Schema, cast *caster) frozen {
-	f := frozen{longest: map[string]int{}, tooLarge: map[int64][]byte{}}
-	ordered := make([]*parquetout.Column, len(s.Columns))
-	for i, sc := range s.Columns {
-		col := c.byName[sc.Name]
-		switch {
-		case col == nil:
-			ordered[i] = parquetout.NewColumn(sc.Type)
-		case col.values == nil: // the lake's type holds, whoever registered it
-			ordered[i] = parquetout.NewColumn(sc.Type)
-			col.values = ordered[i]
-			c.settle(col, cast)
-		default:
-			ordered[i] = col.values
-		}
+	c.frozen = true
+	f := frozen{longest: map[string]int{}}
+	ordered := c.adopt(s)
+	for _, col := range c.columns {
+		c.settle(col, cast)
 	}
-	c.writeUnmapped(&f)
+	c.writeUnmapped()
 	for i, col := range ordered {
 		col.AppendNulls(c.rows() - col.Len())
 		if t := s.Columns[i].Type; t == wire.String || t == wire.JSON {
@@ -283,23 +202,13 @@ func (c *chunk) freeze(s lake.Schema, cast *caster) frozen {
 		}
 	}
 	f.record = parquetout.NewRecord(ordered)
+	for _, row := range slices.Sorted(maps.Keys(c.copies)) {
+		f.copies = append(f.copies, c.whole[row])
+	}
 	return f
 }
 
-// settle casts the values of a new column to the type that it has got.
-func (c *chunk) settle(col *column, cast *caster) {
-	for _, v := range col.fresh {
-		col.values.AppendNulls(v.row - col.values.Len())
-		path := col.path
-		if v.path != "" {
-			path = v.path
-		}
-		c.put(col, v.row, []byte(path), v.raw, cast)
-	}
-	col.fresh = nil
-}
-
-func (c *chunk) writeUnmapped(f *frozen) {
+func (c *chunk) writeUnmapped() {
 	slices.SortStableFunc(c.strays, func(a, b stray) int { return a.row - b.row })
 	out := c.byName["_unmapped"].values
 	var buf []byte
@@ -317,12 +226,33 @@ func (c *chunk) writeUnmapped(f *frozen) {
 		buf = append(buf, '}')
 		out.AppendNulls(row - out.Len())
 		if len(buf) > maxText {
-			f.tooLarge[c.offsets[row]] = slices.Clone(buf)
 			buf = digest(buf)
+			c.tooLarge(row)
 		}
 		out.AppendBytes(buf)
 	}
 	c.strays = nil
+}
+
+// keepWhole keeps a record until the chunk is frozen.
+func (c *chunk) keepWhole(row int, whole *wire.Rejected) {
+	if c.whole == nil {
+		c.whole = map[int]*wire.Rejected{}
+	}
+	c.whole[row] = whole
+	c.bytes += int64(len(whole.Original))
+}
+
+// tooLarge notes that the row has a digest in place of a value.
+func (c *chunk) tooLarge(row int) {
+	if c.whole[row] == nil {
+		panic("BUG: a value is too large that nobody expected to be")
+	}
+	c.counts.cut[reasonSize]++
+	if c.copies == nil {
+		c.copies = map[int]bool{}
+	}
+	c.copies[row] = true
 }
 
 func sha256Hex(b []byte) string {

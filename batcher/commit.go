@@ -80,12 +80,9 @@ func (s *sealed) build(ctx context.Context) ([]finished, error) {
 		if p.chunk == nil || len(p.chunk.wants()) == 0 {
 			continue
 		}
-		sh, wants := p.chunk.shape, p.chunk.wants()
 		g.Go(func() error {
-			return s.env.retry(gctx, "schema of "+p.name(), func(ctx context.Context) error {
-				_, err := s.env.registry.extend(ctx, p.name(), sh.fixed, sh.fixedPaths, wants)
-				return err
-			})
+			_, err := s.extend(gctx, p)
+			return err
 		})
 	}
 	if err := g.Wait(); err != nil {
@@ -119,6 +116,21 @@ func comparePart(a, b *part) int {
 	return a.key.version - b.key.version
 }
 
+// extend registers what a part's chunk wants. If cdc has got the table's name
+// meanwhile, the range is given up, and its records meet the table as it is.
+func (s *span) extend(ctx context.Context, p *part) (schema lake.Schema, err error) {
+	var taken error
+	sh, wants := p.chunk.shape, p.chunk.wants()
+	err = s.env.retry(ctx, "schema of "+p.name(), func(ctx context.Context) (err error) {
+		schema, err = s.env.registry.extend(ctx, p.name(), sh.fixed, sh.fixedPaths, wants)
+		if errors.Is(err, errOtherKind) {
+			taken, err = err, nil
+		}
+		return err
+	})
+	return schema, errors.Join(err, taken)
+}
+
 // putData puts the files and returns the commit that names them.
 func (s *sealed) putData(ctx context.Context, files []finished) (lake.Commit, error) {
 	keys := make([]string, len(files))
@@ -132,6 +144,9 @@ func (s *sealed) putData(ctx context.Context, files []finished) (lake.Commit, er
 	}
 	err := g.Wait()
 	c := s.body()
+	if len(files) == 0 {
+		c.Kind = lake.KindEmpty
+	}
 	for i, f := range files {
 		f.file.Key = keys[i]
 		c.Files = append(c.Files, f.file)
@@ -197,9 +212,6 @@ func (s *sealed) body() lake.Commit {
 		V: 1, Kind: lake.KindData, Topic: s.id.Topic, TopicID: s.topicID, Partition: s.id.Partition,
 		First: s.first, Next: s.next, Prev: s.prev, Holes: s.next - s.first - s.load.records, Cut: string(s.why), Attempt: s.attempt,
 		Schemas: map[string]lake.CommitSchema{}, Marks: s.marks, Dedup: s.dedup, CreatedAt: lake.Time{Time: time.Now()}, Writer: s.writer,
-	}
-	if len(s.parts) == 0 {
-		c.Kind = lake.KindEmpty
 	}
 	for _, a := range s.account {
 		c.Accounting = append(c.Accounting, *a)

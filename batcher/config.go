@@ -25,7 +25,12 @@ type Config struct {
 	Memory           MemoryConfig  `yaml:"memory" doc:"bounds of what is held in memory"`
 	Disk             DiskConfig    `yaml:"disk" doc:"the spool of files that are not yet committed"`
 	Limits           LimitsConfig  `yaml:"limits" doc:"bounds that keep one source from harming others"`
-	Parquet          ParquetConfig `yaml:"parquet" doc:"shape of data files"`
+
+	Types        map[string]string `yaml:"types" doc:"types of columns that are not to be inferred, by source.table.column in the lake's names; as app.order_completed.total: decimal(18,2). A column that is in the lake keeps its type"`
+	Columns      ColumnsConfig     `yaml:"columns" doc:"columns that are not wanted"`
+	PromoteAfter int               `yaml:"promote_after" doc:"values that did not fit a column in one process before it gets a sibling of strings, <name>__str"`
+
+	Parquet ParquetConfig `yaml:"parquet" doc:"shape of data files"`
 }
 
 // TopicConfig holds what differs for some topics.
@@ -63,8 +68,10 @@ type DiskConfig struct {
 
 // LimitsConfig holds bounds of tables and rows.
 type LimitsConfig struct {
+	EventTables  int `yaml:"event_tables" doc:"tables of track events a source; an event with a new name beyond it goes to tracks_other"`
 	Columns      int `yaml:"columns" doc:"columns of a table; what would need another one goes to _unmapped (Redshift ends at 1600)"`
 	FlattenDepth int `yaml:"flatten_depth" doc:"levels of objects that become columns; deeper ones are json"`
+	MaxRowBytes  int `yaml:"max_row_bytes" doc:"a record whose row would have more bytes becomes a dead letter (Redshift ends at 4 MB)"`
 }
 
 // ParquetConfig holds the shape of data files.
@@ -94,7 +101,8 @@ func DefaultConfig() Config {
 		OnLostOffsets:    lostRecord,
 		Memory:           MemoryConfig{Fetch: 48 * config.MiB, Chunks: 96 * config.MiB, RowGroups: 96 * config.MiB},
 		Disk:             DiskConfig{Dir: "<data_dir>/spool/batcher", Limit: 4 * config.GiB},
-		Limits:           LimitsConfig{Columns: 1000, FlattenDepth: 5},
+		Limits:           LimitsConfig{EventTables: 500, Columns: 1000, FlattenDepth: 5, MaxRowBytes: 4_000_000},
+		PromoteAfter:     100,
 		Parquet: ParquetConfig{
 			Compression: string(p.Compression), RowGroupRows: p.RowGroupRows, RowGroupBytes: config.Bytes(p.RowGroupBytes),
 		},
@@ -122,8 +130,12 @@ func (c Config) Validate() error {
 		config.Positive("batcher.memory.row_groups", c.Memory.RowGroups),
 		config.NotEmpty("batcher.disk.dir", c.Disk.Dir),
 		config.Positive("batcher.disk.limit", c.Disk.Limit),
+		config.Positive("batcher.limits.event_tables", c.Limits.EventTables),
 		config.Between("batcher.limits.columns", c.Limits.Columns, 50, 1500),
 		config.Between("batcher.limits.flatten_depth", c.Limits.FlattenDepth, 1, 20),
+		config.Between("batcher.limits.max_row_bytes", c.Limits.MaxRowBytes, 100_000, 4_000_000),
+		config.Positive("batcher.promote_after", c.PromoteAfter),
+		validateColumns(c.Types, c.Columns.Drop),
 		config.OneOf("batcher.parquet.compression", c.Parquet.Compression, string(parquetout.Snappy), string(parquetout.Gzip)),
 		config.Between("batcher.parquet.row_group_rows", c.Parquet.RowGroupRows, parquetout.MinRowGroup, 1<<24),
 		config.Positive("batcher.parquet.row_group_bytes", c.Parquet.RowGroupBytes),

@@ -32,6 +32,7 @@ type env struct {
 	metrics  *metrics
 	registry *registry
 	names    *lake.Namer
+	rules    *rules
 	shapes   shapes
 	ratios   ratios
 	fileSeq  atomic.Int64

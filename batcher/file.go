@@ -24,7 +24,6 @@ type partKey struct {
 // another one when that is full or its schema has grown.
 type part struct {
 	key    partKey
-	shape  *shape
 	chunk  *chunk       // of events
 	mirror *mirrorChunk // of a mirrored table
 	open   *openFile    // nil: none
@@ -130,16 +129,15 @@ func (p *part) flush(ctx context.Context, s *span) error {
 		return p.write(s, m.schema, m.freeze(), m.first, m.last, m.minAt, m.maxAt)
 	}
 	c := p.chunk
-	sh := c.shape
-	schema, err := s.env.registry.extend(ctx, p.name(), sh.fixed, sh.fixedPaths, c.wants())
+	schema, err := s.extend(ctx, p)
 	if err != nil {
 		return err
 	}
 	f := c.freeze(schema, &s.cast)
-	for offset, raw := range f.tooLarge {
-		s.tooLarge(ctx, offset, p.key.schema, raw)
+	for _, whole := range f.copies {
+		s.sendCopy(ctx, whole)
 	}
-	p.chunk = newChunk(sh, c.names, c.limit, schema.Columns, c.counts)
+	p.chunk = newChunk(c.shape, c.rules, schema.Columns, c.counts)
 	return p.write(s, schema, f, c.offsets[0], c.offsets[len(c.offsets)-1], c.minAt, c.maxAt)
 }
 

@@ -71,10 +71,16 @@ func numberKind(raw []byte) kinds {
 		}
 		return sawInt
 	}
-	if f, err := strconv.ParseFloat(string(raw), 64); err != nil || math.IsInf(f, 0) {
+	if !isDouble(raw) {
 		return sawHuge
 	}
 	return sawFloat
+}
+
+// isDouble says whether raw is a number within the range of a double.
+func isDouble(raw []byte) bool {
+	f, err := strconv.ParseFloat(string(raw), 64)
+	return err == nil && !math.IsInf(f, 0)
 }
 
 // parseTime reads a date-time of RFC 3339 with a zone, years 1 to 9999. exact is

@@ -30,15 +30,32 @@ type parsed struct {
 	paths  []byte
 	key    []byte // scratch of decoded keys
 	depth  int    // levels of objects that are flattened
+
+	properties []byte // as sent, if it is an object
 }
 
 var errNoObject = errors.New("is no JSON object")
+
+// size bounds what the event takes in a row.
+func (p *parsed) size() (n int) {
+	for _, l := range p.leaves {
+		n += min(len(l.raw), maxText)
+	}
+	return n
+}
+
+// unmappedBound bounds the size of a row's _unmapped and of each of its values,
+// whatever has a column: escapes and replaced characters make them longer.
+func (p *parsed) unmappedBound(value []byte) int {
+	return 6*len(p.paths) + 2*len(value) + 4*len(p.leaves)
+}
 
 // parse splits an event into leaves, which alias value. Nulls and empty objects
 // make none; type, writeKey, integrations, messageId, receivedAt and _metadata
 // are known from elsewhere or left out by rule.
 func (p *parsed) parse(value []byte) error {
-	p.leaves, p.paths = p.leaves[:0], p.paths[:0]
+	p.leaves, p.paths, p.properties = p.leaves[:0], p.paths[:0], nil
+	var flat [rootTraits + 1]bool // roots that came as an object; a second one of a name is a leaf
 	value = trim(value)
 	if len(value) == 0 || value[0] != '{' {
 		return errNoObject
@@ -55,16 +72,31 @@ func (p *parsed) parse(value []byte) error {
 		switch string(key) {
 		case "type", "writeKey", "integrations", "_metadata", "messageId", "receivedAt":
 			continue
-		case "context":
-			p.flatten(key, raw, rootContext)
-		case "properties":
-			p.flatten(key, raw, rootProperties)
-		case "traits":
-			p.flatten(key, raw, rootTraits)
-		default:
-			p.add(nil, key, raw, rootTop)
 		}
+		r := rootOf(key)
+		if r == rootTop || raw[0] != '{' || flat[r] {
+			p.add(nil, key, raw, rootTop)
+			continue
+		}
+		flat[r] = true
+		if r == rootProperties {
+			p.properties = raw
+		}
+		var buf [256]byte
+		p.object(appendEscaped(buf[:0], key), raw, r, p.depth)
 	}
+}
+
+func rootOf(key []byte) root {
+	switch string(key) {
+	case memberContext:
+		return rootContext
+	case memberProperties:
+		return rootProperties
+	case memberTraits:
+		return rootTraits
+	}
+	return rootTop
 }
 
 func (p *parsed) add(prefix, key, raw []byte, r root) {
@@ -80,17 +112,7 @@ func (p *parsed) add(prefix, key, raw []byte, r root) {
 	p.leaves = append(p.leaves, leaf{from, len(p.paths), raw, r})
 }
 
-// flatten adds the leaves below a root. A root that is no object is a leaf of
-// the top level, which has no column.
-func (p *parsed) flatten(name, raw []byte, r root) {
-	if raw[0] != '{' {
-		p.add(nil, name, raw, rootTop)
-		return
-	}
-	var buf [256]byte
-	p.object(appendEscaped(buf[:0], name), raw, r, p.depth)
-}
-
+// object adds the leaves below an object.
 func (p *parsed) object(prefix, raw []byte, r root, depth int) {
 	for m := membersOf(raw); ; {
 		rawKey, value, ok := m.next()
@@ -116,8 +138,12 @@ func (p *parsed) object(prefix, raw []byte, r root, depth int) {
 
 func (p *parsed) path(l leaf) []byte { return p.paths[l.from:l.to] }
 
-// top returns the top-level leaf of a name.
+// top returns the value of a top-level member that is not flattened, or
+// properties as a whole. Of a name that came twice it is the first.
 func (p *parsed) top(name string) (raw []byte, ok bool) {
+	if name == memberProperties && p.properties != nil {
+		return p.properties, true
+	}
 	for _, l := range p.leaves {
 		if l.root == rootTop && string(p.path(l)) == name {
 			return l.raw, true

@@ -30,8 +30,10 @@ type metrics struct {
 	paused         *prometheus.GaugeVec   // reason
 	pauseSeconds   *prometheus.CounterVec // reason
 	schemaVersions *prometheus.CounterVec // result
-	unmapped       *prometheus.CounterVec // reason
-	windowRecords  *prometheus.GaugeVec   // topic, partition
+	unmapped       *prometheus.CounterVec // table, reason
+	cutValues      *prometheus.CounterVec // table, reason
+	tables         tableLabels
+	windowRecords  *prometheus.GaugeVec // topic, partition
 	rebuildSeconds prometheus.Histogram
 	incomplete     prometheus.Counter
 	rebalances     *prometheus.CounterVec // event
@@ -82,7 +84,8 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		paused:         gauges("paused", "1 while nothing is taken in for the sake of a budget; for the reason rejects, the partitions that rest.", "reason"),
 		pauseSeconds:   counters("pause_seconds_total", "Time that nothing was taken in.", "reason"),
 		schemaVersions: counters("schema_versions_total", "Versions of tables' schemas that were put, or adopted from another batcher.", "result"),
-		unmapped:       counters("unmapped_values_total", "Values that did not fit their column as they came.", "reason"),
+		unmapped:       counters("unmapped_values_total", "Values that are in _unmapped, by why; of the first 200 tables by name.", "table", "reason"),
+		cutValues:      counters("cut_values_total", "Values that have lost something in their column, by what; of the first 200 tables by name.", "table", "reason"),
 		windowRecords:  gauges("dedup_window_records", "Identities in the duplicate window.", "topic", "partition"),
 		rebuildSeconds: f.NewHistogram(prometheus.HistogramOpts{
 			Namespace: "millstream", Subsystem: "batcher", Name: "dedup_rebuild_seconds",
@@ -114,8 +117,11 @@ func (m *metrics) zero() {
 	for _, v := range []string{"new", "adopted"} {
 		m.schemaVersions.WithLabelValues(v)
 	}
-	for _, v := range []string{"misfit", "cut", "cleaned", "column_limit"} {
-		m.unmapped.WithLabelValues(v)
+	for _, v := range unmappedReasons() {
+		m.unmapped.WithLabelValues(otherTables, string(v))
+	}
+	for _, v := range cutReasons() {
+		m.cutValues.WithLabelValues(otherTables, string(v))
 	}
 	for _, r := range pauseReasons() {
 		m.paused.WithLabelValues(string(r))
@@ -128,7 +134,8 @@ func (m *metrics) zero() {
 		m.abandoned.WithLabelValues(v)
 	}
 	for _, c := range []event.Code{
-		event.CodeBadJSON, event.CodeUnknownType, event.CodeMissingField, event.CodeSchemaUnknown, event.CodeBadChange, event.CodeValueTooLarge,
+		event.CodeBadJSON, event.CodeUnknownType, event.CodeMissingField, event.CodeRowTooLarge,
+		event.CodeSchemaUnknown, event.CodeBadChange, event.CodeValueTooLarge,
 	} {
 		m.rejected.WithLabelValues(string(c))
 	}
@@ -163,9 +170,16 @@ func (m *metrics) forget(id lake.ChainID) {
 	}
 }
 
-func (m *metrics) values(c valueCounts) {
-	m.unmapped.WithLabelValues("misfit").Add(float64(c.misfits))
-	m.unmapped.WithLabelValues("cut").Add(float64(c.lossy))
-	m.unmapped.WithLabelValues("cleaned").Add(float64(c.cleaned))
-	m.unmapped.WithLabelValues("column_limit").Add(float64(c.overLimit))
+// values counts what became of a table's values.
+func (m *metrics) values(table string, c *valueCounts) {
+	if len(c.unmapped)+len(c.cut) == 0 {
+		return
+	}
+	label := m.tables.of(table)
+	for why, n := range c.unmapped {
+		m.unmapped.WithLabelValues(label, string(why)).Add(float64(n))
+	}
+	for why, n := range c.cut {
+		m.cutValues.WithLabelValues(label, string(why)).Add(float64(n))
+	}
 }

@@ -20,8 +20,10 @@ import (
 type registry struct {
 	lake    *lake.Lake
 	metrics *metrics
-	mu      sync.Mutex // guards tables
+	limits  LimitsConfig
+	mu      sync.Mutex // guards tables and sources
 	tables  map[string]*tableSchemas
+	sources map[string]*sourceTables
 }
 
 type tableSchemas struct {
@@ -29,11 +31,21 @@ type tableSchemas struct {
 	loaded  bool
 	current lake.Schema            // events; version 0 if there is none
 	mirrors map[string]lake.Schema // by wire.Schema16 of the origin's fingerprint
+	unknown map[string]time.Time   // when the lake did not have a fingerprint
 	latest  int                    // of mirrors
+	other   time.Time              // when the lake said that the table is of the other kind
 }
 
-func newRegistry(l *lake.Lake, m *metrics) *registry {
-	return &registry{lake: l, metrics: m, tables: map[string]*tableSchemas{}}
+// errOtherKind says that a table of events and a mirrored one have one name.
+var errOtherKind = errors.New("an event source and a mirrored schema have one name; give one of them another")
+
+// askAgain is how long an answer of the lake holds that a table is of the other
+// kind, or that it has not a schema: each costs requests, and there may be many
+// records that ask.
+const askAgain = 10 * time.Second
+
+func newRegistry(l *lake.Lake, m *metrics, limits LimitsConfig) *registry {
+	return &registry{lake: l, metrics: m, limits: limits, tables: map[string]*tableSchemas{}, sources: map[string]*sourceTables{}}
 }
 
 func (r *registry) table(name string) *tableSchemas {
@@ -41,29 +53,35 @@ func (r *registry) table(name string) *tableSchemas {
 	defer r.mu.Unlock()
 	t := r.tables[name]
 	if t == nil {
-		t = &tableSchemas{mirrors: map[string]lake.Schema{}}
+		t = &tableSchemas{mirrors: map[string]lake.Schema{}, unknown: map[string]time.Time{}}
 		r.tables[name] = t
 	}
 	return t
 }
 
-// events returns the cached schema of a table of events; version 0 and no
-// columns if the lake has none.
+// events returns the cached schema of a table of events, version 0 and no
+// columns if the lake has none, or errOtherKind.
 func (r *registry) events(ctx context.Context, name string) (lake.Schema, error) {
 	t := r.table(name)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.loaded {
-		return t.current, nil
+	var err error
+	switch {
+	case t.loaded:
+	case time.Since(t.other) < askAgain:
+		err = fmt.Errorf("table %s: %w", name, errOtherKind)
+	default:
+		err = r.reload(ctx, name, t)
 	}
-	return t.current, r.reload(ctx, name, t)
+	return t.current, err
 }
 
 func (r *registry) reload(ctx context.Context, name string, t *tableSchemas) error {
 	s, err := r.lake.LatestSchema(ctx, name)
 	switch {
 	case err == nil && s.Kind != lake.SchemaEvents:
-		return fmt.Errorf("schema of %s: is of kind %s: an event source and a mirrored schema have one name", name, s.Kind)
+		t.other, t.loaded, t.current = time.Now(), false, lake.Schema{}
+		return fmt.Errorf("table %s: %w", name, errOtherKind)
 	case err == nil:
 		t.current, t.loaded = s, true
 	case errors.Is(err, objstore.ErrNotFound):
@@ -74,8 +92,9 @@ func (r *registry) reload(ctx context.Context, name string, t *tableSchemas) err
 	return nil
 }
 
-// extend returns a schema that has all of wants, which are sorted by name. A
-// name that another batcher has registered with another type keeps that type.
+// extend returns a schema that has all of wants, which are sorted by name, as
+// far as the limit of columns goes. A name that another batcher has registered
+// with another type keeps that type.
 func (r *registry) extend(ctx context.Context, name string, fixed wire.Columns, fixedPaths []string, wants []lake.SchemaColumn) (lake.Schema, error) {
 	t := r.table(name)
 	t.mu.Lock()
@@ -91,7 +110,7 @@ func (r *registry) extend(ctx context.Context, name string, fixed wire.Columns, 
 		}
 		have := next.FileColumns()
 		for _, c := range wants {
-			if have.Index(c.Name) < 0 {
+			if have.Index(c.Name) < 0 && len(next.Columns) < r.limits.Columns {
 				c.Since = next.Version
 				next.Columns = append(next.Columns, c)
 			}
@@ -126,29 +145,40 @@ func (r *registry) mirror(ctx context.Context, name, schema16 string) (s lake.Sc
 	if s, ok = t.mirrors[schema16]; ok {
 		return s, true, nil
 	}
+	if time.Since(t.unknown[schema16]) < askAgain {
+		return s, false, nil
+	}
 	if err := r.reloadMirrors(ctx, name, t); err != nil {
 		return s, false, err
 	}
-	s, ok = t.mirrors[schema16]
+	if s, ok = t.mirrors[schema16]; !ok && len(t.unknown) < 1000 {
+		t.unknown[schema16] = time.Now()
+	}
 	return s, ok, nil
 }
 
 func (r *registry) reloadMirrors(ctx context.Context, name string, t *tableSchemas) error {
+	if time.Since(t.other) < askAgain {
+		return fmt.Errorf("table %s: %w", name, errOtherKind)
+	}
 	all, err := r.lake.Schemas(ctx, name)
 	if err != nil {
 		return err
 	}
 	for _, s := range all {
-		if s.Kind == lake.SchemaMirror {
-			t.mirrors[wire.Schema16(s.Origin)] = s
+		if s.Kind != lake.SchemaMirror {
+			t.other = time.Now()
+			return fmt.Errorf("table %s: %w", name, errOtherKind)
 		}
+		t.mirrors[wire.Schema16(s.Origin)] = s
 		t.latest = max(t.latest, s.Version)
 	}
 	return nil
 }
 
 // announce registers what a schema mark says. A version that any batcher has
-// registered before is taken as it is.
+// registered before is taken as it is. It returns errBadMark or errOtherKind if
+// the lake can have no such table.
 func (r *registry) announce(ctx context.Context, name string, names *lake.Namer, mark event.TableSchema) error {
 	next, err := mirrorSchema(name, names, mark)
 	if err != nil {
@@ -176,6 +206,7 @@ func (r *registry) announce(ctx context.Context, name string, names *lake.Namer,
 		switch {
 		case err == nil:
 			t.mirrors[key], t.latest = next, next.Version
+			delete(t.unknown, key)
 			r.metrics.schemaVersions.WithLabelValues("new").Inc()
 			return nil
 		case errors.Is(err, objstore.ErrExists):

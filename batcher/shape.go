@@ -2,6 +2,7 @@ package batcher
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 
 	"github.com/millstream-data/millstream/internal/event"
@@ -18,17 +19,42 @@ type shape struct {
 	// value does not come from the event's JSON.
 	fixedPaths []string
 	root       string // properties or traits; "" for tracks and aliases
+	context    bool   // its members become columns, too
+	// omits are the members of an event that are in another table of it, and so
+	// neither in columns nor in _unmapped.
+	omits []string
 }
+
+// discovers says whether members below a root become columns.
+func (s *shape) discovers(r root) bool {
+	switch r {
+	case rootContext:
+		return s.context
+	case rootProperties:
+		return s.root == memberProperties
+	case rootTraits:
+		return s.root == memberTraits
+	case rootTop:
+	}
+	return false
+}
+
+// The members of an event whose members are flattened.
+const (
+	memberContext    = "context"
+	memberProperties = "properties"
+	memberTraits     = "traits"
+)
 
 // shapes holds the shape of each kind of table of events.
 type shapes struct {
-	tracks, event, identify, page, screen, group, alias shape
+	tracks, event, other, identify, page, screen, group, alias shape
 }
 
 func newShapes() shapes {
 	col := func(name string) wire.Column { return wire.Column{Name: name, Type: wire.String} }
 	build := func(root string, extra []wire.Column, paths []string) shape {
-		s := shape{root: root}
+		s := shape{root: root, context: true}
 		add := func(c wire.Column, path string) {
 			s.fixed = append(s.fixed, c)
 			s.fixedPaths = append(s.fixedPaths, path)
@@ -49,32 +75,58 @@ func newShapes() shapes {
 		return s
 	}
 	names := []wire.Column{col("event"), col("event_text")}
-	return shapes{
+	titles := []wire.Column{col("name"), col("category")}
+	out := shapes{
 		tracks:   build("", names, []string{"", "event"}),
-		event:    build("properties", names, []string{"", "event"}),
-		identify: build("traits", nil, nil),
-		page:     build("properties", []wire.Column{col("name"), col("category")}, []string{"name", "category"}),
-		screen:   build("properties", []wire.Column{col("name"), col("category")}, []string{"name", "category"}),
-		group:    build("traits", []wire.Column{col("group_id")}, []string{"groupId"}),
+		event:    build(memberProperties, names, []string{"", "event"}),
+		other:    build("", append(slices.Clone(names), wire.Column{Name: memberProperties, Type: wire.JSON}), []string{"", "event", memberProperties}),
+		identify: build(memberTraits, nil, nil),
+		page:     build(memberProperties, titles, []string{"name", "category"}),
+		screen:   build(memberProperties, titles, []string{"name", "category"}),
+		group:    build(memberTraits, []wire.Column{col("group_id")}, []string{"groupId"}),
 		alias:    build("", []wire.Column{col("previous_id")}, []string{"previousId"}),
 	}
+	out.tracks.omits = []string{memberProperties}
+	out.other.omits, out.other.context = []string{memberContext}, false // tracks has it
+	return out
 }
 
-// of returns the primary table of a type of event and its shape.
-func (s *shapes) of(t event.Type) (table string, sh *shape) {
+// table returns the shape of a table by its name.
+func (s *shapes) table(name string) *shape {
+	switch name {
+	case lake.TableTracksOther:
+		return &s.other
+	case lake.TableTracks:
+		return &s.tracks
+	case lake.TableIdentifies:
+		return &s.identify
+	case lake.TablePages:
+		return &s.page
+	case lake.TableScreens:
+		return &s.screen
+	case lake.TableGroups:
+		return &s.group
+	case lake.TableAliases:
+		return &s.alias
+	}
+	return &s.event
+}
+
+// primary returns the name of the table that has a row for every event of a type.
+func primary(t event.Type) string {
 	switch t {
 	case event.Track:
-		return lake.TableTracks, &s.tracks
+		return lake.TableTracks
 	case event.Identify:
-		return lake.TableIdentifies, &s.identify
+		return lake.TableIdentifies
 	case event.Page:
-		return lake.TablePages, &s.page
+		return lake.TablePages
 	case event.Screen:
-		return lake.TableScreens, &s.screen
+		return lake.TableScreens
 	case event.Group:
-		return lake.TableGroups, &s.group
+		return lake.TableGroups
 	case event.Alias:
-		return lake.TableAliases, &s.alias
+		return lake.TableAliases
 	}
 	panic("BUG: event type " + string(t))
 }
@@ -120,7 +172,7 @@ func splitPath(path string) []string {
 // fixed column.
 func columnName(n *lake.Namer, path string, fixed wire.Columns) string {
 	m := splitPath(path)
-	if len(m) < 2 || m[0] == "context" {
+	if len(m) < 2 || m[0] == memberContext {
 		return n.Name(m...)
 	}
 	name := n.Name(m[1:]...)

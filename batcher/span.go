@@ -31,7 +31,8 @@ type span struct {
 	parts   map[partKey]*part
 	account map[accountKey]*lake.Accounting
 	marks   []json.RawMessage
-	counts  valueCounts
+	counts  map[string]*valueCounts // by table
+	copied  map[string]bool         // ids of records whose copies are among the dead letters
 
 	cast   caster
 	parsed parsed
@@ -60,7 +61,7 @@ func outcomes() []outcome { return []outcome{outRow, outDuplicate, outRejected, 
 func newSpan(e *env, id lake.ChainID, first int64, prev *int64) *span {
 	s := &span{
 		env: e, id: id, attempt: event.ULID(time.Now()), first: first, next: first, prev: prev,
-		parts: map[partKey]*part{}, account: map[accountKey]*lake.Accounting{},
+		parts: map[partKey]*part{}, account: map[accountKey]*lake.Accounting{}, counts: map[string]*valueCounts{}, copied: map[string]bool{},
 	}
 	s.parsed.depth = e.cfg.Limits.FlattenDepth
 	return s
@@ -102,22 +103,33 @@ func (s *span) addEvent(ctx context.Context, rec *kgo.Record, h wire.EventHeader
 		s.count(rec, folder, h.ReceivedAt, outDuplicate)
 		return nil
 	}
-	if code, why := s.parse(h, rec.Value); code != "" {
+	refuse := func(code event.Code, why string) {
 		s.reject(ctx, rec, h.Source, code, why)
 		s.count(rec, folder, h.ReceivedAt, outRejected)
+	}
+	if code, why := s.parse(h, rec.Value); code != "" {
+		refuse(code, why)
 		return nil
 	}
-	table, sh := s.env.shapes.of(h.Type)
-	hour := h.ReceivedAt.Unix() / 3600
+	parts, problem, err := s.eventParts(ctx, folder, h)
+	if err != nil {
+		return err
+	}
+	if problem != nil {
+		refuse(event.CodeSchemaUnknown, problem.Error())
+		return nil
+	}
 	row := eventRow{id: h.MessageID, receivedAt: h.ReceivedAt, partition: rec.Partition, offset: rec.Offset}
+	if s.parsed.unmappedBound(rec.Value) > maxText {
+		row.whole = wholeRecord(rec, h.Source)
+	}
 	if h.Type == event.Track {
 		row.table = s.env.names.EventTable(h.Event)
 	}
-	if err := s.addRow(ctx, partKey{schema: folder, table: table, hour: hour}, sh, row); err != nil {
-		return err
-	}
-	if h.Type == event.Track {
-		if err := s.addRow(ctx, partKey{schema: folder, table: row.table, hour: hour}, &s.env.shapes.event, row); err != nil {
+	for _, p := range parts {
+		p.chunk.add(row, &s.parsed, &s.cast)
+		s.load.rows++
+		if err := p.flushWhenFull(ctx, s); err != nil {
 			return err
 		}
 	}
@@ -127,33 +139,19 @@ func (s *span) addEvent(ctx context.Context, rec *kgo.Record, h wire.EventHeader
 
 // parse reads an event into s.parsed, or says why it can become no row.
 func (s *span) parse(h wire.EventHeader, value []byte) (code event.Code, why string) {
+	if why := oddHeader(h); why != "" {
+		return event.CodeMissingField, why
+	}
 	if err := s.parsed.parse(value); err != nil {
 		return event.CodeBadJSON, "the value " + err.Error()
 	}
 	if h.Type == event.Track && h.Event == "" {
 		return event.CodeMissingField, "a track call without a name"
 	}
-	return "", ""
-}
-
-func (s *span) addRow(ctx context.Context, key partKey, sh *shape, row eventRow) error {
-	p := s.parts[key]
-	if p == nil {
-		p = &part{key: key, shape: sh}
-		var schema lake.Schema
-		err := s.env.retry(ctx, "schema of "+p.name(), func(ctx context.Context) (err error) {
-			schema, err = s.env.registry.events(ctx, p.name())
-			return err
-		})
-		if err != nil {
-			return err
-		}
-		p.chunk = newChunk(sh, s.env.names, s.env.cfg.Limits.Columns, schema.Columns, &s.counts)
-		s.parts[key] = p
+	if most := s.env.cfg.Limits.MaxRowBytes; len(value) > most && s.parsed.size() > most {
+		return event.CodeRowTooLarge, fmt.Sprintf("a row of %d bytes; at most %d fit a row", s.parsed.size(), most)
 	}
-	p.chunk.add(row, &s.parsed, &s.cast, sh == &s.env.shapes.tracks)
-	s.load.rows++
-	return p.flushWhenFull(ctx, s)
+	return "", ""
 }
 
 // addChange takes a record of a topic of changes.
@@ -244,7 +242,7 @@ func (s *span) mark(ctx context.Context, rec *kgo.Record, h wire.ChangeHeader, t
 		}
 		err := s.env.retry(ctx, "schema of "+target, func(ctx context.Context) error {
 			err := s.env.registry.announce(ctx, target, s.env.names, mark)
-			if errors.Is(err, errBadMark) {
+			if errors.Is(err, errBadMark) || errors.Is(err, errOtherKind) {
 				problem, err = err, nil
 			}
 			return err

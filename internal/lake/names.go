@@ -151,7 +151,7 @@ const (
 	TableAliases    = "aliases"
 	TableUsers      = "users"
 	TableAccounts   = "accounts"
-	// TableTracksOther is kept free for events beyond the limit of tables.
+	// TableTracksOther has the track events beyond the limit of tables.
 	TableTracksOther = "tracks_other"
 )
 
@@ -169,4 +169,24 @@ func IsPrimary(name string) bool {
 		return true
 	}
 	return false
+}
+
+// Endings of siblings: columns beside one that has a narrower type. No other
+// name has two "_" in a row before such an ending.
+const (
+	SuffixFloat = "__float"
+	SuffixStr   = "__str"
+)
+
+// Sibling returns the name of the sibling of a column that suffix says.
+func Sibling(column, suffix string) string {
+	if len(column)+len(suffix) > MaxName {
+		column = column[:MaxName-len(suffix)-9] + "_" + hash8(column)
+	}
+	return column + suffix
+}
+
+// IsSibling says whether a discovered column is the sibling of another one.
+func IsSibling(column string) bool {
+	return strings.HasSuffix(column, SuffixFloat) || strings.HasSuffix(column, SuffixStr)
 }

@@ -49,10 +49,11 @@ func CommitFirst(key string) (int64, error) {
 	return first, nil
 }
 
+// Tables is the folder of the schemas of all tables of a schema.
+func (p Paths) Tables(schema string) string { return fmt.Sprintf("%s/_schemas/%s/", p.Prefix, schema) }
+
 // Schemas is the folder of a table's schema versions.
-func (p Paths) Schemas(schema, table string) string {
-	return fmt.Sprintf("%s/_schemas/%s/%s/", p.Prefix, schema, table)
-}
+func (p Paths) Schemas(schema, table string) string { return p.Tables(schema) + table + "/" }
 
 // Schema returns the key of a version of a table's schema.
 func (p Paths) Schema(schema, table string, version int) string {

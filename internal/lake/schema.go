@@ -160,6 +160,11 @@ func (l *Lake) CreateSchema(ctx context.Context, s Schema) error {
 	return l.Store.Create(ctx, l.Paths.Schema(schema, table, s.Version), b)
 }
 
+// TablesOf returns the tables of a schema that have columns in the lake.
+func (l *Lake) TablesOf(ctx context.Context, schema string) ([]string, error) {
+	return l.Store.Folders(ctx, l.Paths.Tables(schema))
+}
+
 func (l *Lake) schemaKeys(ctx context.Context, name string) ([]objstore.Info, error) {
 	schema, table, err := SplitTable(name)
 	if err != nil {

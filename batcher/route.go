@@ -1,0 +1,95 @@
+package batcher
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/millstream-data/millstream/internal/event"
+	"github.com/millstream-data/millstream/internal/lake"
+	"github.com/millstream-data/millstream/internal/wire"
+)
+
+// oddHeader says what is wrong with headers whose values go into columns as
+// they are, or name a folder.
+func oddHeader(h wire.EventHeader) string {
+	switch y := h.ReceivedAt.Year(); {
+	case !utf8.ValidString(h.MessageID) || strings.Contains(h.MessageID, "\x00") || len(h.MessageID) > maxText:
+		return "header message_id: is no text of a column"
+	case y < 1 || y > 9999:
+		return "header received_at: is not within the years 1 to 9999"
+	}
+	return ""
+}
+
+// eventParts returns the parts that get a row of an event. problem says why the
+// lake can have none.
+func (s *span) eventParts(ctx context.Context, folder string, h wire.EventHeader) (parts []*part, problem, err error) {
+	tables := []string{primary(h.Type)}
+	if h.Type == event.Track {
+		name, err := s.eventTable(ctx, folder, s.env.names.EventTable(h.Event), h.ReceivedAt)
+		if err != nil {
+			return nil, nil, err
+		}
+		tables = append(tables, name)
+	}
+	for _, table := range tables {
+		key := partKey{schema: folder, table: table, hour: h.ReceivedAt.Unix() / 3600}
+		p := s.parts[key]
+		if p == nil {
+			p, problem, err = s.newPart(ctx, key)
+			if problem != nil || err != nil {
+				return nil, problem, err
+			}
+		}
+		parts = append(parts, p)
+	}
+	return parts, nil, nil
+}
+
+// eventTable returns the table of a track event: the one called name, or the one
+// of all events beyond the source's limit of tables.
+func (s *span) eventTable(ctx context.Context, folder, name string, at time.Time) (string, error) {
+	if s.parts[partKey{schema: folder, table: name, hour: at.Unix() / 3600}] != nil {
+		return name, nil
+	}
+	err := s.env.retry(ctx, "tables of "+folder, func(ctx context.Context) error {
+		ok, err := s.env.registry.admit(ctx, folder, name)
+		if err == nil && !ok {
+			name = lake.TableTracksOther
+		}
+		return err
+	})
+	return name, err
+}
+
+func (s *span) newPart(ctx context.Context, key partKey) (p *part, problem, err error) {
+	p = &part{key: key}
+	var schema lake.Schema
+	err = s.env.retry(ctx, "schema of "+p.name(), func(ctx context.Context) (err error) {
+		schema, err = s.env.registry.events(ctx, p.name())
+		if errors.Is(err, errOtherKind) {
+			problem, err = err, nil
+		}
+		return err
+	})
+	if problem != nil || err != nil {
+		return nil, problem, err
+	}
+	rules := s.env.rules.of(key.schema, key.table)
+	rules.compare(schema.Columns)
+	p.chunk = newChunk(s.env.shapes.table(key.table), rules, schema.Columns, s.countsOf(p.name()))
+	s.parts[key] = p
+	return p, nil, nil
+}
+
+func (s *span) countsOf(table string) *valueCounts {
+	c := s.counts[table]
+	if c == nil {
+		c = newValueCounts()
+		s.counts[table] = c
+	}
+	return c
+}
