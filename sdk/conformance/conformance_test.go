@@ -92,6 +92,14 @@ func play(t *testing.T, c *testCase, sdk string) {
 // do gives a run to the SDK's program and waits for it.
 func do(t *testing.T, c *testCase, r run, sdk, dir string) *outcome {
 	t.Helper()
+	o := prepare(t, c, r, sdk, dir)
+	o.play(t)
+	return o
+}
+
+// prepare starts the server of a run and lays its files.
+func prepare(t *testing.T, c *testCase, r run, sdk, dir string) *outcome {
+	t.Helper()
 	s := serve(t, r)
 	if err := lay(dir, r.Files); err != nil {
 		t.Fatal(err)
@@ -100,15 +108,26 @@ func do(t *testing.T, c *testCase, r run, sdk, dir string) *outcome {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := &outcome{sdk: sdk, c: c, run: r, in: in, dir: dir}
-	if o.out, err = built.run(t.Context(), sdk, in); err != nil {
+	return &outcome{sdk: sdk, c: c, run: r, in: in, dir: dir, server: s}
+}
+
+// play runs the program to its end.
+func (o *outcome) play(t *testing.T) {
+	t.Helper()
+	var err error
+	if o.out, err = built.run(t.Context(), o.sdk, o.in); err != nil {
 		t.Error(err)
 	}
+	o.look()
+}
+
+// look notes what the server has seen.
+func (o *outcome) look() {
+	s := o.server
 	o.requests, o.preflight = s.seen()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	o.most, o.stolen = s.most, slices.Clone(s.stolen)
-	return o
 }
 
 func judge(t *testing.T, o *outcome) {

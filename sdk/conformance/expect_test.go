@@ -67,6 +67,7 @@ type outcome struct {
 	most      int
 	stolen    []string
 	dir       string
+	server    *server
 	said      []string // what is wrong
 }
 

@@ -38,6 +38,9 @@ type output struct {
 	Evals          []any           `json:"evals"`
 	Storage        json.RawMessage `json:"storage"`
 	Stored         int             `json:"stored"`
+	Heaps          []int           `json:"heaps"`
+
+	resident int // the most memory that the process had, in bytes
 }
 
 type result struct {
@@ -116,7 +119,8 @@ func once(ctx context.Context, in input, name string, args ...string) (output, e
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(raw), &stdout, &stderr
 	cmd.Env = direct()
 	cmd.WaitDelay = time.Second
-	if err := cmd.Run(); err != nil {
+	resident, err := watch(cmd)
+	if err != nil {
 		return output{}, fmt.Errorf("%s %s: %w\n%s", name, strings.Join(args, " "), err, tail(stderr.String()))
 	}
 	line := bytes.TrimRight(stdout.Bytes(), "\n")
@@ -124,7 +128,22 @@ func once(ctx context.Context, in input, name string, args ...string) (output, e
 	if err != nil {
 		return output{}, fmt.Errorf("%w\n%s", err, tail(stderr.String()))
 	}
+	out.resident = resident
 	return out, nil
+}
+
+// watch runs cmd, and returns the most memory that its process had.
+func watch(cmd *exec.Cmd) (resident int, err error) {
+	if err := cmd.Start(); err != nil {
+		return 0, err
+	}
+	ended := make(chan struct{})
+	var looking sync.WaitGroup
+	looking.Go(func() { resident = largest(cmd.Process.Pid, ended) })
+	err = cmd.Wait()
+	close(ended)
+	looking.Wait()
+	return resident, err
 }
 
 // direct is the environment without a proxy: everything is on this machine.

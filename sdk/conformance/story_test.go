@@ -11,10 +11,13 @@ import (
 
 // stories are cases of more than one run that files cannot tell.
 var stories = map[string]func(t *testing.T, c *testCase, sdk, dir string){
-	"sizes":       sizes,
-	"two-owners":  twoOwners,
-	"languages":   languages,
-	"real-ingest": realIngest,
+	"sizes":        sizes,
+	"memory":       memory,
+	"two-owners":   twoOwners,
+	"killed-owner": killedOwner,
+	"taken-over":   takenOver,
+	"languages":    languages,
+	"real-ingest":  realIngest,
 }
 
 // maxEvent is the largest event, in bytes as encoded.
@@ -70,16 +73,7 @@ func twoOwners(t *testing.T, c *testCase, sdk, dir string) {
 	}
 	last := do(t, c, c.Runs[2], sdk, dir)
 	judge(t, last)
-	seen := map[string]int{}
-	for _, o := range append(both[:], last) {
-		for _, r := range o.requests {
-			if r.status == 200 {
-				for _, id := range r.ids() {
-					seen[id]++
-				}
-			}
-		}
-	}
+	seen := arrived(append(both[:], last)...)
 	want := c.Expect
 	if fmt.Sprint(len(seen)) != string(want) {
 		t.Errorf("%d events arrived, want %s", len(seen), want)
@@ -89,6 +83,21 @@ func twoOwners(t *testing.T, c *testCase, sdk, dir string) {
 			t.Errorf("%s arrived %d times", id, n)
 		}
 	}
+}
+
+// arrived counts how often each event is in a request that was answered with success.
+func arrived(all ...*outcome) map[string]int {
+	seen := map[string]int{}
+	for _, o := range all {
+		for _, r := range o.requests {
+			if r.status == 200 {
+				for _, id := range r.ids() {
+					seen[id]++
+				}
+			}
+		}
+	}
+	return seen
 }
 
 // languages leaves a spool behind in each of the other languages and has it drained by this one.

@@ -41,6 +41,7 @@ class Program {
   flushes = []
   closes = []
   evals = []
+  heaps = []
   tabs = new Map()
   figures = new Map() // the last ones of each page that was there
   calls = 0
@@ -137,14 +138,14 @@ class Program {
     const all = [...this.figures.values()]
     const refused = {}
     for (const f of all) for (const [reason, n] of Object.entries(f.refused)) refused[reason] = (refused[reason] || 0) + n
-    const { sentBatches, flushes, closes, evals, stats, leaks } = this
+    const { sentBatches, flushes, closes, evals, heaps, stats, leaks } = this
     return {
       success: !Object.keys(refused).length && results.every(r => r.fate === 'delivered') && results.length === (stats?.enqueued ?? 0),
       sentBatches, error: null, refused,
       results: results.map(r => ({ code: '', message: '', ...r })),
       flushes, closes, sends: [], stats: stats ?? {},
       peakQueueBytes: Math.max(0, ...all.map(f => f.peakQueueBytes)), slowestCallMs: Math.max(0, ...all.map(f => f.slowestCallMs)),
-      leaks, evals, ...storage,
+      leaks, evals, heaps, ...storage,
     }
   }
 
@@ -219,6 +220,13 @@ const steps = {
     devtools.send('Page.crash').catch(() => {}) // nobody is left to answer
     await crashed
     this.tabs.delete(kill)
+  },
+  async heap() {
+    const devtools = await this.context.newCDPSession(this.page)
+    await devtools.send('HeapProfiler.enable')
+    await devtools.send('HeapProfiler.collectGarbage')
+    this.heaps.push((await devtools.send('Runtime.getHeapUsage')).usedSize)
+    await devtools.detach()
   },
   async eval({ eval: script }) {
     this.evals.push((await this.page.evaluate(s => window.conformance.evaluate(s), script)) ?? null)

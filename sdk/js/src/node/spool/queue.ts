@@ -317,7 +317,15 @@ export class SpoolQueue implements Queue {
   /** Fills the memory with what comes next on disk, then with what is not even written. */
   private load(): void {
     if (this.unread) {
-      this.attempt(() => this.segments.every(segment => this.loadFrom(segment)))
+      try {
+        this.segments.every(segment => this.loadFrom(segment))
+      } catch (e) {
+        if (!this.owned()) {
+          this.lose()
+          return this.alarm.set('write', WRITE_MS)
+        }
+        this.fail(e)
+      }
       for (const segment of this.segments) if (segment.sealed && segment.acked === segment.size) this.settle(segment)
       this.count()
     }
@@ -383,13 +391,17 @@ export class SpoolQueue implements Queue {
   private touch(): void {
     this.alarm.set('touch', TOUCH_MS)
     const ok = this.attempt(() => {
-      if (this.owner && !(this.owner.touch() && this.segments.every(segment => segment.mine()))) this.lose()
+      if (this.owner && !(this.owner.touch() && this.owned())) this.lose()
       if (!this.owner) this.open()
     })
     if (!ok || !(this.failing || this.pending.length)) return
     this.write()
     this.load()
     this.core.wake()
+  }
+
+  private owned(): boolean {
+    return this.segments.every(segment => segment.mine())
   }
 
   /**
