@@ -12,7 +12,7 @@ if (!existsSync('dist/node.mjs')) {
   process.exit(1)
 }
 
-const parts = ['core/encode', 'core/event', 'core/index', 'core/policy', 'core/uuid', 'node/core', 'node/spool/owner', 'node/spool/queue', 'node/spool/segment']
+const parts = ['core/encode', 'core/event', 'core/index', 'core/policy', 'core/uuid', 'node/core', 'node/proxy', 'node/spool/owner', 'node/spool/queue', 'node/spool/segment']
 await build({
   ...node, format: 'esm', mangleProps: undefined, outfile: 'dist/test/parts.mjs',
   stdin: { contents: parts.map(part => `export * from './src/${part}.ts'`).join('\n'), resolveDir: '.' },

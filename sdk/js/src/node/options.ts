@@ -1,4 +1,5 @@
 import type { CoreOptions } from '../core/index.js'
+import { proxyUrl } from './proxy.js'
 import type { HttpOptions } from './transport.js'
 import type { Options, SpoolOptions } from './types.js'
 
@@ -28,7 +29,8 @@ export function settle(options: Options): { core: CoreOptions; http: HttpOptions
     key: writeKey.slice(-4),
   }
   check(core, options)
-  const http = { writeKey, endpoint: endpoint(options.endpoint), timeoutMs: core.requestTimeoutMs, gzip: options.gzip ?? true }
+  if (options.proxy !== undefined) proxyUrl(options.proxy)
+  const http = { writeKey, endpoint: endpoint(options.endpoint), timeoutMs: core.requestTimeoutMs, gzip: options.gzip ?? true, proxy: options.proxy }
   return { core, http, spool: spool && settleSpool(spool) }
 }
 

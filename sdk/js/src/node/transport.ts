@@ -1,7 +1,8 @@
-import { Agent as HttpAgent, request as httpRequest, type IncomingMessage } from 'node:http'
+import { Agent as HttpAgent, request as httpRequest, type IncomingMessage, type RequestOptions } from 'node:http'
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https'
 import { gzip } from 'node:zlib'
 import type { Reply, Transport } from '../core/index.js'
+import { address, authorization, proxyOf, TunnelAgent } from './proxy.js'
 
 /** Smaller bodies are not worth the CPU and the header. */
 const GZIP_FROM = 1024
@@ -13,20 +14,22 @@ export interface HttpOptions {
   endpoint: URL
   timeoutMs: number
   gzip: boolean
+  /** As in Options. */
+  proxy: string | undefined
 }
 
 /** Posts batches over kept-alive connections. Idle sockets do not keep the process alive, a running request does. */
 export class HttpTransport implements Transport {
-  private readonly agent: HttpAgent
+  private agent: HttpAgent | undefined
   private readonly url: URL
   private readonly headers: { [name: string]: string }
   private readonly aborts = new Set<() => void>()
+  private target: RequestOptions = {}
   private closed = false
 
   constructor(private readonly options: HttpOptions) {
     const { endpoint, writeKey } = options
     this.url = new URL(endpoint.pathname.replace(/\/*$/, '/v1/batch'), endpoint)
-    this.agent = new (endpoint.protocol === 'https:' ? HttpsAgent : HttpAgent)({ keepAlive: true })
     this.headers = {
       Authorization: 'Basic ' + Buffer.from(writeKey + ':').toString('base64'),
       'Content-Type': 'application/json',
@@ -35,6 +38,7 @@ export class HttpTransport implements Transport {
   }
 
   async send(body: string, attempt: number): Promise<Reply> {
+    this.agent ??= this.route()
     const headers = { ...this.headers }
     let bytes: Buffer = Buffer.from(body)
     if (this.options.gzip && bytes.length >= GZIP_FROM) {
@@ -50,15 +54,27 @@ export class HttpTransport implements Transport {
   close(): void {
     this.closed = true
     for (const abort of this.aborts) abort()
-    this.agent.destroy()
+    this.agent?.destroy()
+  }
+
+  /** How to get to ingest; the environment is read with the first request. */
+  private route(): HttpAgent {
+    const { url, options } = this
+    const proxy = proxyOf(url, options.proxy)
+    if (url.protocol === 'https:') return proxy ? new TunnelAgent(proxy, options.timeoutMs) : new HttpsAgent({ keepAlive: true })
+    if (proxy) {
+      this.target = { ...address(proxy), path: url.href }
+      Object.assign(this.headers, { Host: url.host, ...authorization(proxy) })
+    }
+    return new HttpAgent({ keepAlive: true })
   }
 
   private post(bytes: Buffer, headers: { [name: string]: string }): Promise<Reply> {
-    const { agent, url, aborts } = this
+    const { agent, url, target, aborts } = this
     return new Promise((resolve, reject) => {
       if (this.closed) return reject(Error('aborted by close')) // while the body was compressed
       const send = url.protocol === 'https:' ? httpsRequest : httpRequest
-      const request = send(url, { method: 'POST', agent, headers }, response => {
+      const request = send(url, { ...target, method: 'POST', agent, headers }, response => {
         read(response).then(finish, fail)
       })
       const late = setTimeout(() => fail(Error(`no answer within ${this.options.timeoutMs} ms`)), this.options.timeoutMs)

@@ -15,6 +15,11 @@ export interface SpoolOptions {
 export interface Options extends CommonOptions {
   /** Compress bodies from 1 KiB; true by default. */
   gzip?: boolean
+  /**
+   * `http://[user:password@]host:port`; by default what the environment says (HTTPS_PROXY, HTTP_PROXY, NO_PROXY), and never
+   * for this machine itself. `''` goes without one.
+   */
+  proxy?: string
   /** Keeps events on disk until they have a fate, so that they outlive the process. */
   spool?: SpoolOptions
 }
