@@ -120,7 +120,7 @@ func benchRange(b *testing.B, e *env, recs []*kgo.Record, first int64) (files []
 			c.span.measure()
 		}
 	}
-	done, err := (&sealed{span: c.span}).build(context.Background())
+	done, err := (&sealed{span: c.span, holds: func(held) {}}).build(context.Background())
 	if err != nil {
 		b.Fatal(err)
 	}
