@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"github.com/millstream-data/millstream/internal/dedup"
 	"github.com/millstream-data/millstream/internal/lake"
 	"github.com/millstream-data/millstream/internal/objstore"
+	"github.com/millstream-data/millstream/internal/parquetout"
 	"github.com/millstream-data/millstream/internal/wire"
 )
 
@@ -34,35 +36,46 @@ type env struct {
 	names    *lake.Namer
 	rules    *rules
 	shapes   shapes
-	ratios   ratios
+	habits   habits
 	fileSeq  atomic.Int64
 	store    storeHealth
 	governor *governor
 	pauses   pauses
 }
 
-// ratios remembers what a raw byte of a table takes in a file.
-type ratios struct {
+// habits remembers how a table's values lie in a file.
+type habits struct {
 	mu sync.Mutex
-	m  map[string]float64
+	m  map[string]habit
 }
 
-func (r *ratios) of(table string, otherwise float64) float64 {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if v, ok := r.m[table]; ok {
-		return v
-	}
-	return otherwise
+type habit struct {
+	ratio float64  // what a raw byte takes
+	plain []string // columns that a dictionary does not make smaller
 }
 
-func (r *ratios) set(table string, v float64) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.m == nil {
-		r.m = map[string]float64{}
+func (h *habits) of(table string) (known habit, ok bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	known, ok = h.m[table]
+	return known, ok
+}
+
+// learn keeps what a file has shown. A column stays plain: without a dictionary
+// no file shows how it would do with one.
+func (h *habits) learn(table string, foot parquetout.Footer) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.m == nil {
+		h.m = map[string]habit{}
 	}
-	r.m[table] = v
+	plain := h.m[table].plain
+	for _, name := range foot.Plain {
+		if !slices.Contains(plain, name) {
+			plain = append(slices.Clip(plain), name)
+		}
+	}
+	h.m[table] = habit{foot.Ratio, plain}
 }
 
 // storeHealth knows which calls the store does not take, and since when.

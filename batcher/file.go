@@ -174,8 +174,10 @@ func (p *part) write(s *span, schema lake.Schema, f frozen, first, last int64, m
 
 func (p *part) create(s *span, schema lake.Schema, first int64, minAt time.Time) error {
 	o := s.env.cfg.parquet()
-	o.Ratio = s.env.ratios.of(p.name(), o.Ratio)
 	o.Plain = []string{"id", "_offset"}
+	if h, ok := s.env.habits.of(p.name()); ok {
+		o.Ratio, o.Plain = h.ratio, append(o.Plain, h.plain...)
+	}
 	path := filepath.Join(s.env.cfg.Disk.Dir, fmt.Sprintf("%s-%d.parquet", s.attempt, s.env.fileSeq.Add(1)))
 	w, err := parquetout.Create(path, schema.FileColumns(), o)
 	if err != nil {
@@ -212,7 +214,7 @@ func (p *part) close(s *span) error {
 		s.env.metrics.verifyFailures.Inc()
 		return err
 	}
-	s.env.ratios.set(p.name(), foot.Ratio)
+	s.env.habits.learn(p.name(), foot)
 	hour := time.Unix(p.key.hour*3600, 0).UTC()
 	p.done = append(p.done, finished{path: o.path, schema: o.schema, file: lake.File{
 		Table: p.name(), DT: hour.Format("2006-01-02"), HH: hour.Format("15"), Schema: wire.Schema8(o.schema.Fingerprint),

@@ -129,10 +129,13 @@ type scratch struct {
 	float32s []float32
 	views    []parquet.ByteArray
 	fixed    []parquet.FixedLenByteArray
+	numbers  []int32
+	spaced   []int32
 }
 
-// write hands the column's values to the library.
-func (c *Column) write(to file.ColumnChunkWriter, s *scratch) (err error) {
+// write hands the column's values to the library. d is the column's dictionary in
+// the row group; nil: it has none.
+func (c *Column) write(to file.ColumnChunkWriter, d *dictionary, s *scratch) (err error) {
 	switch to := to.(type) {
 	case *file.BooleanColumnChunkWriter:
 		_, err = to.WriteBatch(c.bools, c.levels, nil)
@@ -153,7 +156,7 @@ func (c *Column) write(to file.ColumnChunkWriter, s *scratch) (err error) {
 	case *file.Float64ColumnChunkWriter:
 		_, err = to.WriteBatch(c.floats, c.levels, nil)
 	case *file.ByteArrayColumnChunkWriter:
-		err = c.writeBytes(to, s)
+		err = c.writeBytes(to, d, s)
 	case *file.FixedLenByteArrayColumnChunkWriter:
 		s.fixed = s.fixed[:0]
 		values := bytes.Clone(c.bytes) // the statistics keep views of it
@@ -170,7 +173,7 @@ func (c *Column) write(to file.ColumnChunkWriter, s *scratch) (err error) {
 // writeBytes writes batch by batch. The library's statistics keep the least and
 // the greatest value that they were shown, not copies of them: those two are
 // copied before, since the column's room is used again.
-func (c *Column) writeBytes(to *file.ByteArrayColumnChunkWriter, s *scratch) error {
+func (c *Column) writeBytes(to *file.ByteArrayColumnChunkWriter, d *dictionary, s *scratch) (err error) {
 	s.views = s.views[:0]
 	from := uint32(0)
 	for _, end := range c.ends {
@@ -178,20 +181,22 @@ func (c *Column) writeBytes(to *file.ByteArrayColumnChunkWriter, s *scratch) err
 		from = end
 	}
 	values := s.views
-	for levels := c.levels; len(levels) > 0; {
+	for levels := c.levels; len(levels) > 0 && err == nil; {
 		batch := levels[:min(len(levels), batchRows)]
 		levels = levels[len(batch):]
 		n := 0
 		for _, level := range batch {
 			n += int(level)
 		}
-		copyExtremes(values[:n])
-		if _, err := to.WriteBatch(values[:n], batch, nil); err != nil {
-			return err
+		if d != nil && !d.off {
+			err = d.write(to, values[:n], batch, s)
+		} else {
+			copyExtremes(values[:n])
+			_, err = to.WriteBatch(values[:n], batch, nil)
 		}
 		values = values[n:]
 	}
-	return nil
+	return err
 }
 
 func copyExtremes(values []parquet.ByteArray) {

@@ -16,6 +16,7 @@ import (
 	"hash/crc32"
 	"io"
 	"os"
+	"slices"
 
 	"github.com/apache/arrow/go/v15/parquet"
 	"github.com/apache/arrow/go/v15/parquet/compress"
@@ -66,9 +67,10 @@ type Footer struct {
 	Rows      int64
 	Bytes     int64
 	RowGroups int
-	SHA256    string  // hex
-	CRC32C    string  // base64, as S3 writes it
-	Ratio     float64 // bytes in the file of a raw byte
+	SHA256    string   // hex
+	CRC32C    string   // base64, as S3 writes it
+	Ratio     float64  // bytes in the file of a raw byte
+	Plain     []string // columns that a dictionary did not make smaller, for the table's next file
 }
 
 // Writer writes one file. The first error stays: every later call returns it.
@@ -81,6 +83,7 @@ type Writer struct {
 	sink    *sink
 	fw      *file.Writer
 	scratch scratch
+	dicts   []*dictionary // by column; nil: it has none
 	rows    int64
 	groups  int                         // begun
 	group   file.BufferedRowGroupWriter // the open one; nil: none
@@ -132,13 +135,15 @@ func (w *Writer) properties() *parquet.WriterProperties {
 		parquet.WithStats(true),
 		parquet.WithCreatedBy("millstream"),
 	}
-	for _, c := range w.columns {
-		if c.Type == wire.Float64 || c.Type == wire.Timestamp {
+	w.dicts = make([]*dictionary, len(w.columns))
+	for i, c := range w.columns {
+		if c.Type == wire.Float64 || c.Type == wire.Timestamp || slices.Contains(w.options.Plain, c.Name) {
 			props = append(props, parquet.WithDictionaryFor(c.Name, false))
+			continue
 		}
-	}
-	for _, name := range w.options.Plain {
-		props = append(props, parquet.WithDictionaryFor(name, false))
+		if c.Type == wire.String || c.Type == wire.JSON || c.Type == wire.Bytes {
+			w.dicts[i] = &dictionary{data: []byte{}}
+		}
 	}
 	return parquet.NewWriterProperties(props...)
 }
@@ -165,7 +170,7 @@ func (w *Writer) Append(rec Record) error {
 			if err != nil {
 				return err
 			}
-			if err := c.write(to, &w.scratch); err != nil {
+			if err := c.write(to, w.dicts[i], &w.scratch); err != nil {
 				return fmt.Errorf("column %s: %w", w.columns[i].Name, err)
 			}
 		}
@@ -195,6 +200,11 @@ func (w *Writer) endGroup() error {
 	err := w.group.Close()
 	w.options.Ratio = float64(w.sink.n) / float64(max(w.raw, 1))
 	w.group, w.inGroup, w.groupN = nil, 0, 0
+	for _, d := range w.dicts {
+		if d != nil {
+			d.reset()
+		}
+	}
 	return err
 }
 
@@ -246,6 +256,11 @@ func (w *Writer) Finish() (Footer, error) {
 	}
 	if w.raw > 0 {
 		foot.Ratio = float64(w.sink.n) / float64(w.raw)
+	}
+	for i, d := range w.dicts {
+		if d != nil && d.failed {
+			foot.Plain = append(foot.Plain, w.columns[i].Name)
+		}
 	}
 	return foot, nil
 }
