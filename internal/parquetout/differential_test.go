@@ -251,8 +251,9 @@ func (tr *trial) expression(i int) string {
 		return name + "::BIGINT"
 	case wire.Decimal(5, 2), wire.Decimal(38, 10):
 		return name + "::DECIMAL(38,2)::VARCHAR"
+	default:
+		return name
 	}
-	return name
 }
 
 func (tr *trial) literal(i int, v any) string {
@@ -263,6 +264,7 @@ func (tr *trial) literal(i int, v any) string {
 			return fmt.Sprintf("TIMESTAMPTZ '%s'", time.UnixMicro(v).UTC().Format("2006-01-02 15:04:05.999999+00"))
 		case wire.Date:
 			return fmt.Sprintf("DATE '%s'", time.Unix(v*86400, 0).UTC().Format(time.DateOnly))
+		default:
 		}
 	case string:
 		if tr.columns[i].Type == wire.Bytes {
