@@ -72,7 +72,7 @@ func New(cfg Config, d Deps) (*Batcher, error) {
 		env: &env{
 			cfg: cfg, dedup: d.Dedup, version: d.Version, lake: d.Lake, topics: d.Kafka.Names(), log: d.Log, metrics: m,
 			registry: newRegistry(d.Lake, m, cfg.Limits), names: names, rules: newRules(cfg, names, d.Log), shapes: newShapes(),
-			governor: newGovernor(cfg, m), pauses: pauses{metrics: m},
+			governor: newGovernor(cfg, m), pauses: pauses{metrics: m}, rests: rests{metrics: m, log: d.Log},
 		},
 		kafka: d.Kafka, writer: writer, health: d.Health,
 		started: make(chan struct{}), chains: map[lake.ChainID]*chain{}, stopped: map[lake.ChainID]error{}, hints: map[lake.ChainID]int64{},
@@ -312,6 +312,9 @@ func (b *Batcher) check(context.Context) telemetry.Check {
 	}
 	if !b.running {
 		return telemetry.NotReady("The batcher has not started.")
+	}
+	if resting := b.env.rests.message(); resting != "" {
+		return telemetry.Degraded("%s", resting)
 	}
 	if b.env.governor.diskShort() {
 		return telemetry.Degraded("The disk of %s was full; ranges are cut early until it has room again.", b.env.cfg.Disk.Dir)

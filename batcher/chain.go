@@ -47,6 +47,7 @@ type chain struct {
 	overdue   bool        // the open range is full, but the one before it is still on its way
 	flying    chan result // the range that is being committed; nil: none
 	flyingFor *sealed
+	storm     storm
 	told      load // what the governor was told last
 	waited    bool // and whether the range waited
 }
@@ -93,6 +94,7 @@ func (c *chain) run() {
 		c.flyingFor.drop()
 	}
 	c.span.drop()
+	c.env.rests.end(c.env.client, c.id, time.Now())
 	c.env.governor.forget(c)
 	c.env.metrics.forget(c.id) // the next owner's to tell
 }
@@ -128,14 +130,24 @@ func (c *chain) loop() error {
 	}
 }
 
-// take adds what is in the inbox, unless budgets or the range before forbid it.
+// take adds what is in the inbox, unless budgets or the range before forbid it
+// or the chain rests.
 func (c *chain) take() error {
-	if c.overdue || c.env.governor.full.Load() {
+	now := time.Now()
+	resting, ended := c.storm.rests(now)
+	if ended {
+		c.env.rests.end(c.env.client, c.id, now)
+	}
+	if resting || c.overdue || c.env.governor.full.Load() {
 		return nil
 	}
 	for _, r := range c.in.take(takeRecords, takeBytes) {
+		before := c.span.load.records
 		if err := c.add(r); err != nil {
 			return err
+		}
+		if c.span.load.records > before && c.storm.note(c.span.last == outRejected, now) {
+			c.env.rests.begin(c.env.client, c.id, c.span.refusal, now)
 		}
 	}
 	return nil

@@ -65,6 +65,9 @@
 //	a data key is taken by other bytes                 the file gets a key of its own                                     TestTakenDataKeyIsNotOverwritten
 //	the store refuses or is away                       retried for ever, not ready, Kafka keeps the data                  TestForbiddenStorePauses
 //	two batchers register a column with two types      the first wins, the other's values are cast                        TestSchemaRace
+//	5,000 event names                                  as many tables as the limit allows; the others in tracks_other     TestEventNameFlood
+//	a new column in every record                       a version a freeze, up to the limit of columns                     TestColumnFlood
+//	most records of a partition are rejected           it rests for a minute, alerts and goes on                          TestRejectionStormRests
 //
 // # Metrics
 //
@@ -79,7 +82,8 @@
 //   - Do not commit marked records: the client would commit offsets of partitions
 //     that are gone. Offsets come from the chain's own commit.
 //   - A new column's values stay as JSON until its type is agreed on (chunk.freeze),
-//     and so _unmapped is the last column to be written.
+//     and so _unmapped is the last column to be written, and a record of which a
+//     value might be too large is kept until then.
 //   - The broker's fetch bounds are of compressed bytes: a fetch may hold ten times
 //     as much, so the client asks for little at once, and the bound of memory is
 //     looked at after every poll.

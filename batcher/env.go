@@ -40,6 +40,7 @@ type env struct {
 	fileSeq  atomic.Int64
 	store    storeHealth
 	governor *governor
+	rests    rests
 	pauses   pauses
 }
 

@@ -23,6 +23,7 @@ const unknownSource = "unknown"
 func (s *span) reject(ctx context.Context, rec *kgo.Record, source string, code event.Code, message string) {
 	r := letter(rec, source)
 	r.Code, r.Message = code, short(message, 1000)
+	s.refusal = string(code) + ": " + short(message, 200)
 	s.env.metrics.rejected.WithLabelValues(string(code)).Inc()
 	s.send(ctx, r)
 }

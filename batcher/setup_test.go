@@ -35,6 +35,8 @@ type world struct {
 	names  wire.Topics
 	dedup  dedup.Config
 	sent   int
+
+	flooded bool // events may be in tracks_other
 }
 
 func setup(t *testing.T) *world {

@@ -28,6 +28,8 @@ type span struct {
 	prev    *int64
 
 	load    load
+	last    outcome // of the newest record
+	refusal string  // why a record was rejected last
 	parts   map[partKey]*part
 	account map[accountKey]*lake.Accounting
 	marks   []json.RawMessage
@@ -76,6 +78,7 @@ func (s *span) count(rec *kgo.Record, source string, day time.Time, what outcome
 		s.account[k] = a
 	}
 	a.Records++
+	s.last = what
 	switch what {
 	case outRow:
 		a.Primary++
