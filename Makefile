@@ -22,9 +22,11 @@ dev: ## run everything on this machine, with a demo shop; data under ./.millstre
 build: ## build bin/millstream
 	go build -trimpath -o bin/millstream ./cmd/millstream
 
+# The model of the batcher runs once more without the race detector, where its 200 seeds are cheap.
 .PHONY: test
 test: ## all tests that need no other server, with the race detector; PKG=./ingest/... narrows them
 	go test -race -timeout 15m $(PKG)
+	$(if $(filter ./... ./batcher%,$(PKG)),MILLSTREAM_TEST_SEEDS=200 go test -timeout 10m -run TestChainModel ./batcher)
 	$(if $(filter ./...,$(PKG)),cd sdk/go && go test -race -timeout 5m ./...)
 
 .PHONY: check

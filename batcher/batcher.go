@@ -165,6 +165,7 @@ func (b *Batcher) options() []kgo.Opt {
 		// The chain says where to read; the client must never jump by itself.
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
 		kgo.SessionTimeout(c.SessionTimeout),
+		kgo.HeartbeatInterval(c.SessionTimeout / 15), // also how soon a member hears of a rebalance
 		kgo.RebalanceTimeout(c.RebalanceTimeout),
 		// These bounds are of compressed bytes, of which each may hold ten.
 		kgo.FetchMaxBytes(fetchBytes(c.Memory.Fetch)), kgo.FetchMaxPartitionBytes(fetchBytes(c.Memory.Fetch) / 2), kgo.MaxConcurrentFetches(2),

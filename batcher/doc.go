@@ -56,9 +56,13 @@
 //	the store is slow or away under load               fetching waits, memory stays bounded                               TestSlowStoreBoundsMemory
 //	rows fill the memory                               the largest range is cut early                                     TestMemoryBudgetCuts
 //	a graceful stop                                    what is open is committed                                          TestDrainCommitsWhatIsOpen
-//	all of these at random, with a zombie              every offset in one commit, each id once                           TestChainModel
+//	all of these at random, with twins                 every offset in one commit, and what the rules make of it          TestChainModel
 //	silence after an event                             cut by age, on the wall clock                                      TestIdleCut
 //	duplicate across a restart                         the window is read again from dedup.floor                          TestDedupSurvivesRestart
+//	duplicate at the window's edge                     the rule to the offset, with and without a restart                 TestDedupWindowEdge
+//	data that is hours late                            a file for each of its hours                                       TestLateDataFewFiles
+//	somebody deletes a commit                          the partition stops, nothing is written over                       TestCommitMissingStops
+//	the store loses or changes an object               verify names it                                                    TestVerifyFindsLostAndChangedObjects
 //	bad JSON, headers, huge numbers, NUL, deep levels  dead letter or _unmapped; the partition goes on                    TestPoisonRecords
 //	Kafka no longer has what was not read              a commit of kind loss, and on                                      TestLostOffsetsAreACommit
 //	the topic was made anew                            the partition stops, others go on                                  TestRecreatedTopicStops

@@ -17,12 +17,15 @@ type mirrored struct {
 	topic  string
 	table  string
 	schema event.TableSchema
+	client *kgo.Client
 }
+
+type mirrorColumn = event.TableColumn
 
 // mirror makes the topic of a table of the source shop.
 func (w *world) mirror(table string, columns []event.TableColumn) *mirrored {
 	w.t.Helper()
-	m := &mirrored{w: w, topic: w.names.Changes("shop", "public", table), table: "public." + table}
+	m := &mirrored{w: w, topic: w.names.Changes("shop", "public", table), table: "public." + table, client: w.client}
 	m.schema = event.TableSchema{
 		V: 1, Source: "shop", Schema: "public", Table: table, Version: 1, Fingerprint: wire.TableFingerprint(columns), Key: []string{"id"}, Columns: columns,
 	}
@@ -35,7 +38,7 @@ func (w *world) mirror(table string, columns []event.TableColumn) *mirrored {
 func (m *mirrored) produce(r *kgo.Record) {
 	m.w.t.Helper()
 	r.Topic, r.Partition = m.topic, 0
-	if err := m.w.client.ProduceSync(m.w.t.Context(), r).FirstErr(); err != nil {
+	if err := m.client.ProduceSync(m.w.t.Context(), r).FirstErr(); err != nil {
 		m.w.t.Fatal(err)
 	}
 }
@@ -59,10 +62,14 @@ func (m *mirrored) change(op event.Op, object string) {
 	}
 	value := fmt.Sprintf(`{"before":%s,"after":%s,"source":{"name":"shop","sequence":%q,"schema":"public","table":"orders","strategy":"incremental","poll":"01jd"},"op":%q,"ts_ms":%d}`,
 		before, after, wire.Sequence(5, 9), op, day.UnixMilli())
-	m.produce(&kgo.Record{Key: []byte(`{"id":1}`), Value: []byte(value), Headers: wire.AppendChangeHeaders[kgo.RecordHeader](nil, wire.ChangeHeader{
+	m.produce(&kgo.Record{Key: []byte(`{"id":1}`), Value: []byte(value), Headers: m.headers(op)})
+}
+
+func (m *mirrored) headers(op event.Op) []kgo.RecordHeader {
+	return wire.AppendChangeHeaders[kgo.RecordHeader](nil, wire.ChangeHeader{
 		Kind: wire.KindChange, Source: "shop", Table: m.table, Op: op, Strategy: "incremental", Poll: "01jd",
 		Schema: wire.Schema16(m.schema.Fingerprint), Version: "1",
-	})})
+	})
 }
 
 func TestNewTopicOfChangesIsPickedUp(t *testing.T) {

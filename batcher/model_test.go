@@ -3,103 +3,256 @@ package batcher_test
 import (
 	"fmt"
 	"math/rand/v2"
-	"net/http"
-	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/millstream-data/millstream/batcher"
+	"github.com/millstream-data/millstream/internal/dedup"
 	"github.com/millstream-data/millstream/internal/lake"
+	"github.com/millstream-data/millstream/internal/testkit"
 )
 
-// Batchers that share a group, and one that takes itself for the owner of
-// everything, work through stores that lie, drop and dawdle, and are stopped
-// and started at random. Whatever happens, every offset is in one commit, and
-// the rows are those of the first record of each message id.
+// Batchers that share a group, and a twin that takes itself for the owner of
+// everything, are started, stopped, killed and put to sleep at random, and at
+// every step that is durable; their stores and their broker lie, drop, cut and
+// dawdle, and the log's clock jumps. Whatever happens, every offset is in one
+// commit and became what the rules say.
+//
+// MILLSTREAM_TEST_SEEDS is how many seeds are run (make test: 24 with the race
+// detector, which makes one four times as dear, and 200 without); a seed that fails
+// says how to run it alone.
 func TestChainModel(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(5) {
-		t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {
-			w := setup(t)
-			model(t, w, seed)
+	slots := make(chan struct{}, 12)
+	var wg sync.WaitGroup
+	for seed := range seeds(t) {
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {
+				t.Cleanup(func() {
+					if t.Failed() {
+						t.Logf("again: MILLSTREAM_TEST_SEEDS=%d go test -race -count=20 -run 'TestChainModel/^%d$' ./batcher", seed+1, seed)
+					}
+				})
+				newModel(t, seed).run()
+			})
 		})
 	}
+	wg.Wait()
 }
 
-func model(t *testing.T, w *world, seed uint64) {
+func seeds(tb testing.TB) uint64 {
+	tb.Helper()
+	text := os.Getenv("MILLSTREAM_TEST_SEEDS")
+	if text == "" {
+		return 24
+	}
+	n, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		tb.Fatalf("MILLSTREAM_TEST_SEEDS: %v", err)
+	}
+	return n
+}
+
+// model is a world with its troubles.
+type model struct {
+	*world
+	seed   uint64
+	rnd    *rand.Rand
+	likely int         // of a hundred calls to the store so many go wrong
+	calm   atomic.Bool // nothing goes wrong any more
+	lives  [4]*life
+	born   uint64
+	clock  time.Time // of the log
+	orders *mirrored // nil: no topic of changes
+}
+
+// life is a batcher from its start to its end, with its own way to the store.
+type life struct {
+	*running
+	trouble *trouble
+}
+
+func newModel(t *testing.T, seed uint64) *model {
 	t.Helper()
-	rnd := rand.New(rand.NewPCG(seed, 11))
-	var gates [3]*gate
-	for i := range gates {
-		gates[i] = w.gate()
-		gates[i].set(lying(rand.New(rand.NewPCG(seed, uint64(i)))))
+	m := &model{world: newWorld(t), seed: seed, rnd: rand.New(rand.NewPCG(seed, 11)), clock: day}
+	m.dedup = dedup.Config{Window: time.Hour, MaxRecords: 30}
+	m.likely = []int{8, 15, 30}[m.rnd.IntN(3)]
+	if m.rnd.IntN(4) == 0 {
+		m.breakKafka()
 	}
-	start := func(i int) *running {
-		cfg := quick(t)
-		cfg.Cut.Age = 50 * time.Millisecond
-		cfg.DrainTimeout = time.Duration(rnd.IntN(2)) * 200 * time.Millisecond
-		if i == 2 {
-			cfg.Group = "zombies"
+	if m.rnd.IntN(3) == 0 {
+		m.orders = m.mirror("orders", []mirrorColumn{{Name: "id", Origin: "bigint", Form: "number", Lake: "int64", Warehouse: "BIGINT", Key: 1}})
+		if m.rnd.IntN(2) == 0 {
+			m.orders.client = testkit.KafkaClient(t, m.kafka, kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.TransactionalID("cdc"))
 		}
-		return w.startWith(cfg, gates[i].lake)
+		m.inTransaction(true, func() { m.orders.mark("schema", m.orders.schema) })
 	}
-	live := map[int]*running{}
-	unique := map[string]bool{}
-	next := [2]int64{}
-	for range 30 {
-		p := rnd.IntN(2)
-		var recs []*kgo.Record
-		for range 1 + rnd.IntN(20) {
-			id := fmt.Sprintf("%d-%d", p, rnd.IntN(400)) // some come twice
-			unique[id] = true
-			recs = append(recs, track("app", id, "Event "+strconv.Itoa(rnd.IntN(3)), day, `{"n":1}`))
+	return m
+}
+
+func (m *model) run() {
+	m.t.Helper()
+	m.start(0)
+	for range 7 {
+		if m.orders != nil && m.rnd.IntN(3) == 0 {
+			m.changeOrders()
+		} else {
+			m.send(int32(m.rnd.IntN(2)), m.records(1+m.rnd.IntN(10))...)
 		}
-		w.send(int32(p), recs...)
-		next[p] += int64(len(recs))
-		if i := rnd.IntN(3); live[i] == nil {
-			live[i] = start(i)
-		} else if rnd.IntN(2) == 0 {
-			live[i].stop(t)
-			delete(live, i)
+		switch i := m.rnd.IntN(len(m.lives)); {
+		case m.lives[i] == nil:
+			m.start(i)
+		case m.lives[i].trouble.dead.Load() || m.rnd.IntN(3) == 0:
+			m.end(i)
+		default:
+			m.lives[i].trouble.sleep(m.rnd.IntN(400))
+		}
+		wait(m.rnd.IntN(60))
+	}
+	for i := range m.lives {
+		if m.lives[i] != nil {
+			m.end(i)
 		}
 	}
-	for _, r := range live {
-		r.stop(t)
+	m.likely = 0
+	m.calm.Store(true)
+	m.start(0) // what is left is done by one that nothing troubles
+	m.untilAll()
+	m.end(0)
+	m.sound()
+}
+
+// start begins a life; the last one of four is a twin in a group of its own.
+func (m *model) start(i int) {
+	m.t.Helper()
+	m.born++
+	tr := &trouble{rnd: rand.New(rand.NewPCG(m.seed, m.born)), likely: m.likely, faults: m.t.Error}
+	g := m.gate()
+	g.set(tr.meddle)
+	cfg := quick(m.t)
+	cfg.Disk.Dir = filepath.Join(m.t.TempDir(), "spool")
+	cfg.SessionTimeout, cfg.RebalanceTimeout, cfg.RevokeBudget = 1500*time.Millisecond, 3*time.Second, 200*time.Millisecond
+	cfg.Cut.Age = []time.Duration{20, 80, 200}[m.rnd.IntN(3)] * time.Millisecond
+	cfg.Cut.Rows = []int64{5, 20, 1000}[m.rnd.IntN(3)]
+	cfg.DrainTimeout = time.Duration(m.rnd.IntN(2)) * 300 * time.Millisecond
+	if i == len(m.lives)-1 {
+		cfg.Group = "twins"
 	}
-	w.start(quick(t))
-	var all []lake.Commit
-	for p, n := range next {
-		all = append(all, w.until(w.names.Events(), int32(p), n)...)
+	l := &life{trouble: tr, running: m.begin(cfg, g.lake)}
+	tr.kill = l.cancel
+	m.lives[i] = l
+}
+
+func (m *model) begin(cfg batcher.Config, l *lake.Lake) *running {
+	return m.startDeps(cfg, batcher.Deps{Kafka: m.kafka, Lake: l, Dedup: m.dedup, Version: "test", Log: quiet})
+}
+
+// end stops a life, one in two as a power cut does: nothing of it reaches the
+// store any more.
+func (m *model) end(i int) {
+	m.t.Helper()
+	if m.likely > 0 && m.rnd.IntN(2) == 0 {
+		m.lives[i].trouble.dead.Store(true)
 	}
-	w.sound()
-	got := sum(all)
-	if got.rows != int64(len(unique)) || got.records != next[0]+next[1] || got.duplicates != got.records-got.rows || got.holes != 0 {
-		t.Errorf("seed %d: totals %+v of %d records, %d of them unique", seed, got, next[0]+next[1], len(unique))
+	m.lives[i].stop(m.t)
+	m.lives[i] = nil
+}
+
+// untilAll waits until each chain has reached the last record of its log.
+func (m *model) untilAll() {
+	m.t.Helper()
+	topics := []string{m.names.Events()}
+	if m.orders != nil {
+		topics = append(topics, m.orders.topic)
+	}
+	for _, topic := range topics {
+		recs, _ := m.log(topic)
+		for p, of := range recs {
+			id, last := lake.ChainID{Topic: topic, Partition: p}, of[len(of)-1].Offset
+			testkit.Eventually(m.t, fmt.Sprintf("%s is committed beyond %d", id, last), func() error {
+				c, _, err := m.lake.Last(m.t.Context(), id, -1)
+				if err == nil && c.Next <= last {
+					err = fmt.Errorf("its position is %d", c.Next)
+				}
+				return err
+			})
+		}
 	}
 }
 
-// lying is a store that loses one request in eight, the answer to as many, and
-// takes its time with others.
-func lying(rnd *rand.Rand) func(http.ResponseWriter, *http.Request, http.Handler) bool {
-	var mu sync.Mutex // guards rnd
-	return func(rw http.ResponseWriter, r *http.Request, next http.Handler) bool {
-		mu.Lock()
-		what, wait := rnd.IntN(8), time.Duration(rnd.IntN(40))*time.Millisecond
-		mu.Unlock()
-		switch what {
+// records makes n records: most are events, some come twice within the window
+// and outside it, and some can become no row.
+func (m *model) records(n int) []*kgo.Record {
+	out := make([]*kgo.Record, n)
+	for i := range out {
+		switch m.rnd.IntN(20) {
 		case 0:
-			dead(rw)
+			m.clock = m.clock.Add(time.Duration(20+m.rnd.IntN(60)) * time.Minute)
 		case 1:
-			next.ServeHTTP(httptest.NewRecorder(), r)
-			dead(rw)
-		case 2:
-			t := time.NewTimer(wait)
-			defer t.Stop()
-			<-t.C
+			m.clock = m.clock.Add(-time.Duration(m.rnd.IntN(180)) * time.Minute)
+		default:
+			m.clock = m.clock.Add(time.Second)
 		}
-		return false
+		source, id := []string{"app", "shop"}[m.rnd.IntN(2)], "m-"+strconv.Itoa(m.rnd.IntN(40))
+		r := track(source, id, "Event "+strconv.Itoa(m.rnd.IntN(2)), m.clock, fmt.Sprintf(`{"n":%s}`, oddValue(m.rnd)))
+		switch m.rnd.IntN(30) {
+		case 0:
+			r.Value = r.Value[:len(r.Value)-1]
+		case 1:
+			r.Headers = append(r.Headers[:4:4], r.Headers[5:]...) // no message id
+		case 2:
+			r = eventRecord(source, "identify", "", id, m.clock.Add(-3*time.Hour), `{"type":"identify","traits":{"age":41}}`)
+		}
+		r.Timestamp = m.clock
+		out[i] = r
 	}
+	return out
+}
+
+func (m *model) changeOrders() {
+	m.t.Helper()
+	m.inTransaction(m.rnd.IntN(3) > 0, func() {
+		for range 1 + m.rnd.IntN(4) {
+			switch m.rnd.IntN(6) {
+			case 0:
+				m.orders.change("r", `{"id":1,"unheard_of":1}`)
+			case 1:
+				m.orders.produce(&kgo.Record{Key: []byte(`{"id":1}`), Headers: m.orders.headers("d")}) // a tombstone
+			default:
+				m.orders.change("c", fmt.Sprintf(`{"id":%d}`, m.rnd.IntN(100)))
+			}
+		}
+	})
+}
+
+// inTransaction does what cdc does in one transaction, which may be aborted.
+func (m *model) inTransaction(commit bool, do func()) {
+	m.t.Helper()
+	cl := m.orders.client
+	if cl == m.client {
+		do()
+		return
+	}
+	err := cl.BeginTransaction()
+	if err == nil {
+		do()
+		err = cl.EndTransaction(m.t.Context(), kgo.TransactionEndTry(commit))
+	}
+	if err != nil {
+		m.t.Fatal(err)
+	}
+}
+
+func wait(milliseconds int) {
+	timer := time.NewTimer(time.Duration(milliseconds) * time.Millisecond)
+	<-timer.C
 }

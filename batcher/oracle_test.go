@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"math/big"
+	"math/rand/v2"
 	"slices"
 	"strconv"
 	"strings"
@@ -444,4 +445,14 @@ func (o *oracle) changes(id lake.ChainID, commits []lake.Commit, log []*kgo.Reco
 			t.Errorf("%s/%d accounts %+v, want %+v", id, c.First, got, want)
 		}
 	}
+}
+
+// oddValue is a JSON value that some type of column does not take as it is.
+func oddValue(rnd *rand.Rand) string {
+	values := []string{
+		"true", "false", "0", "1", "-1", "9007199254740993", "9223372036854775807", "9223372036854775808", "1.0", "1e3", "1.5", "0.1", "1e400",
+		"0.30000000000000004441", "-0", `"true"`, `"12"`, `"007"`, `"1.25"`, `"2026-11-21T06:15:02.123456Z"`, `"2026-11-21T06:15:02.1234567Z"`,
+		`"2026-11-21T06:15:02+02:00"`, `"2026-11-21"`, `"text"`, `""`, `"\u00e9\n\"quoted\""`, `"日本"`, "[]", `[1,"a",null]`, `{"deep":{"er":1}}`, `"0001-01-01T00:00:00Z"`,
+	}
+	return values[rnd.IntN(len(values))]
 }

@@ -1,9 +1,7 @@
 package batcher_test
 
 import (
-	"context"
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -133,62 +131,6 @@ func TestRecreatedTopicStops(t *testing.T) {
 	commits := w.until(w.names.Events(), 0, 10)
 	if last := commits[len(commits)-1]; last.Next != 10 {
 		t.Errorf("the chain went on to %d", last.Next)
-	}
-}
-
-func TestRebalanceUnderLoad(t *testing.T) {
-	w := setup(t)
-	w.start(quick(t))
-	stop := make(chan struct{})
-	sent := make(chan int64)
-	go func() {
-		n := int64(0)
-		for {
-			recs := make([]*kgo.Record, 20)
-			for i := range recs {
-				recs[i] = track("app", fmt.Sprintf("load-%d-%d", n, i), "Load", day, `{"n":1}`)
-				recs[i].Topic, recs[i].Partition = w.names.Events(), int32(n%2)
-			}
-			if err := w.client.ProduceSync(context.Background(), recs...).FirstErr(); err != nil && !errors.Is(err, kgo.ErrClientClosed) {
-				t.Error(err)
-			}
-			n++
-			select {
-			case <-stop:
-				sent <- n * 20
-				return
-			case <-t.Context().Done(): // the test has failed
-				return
-			case <-time.After(5 * time.Millisecond):
-			}
-		}
-	}()
-	w.until(w.names.Events(), 0, 100)
-	second := w.start(quick(t)) // 1 → 2
-	var owner int32 = -1
-	testkit.Eventually(t, "the second one commits", func() error {
-		for p := range int32(2) {
-			if second.counter(t, "millstream_batcher_rebalances_total", "event", "assigned") > 0 {
-				owner = p
-				return nil
-			}
-		}
-		return errNotYet
-	})
-	w.until(w.names.Events(), 0, w.end(w.names.Events(), 0)+100)
-	w.until(w.names.Events(), 1, w.end(w.names.Events(), 1)+100)
-	second.stop(t) // 2 → 1
-	w.until(w.names.Events(), 0, w.end(w.names.Events(), 0)+100)
-	w.until(w.names.Events(), 1, w.end(w.names.Events(), 1)+100)
-	close(stop)
-	total := <-sent
-	var all []lake.Commit
-	for p := range int32(2) {
-		all = append(all, w.until(w.names.Events(), p, w.end(w.names.Events(), p))...)
-	}
-	w.sound()
-	if got := sum(all); got.rows != total || got.records != total || got.duplicates != 0 || owner < 0 {
-		t.Errorf("totals %+v of %d", got, total)
 	}
 }
 

@@ -195,15 +195,6 @@ func TestUnmappedIsLossless(t *testing.T) {
 	}
 }
 
-func oddValue(rnd *rand.Rand) string {
-	values := []string{
-		"true", "false", "0", "1", "-1", "9007199254740993", "9223372036854775807", "9223372036854775808", "1.0", "1e3", "1.5", "0.1", "1e400",
-		"0.30000000000000004441", "-0", `"true"`, `"12"`, `"007"`, `"1.25"`, `"2026-11-21T06:15:02.123456Z"`, `"2026-11-21T06:15:02.1234567Z"`,
-		`"2026-11-21T06:15:02+02:00"`, `"2026-11-21"`, `"text"`, `""`, `"\u00e9\n\"quoted\""`, `"日本"`, "[]", `[1,"a",null]`, `{"deep":{"er":1}}`, `"0001-01-01T00:00:00Z"`,
-	}
-	return values[rnd.IntN(len(values))]
-}
-
 func checkLossless(t *testing.T, schema lake.Schema, r row, props string) {
 	t.Helper()
 	leaves := map[string]json.RawMessage{}
