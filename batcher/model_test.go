@@ -140,7 +140,7 @@ func (m *model) start(i int) {
 	g.set(tr.meddle)
 	cfg := quick(m.t)
 	cfg.Disk.Dir = filepath.Join(m.t.TempDir(), "spool")
-	cfg.SessionTimeout, cfg.RebalanceTimeout, cfg.RevokeBudget = 1500*time.Millisecond, 3*time.Second, 200*time.Millisecond
+	cfg.RevokeBudget = 200 * time.Millisecond
 	cfg.Cut.Age = []time.Duration{20, 80, 200}[m.rnd.IntN(3)] * time.Millisecond
 	cfg.Cut.Rows = []int64{5, 20, 1000}[m.rnd.IntN(3)]
 	cfg.DrainTimeout = time.Duration(m.rnd.IntN(2)) * 300 * time.Millisecond
