@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/apache/arrow/go/v15/parquet"
@@ -55,6 +56,15 @@ func (c *Column) RawBytes() int64 {
 // HeldBytes is the memory that the column holds, whether in use or not.
 func (c *Column) HeldBytes() int64 {
 	return int64(2*cap(c.levels) + cap(c.bools) + 8*(cap(c.ints)+cap(c.floats)) + cap(c.bytes) + 4*cap(c.ends))
+}
+
+// IntRange returns the least and the greatest of the column's integers; ok is
+// false if there is none.
+func (c *Column) IntRange() (least, greatest int64, ok bool) {
+	if len(c.ints) == 0 {
+		return 0, 0, false
+	}
+	return slices.Min(c.ints), slices.Max(c.ints), true
 }
 
 // AppendNulls appends n nulls.
