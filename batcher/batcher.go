@@ -104,6 +104,9 @@ func (b *Batcher) Run(ctx context.Context) error {
 	b.base, b.running = work, true
 	b.mu.Unlock()
 	close(b.started)
+	if b.env.cfg.Compaction.Enabled {
+		b.wg.Go(func() { b.compact(ctx) })
+	}
 	b.ensureTopics(ctx)
 	for ctx.Err() == nil {
 		b.poll(ctx, client)

@@ -30,7 +30,9 @@ type Config struct {
 	Columns      ColumnsConfig     `yaml:"columns" doc:"columns that are not wanted"`
 	PromoteAfter int               `yaml:"promote_after" doc:"values that did not fit a column in one process before it gets a sibling of strings, <name>__str"`
 
-	Parquet ParquetConfig `yaml:"parquet" doc:"shape of data files"`
+	Parquet    ParquetConfig    `yaml:"parquet" doc:"shape of data files"`
+	Compaction CompactionConfig `yaml:"compaction" doc:"rewriting the small files of hours that are over; readers see the same rows, and the loader never looks at it"`
+	GC         GCConfig         `yaml:"gc" doc:"what millstream gc removes"`
 }
 
 // TopicConfig holds what differs for some topics.
@@ -58,6 +60,20 @@ type MemoryConfig struct {
 	Fetch     config.Bytes `yaml:"fetch" doc:"records that were fetched and wait for their turn; beyond it fetching waits"`
 	Chunks    config.Bytes `yaml:"chunks" doc:"rows that are not yet in a file; from 90 % on fetching pauses, the largest go to their files, and the largest range is cut"`
 	RowGroups config.Bytes `yaml:"row_groups" doc:"row groups of open files; from 90 % on fetching pauses, the largest go to disk, and the largest range is cut"`
+}
+
+// CompactionConfig says when the files of an hour are rewritten.
+type CompactionConfig struct {
+	Enabled  bool          `yaml:"enabled" doc:"the batcher that owns partition 0 of the topic of events compacts the hours of the last two days; millstream compact does all of them, whether this is set or not"`
+	Grace    time.Duration `yaml:"grace" doc:"time after the end of an hour for late records"`
+	MinFiles int           `yaml:"min_files" doc:"an hour of a table is compacted when it has more small files than so many"`
+	Small    config.Bytes  `yaml:"small" doc:"a file below this size is small; others stay as they are"`
+}
+
+// GCConfig says what may be removed.
+type GCConfig struct {
+	Keep          time.Duration `yaml:"keep" doc:"age of what nobody names, and time since a compaction, before an object is removed; readers that have listed files must end within it"`
+	RespectLoader bool          `yaml:"respect_loader" doc:"keep replaced files until the loader says in _loads/_positions.json that it is past them; false where there is no loader"`
 }
 
 // DiskConfig says where files wait for their commit.
@@ -103,6 +119,8 @@ func DefaultConfig() Config {
 		Disk:             DiskConfig{Dir: "<data_dir>/spool/batcher", Limit: 4 * config.GiB},
 		Limits:           LimitsConfig{EventTables: 500, Columns: 1000, FlattenDepth: 5, MaxRowBytes: 4_000_000},
 		PromoteAfter:     100,
+		Compaction:       CompactionConfig{Grace: 2 * time.Hour, MinFiles: 8, Small: 16 * config.MiB},
+		GC:               GCConfig{Keep: 168 * time.Hour, RespectLoader: true},
 		Parquet: ParquetConfig{
 			Compression: string(p.Compression), RowGroupRows: p.RowGroupRows, RowGroupBytes: config.Bytes(p.RowGroupBytes),
 		},
@@ -139,7 +157,22 @@ func (c Config) Validate() error {
 		config.OneOf("batcher.parquet.compression", c.Parquet.Compression, string(parquetout.Snappy), string(parquetout.Gzip)),
 		config.Between("batcher.parquet.row_group_rows", c.Parquet.RowGroupRows, parquetout.MinRowGroup, 1<<24),
 		config.Positive("batcher.parquet.row_group_bytes", c.Parquet.RowGroupBytes),
+		config.NonNegative("batcher.compaction.grace", c.Compaction.Grace),
+		config.Positive("batcher.compaction.min_files", c.Compaction.MinFiles),
+		config.AtMost("batcher.compaction.small", c.Compaction.Small, "batcher.file.max_bytes", c.File.MaxBytes),
+		config.Positive("batcher.compaction.small", c.Compaction.Small),
+		c.GC.validate(),
 	)
+}
+
+// A compaction has an hour from its first put to the object that names it.
+const leastKeep = 2 * time.Hour
+
+func (c GCConfig) validate() error {
+	if c.Keep < leastKeep {
+		return config.Invalid("batcher.gc.keep", "must be >= %s, for what a compaction is about to name (got %s)", leastKeep, c.Keep)
+	}
+	return nil
 }
 
 func (c Config) validateTopics() error {

@@ -43,6 +43,8 @@ type metrics struct {
 	lostOffsets    prometheus.Counter
 	offsetFailures prometheus.Counter
 	stopped        prometheus.Gauge
+	compacted      prometheus.Counter
+	orphans        prometheus.Gauge
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -99,6 +101,8 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		lostOffsets:    counter("lost_offsets_total", "Offsets that Kafka had no longer when they were to be read."),
 		offsetFailures: counter("offset_commit_failures_total", "Offsets that could not be committed to Kafka; harmless."),
 		stopped:        gauge("stopped_partitions", "Partitions that wait for an operator."),
+		compacted:      counter("compacted_files_total", "Files that compactions have replaced by fewer ones."),
+		orphans:        gauge("orphan_files", "Data objects that nobody names, in the hours that the last round of compaction looked at; millstream gc counts all."),
 	}
 	m.zero()
 	return m

@@ -1,6 +1,7 @@
 package batcher
 
 import (
+	"io/fs"
 	"os"
 	"regexp"
 	"strings"
@@ -40,19 +41,21 @@ func TestFailureTableNamesRealTests(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	files, err := os.ReadDir(".")
+	files, err := fs.Glob(os.DirFS("."), "*_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	compaction, err := fs.Glob(os.DirFS("."), "compact/*_test.go")
 	if err != nil {
 		t.Fatal(err)
 	}
 	var all strings.Builder
-	for _, f := range files {
-		if strings.HasSuffix(f.Name(), "_test.go") {
-			b, err := os.ReadFile(f.Name())
-			if err != nil {
-				t.Fatal(err)
-			}
-			all.Write(b)
+	for _, name := range append(files, compaction...) {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
 		}
+		all.Write(b)
 	}
 	for _, name := range regexp.MustCompile(`Test[A-Z]\w+`).FindAllString(string(doc), -1) {
 		if !strings.Contains(all.String(), "func "+name+"(") {

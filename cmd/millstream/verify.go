@@ -3,9 +3,11 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/millstream-data/millstream/batcher/compact"
 	"github.com/millstream-data/millstream/internal/lake"
 	"github.com/millstream-data/millstream/internal/objstore"
 )
@@ -22,10 +24,12 @@ func openLake(ctx context.Context, cfg Config) (*lake.Lake, error) {
 // verify proves from S3 alone that the lake is whole:
 //
 //	S3: commits ─▶ continuity, arithmetic, files present ─▶ a line for each chain
+//	    with --deep: data objects ─▶ sums, footers, rows
 //	    compactions ─▶ as many rows as they replace ─▶ a line for each table that has some
 func (p *program) verify(ctx context.Context, args []string) error {
-	f := p.newFlags("verify", "[--chain] --config FILE [--set KEY=VALUE …]")
+	f := p.newFlags("verify", "[--chain] [--deep] --config FILE [--set KEY=VALUE …]")
 	f.set.Bool("chain", true, "check the chains of commits, and the compactions")
+	deep := f.set.Bool("deep", false, "read every data object, too: sums, columns, rows, and where they are from")
 	cfg, err := p.load(f, args, p.nearby(args), "s3", "lake")
 	if err != nil {
 		return err
@@ -35,6 +39,10 @@ func (p *program) verify(ctx context.Context, args []string) error {
 		return err
 	}
 	v := &lake.Verifier{Lake: l}
+	if *deep {
+		n := &compact.Inspector{Store: l.Store, Dir: os.TempDir()}
+		v.Deep, v.Lineage = n.Deep, n.Lineage
+	}
 	chains, err := l.Chains(ctx)
 	if err != nil {
 		return err
