@@ -29,7 +29,8 @@ type chunk struct {
 	byName  map[string]*column
 	byPath  map[string]*column
 	nowhere map[reason]*column // what byPath has for paths that get no column
-	wanted  []*column          // by leaf of the row being written; nil: no such table has a column for it
+	spots   spots              // by node of a path
+	wanted  []spot             // by leaf of the row being written
 	strays  []stray
 	whole   map[int]*wire.Rejected // by row: the record, where a value of it may be too large for the lake
 	copies  map[int]bool           // rows that do have such a value
@@ -53,7 +54,7 @@ func newChunk(sh *shape, rules *tableRules, registered []lake.SchemaColumn, coun
 		}
 	}
 	for i, r := range registered {
-		col := &column{name: r.Name, path: r.Path, fixed: i < len(sh.fixed), values: parquetout.NewColumn(r.Type)}
+		col := &column{name: r.Name, path: r.Path, fixed: i < len(sh.fixed), values: parquetout.NewColumn(r.Type), text: r.Type == wire.String}
 		c.columns = append(c.columns, col)
 		c.byName[r.Name] = col
 		if !col.fixed {
@@ -83,16 +84,16 @@ func (c *chunk) add(r eventRow, p *parsed, cast *caster) {
 	if r.whole != nil {
 		c.keepWhole(row, r.whole)
 	}
-	fixed[0].values.AppendBytes([]byte(r.id))
+	fixed[0].values.AppendString(r.id)
 	fixed[1].values.AppendTime(r.receivedAt)
 	for i := 2; i < n-3; i++ {
-		path := c.shape.fixedPaths[i]
-		if path == "" {
-			fixed[i].values.AppendBytes([]byte(r.table))
+		top := c.shape.fixedTops[i]
+		if top == 0 {
+			fixed[i].values.AppendString(r.table)
 			continue
 		}
-		raw, ok := p.top(path)
-		if !ok || !c.place(fixed[i], row, []byte(path), raw, cast) {
+		raw := p.tops[top]
+		if raw == nil || !c.place(fixed[i], row, c.shape.fixedPaths[i], raw, cast) {
 			fixed[i].values.AppendNulls(1)
 		}
 	}
@@ -116,12 +117,13 @@ func (c *chunk) add(r eventRow, p *parsed, cast *caster) {
 func (c *chunk) claim(row int, p *parsed) {
 	c.wanted = c.wanted[:0]
 	for i, l := range p.leaves {
-		col := c.columnOf(l, p)
-		c.wanted = append(c.wanted, col)
+		at := c.spotOf(l.node)
+		c.wanted = append(c.wanted, at)
+		col := at.column
 		if col == nil || col.refused != "" {
 			continue
 		}
-		if col.row == row+1 && string(p.path(p.leaves[col.leaf])) <= string(p.path(l)) {
+		if col.row == row+1 && p.leaves[col.leaf].path <= l.path {
 			continue
 		}
 		col.row, col.leaf = row+1, i
@@ -130,37 +132,57 @@ func (c *chunk) claim(row int, p *parsed) {
 
 func (c *chunk) write(row int, p *parsed, cast *caster) {
 	for i, l := range p.leaves {
-		col := c.wanted[i]
+		at := &c.wanted[i]
+		col := at.column
 		switch {
 		case col == nil:
-			if !c.leftOut(l, p) {
-				c.stray(row, p.path(l), l.raw, reasonUnknown)
+			if !at.leftOut || at.first && !p.firstOf(l) {
+				c.stray(row, l.path, l.raw, reasonUnknown)
 			}
 		case col.refused != "":
-			c.stray(row, p.path(l), l.raw, col.refused)
+			c.stray(row, l.path, l.raw, col.refused)
 		case col.leaf != i || col.row != row+1:
-			c.stray(row, p.path(l), l.raw, reasonCollision)
+			c.stray(row, l.path, l.raw, reasonCollision)
 		case col.values == nil:
-			c.hold(col, row, p.path(l), l.raw, false)
+			c.hold(col, row, l.path, l.raw, false)
+		case l.plain && col.text && len(col.siblings) == 0 && len(l.raw) <= maxText:
+			col.pad(row)
+			col.values.AppendBytes(l.raw[1 : len(l.raw)-1])
+			c.bytes += int64(len(l.raw)) + 8
 		default:
 			col.pad(row)
-			c.place(col, row, p.path(l), l.raw, cast)
+			c.place(col, row, l.path, l.raw, cast)
 		}
 	}
 }
 
-// leftOut says whether a leaf without a column is in another table or in a
-// fixed column.
-func (c *chunk) leftOut(l leaf, p *parsed) bool {
+// spotOf returns what to do with the values of a path.
+func (c *chunk) spotOf(n *node) spot {
+	if n.id == 0 {
+		return c.find(n)
+	}
+	at := c.spots.of(n)
+	if at.id == 0 {
+		found := c.find(n)
+		found.id = n.id
+		*at = found
+		c.spots.used++
+	}
+	return *at
+}
+
+func (c *chunk) find(n *node) spot {
+	if col := c.columnOf(n); col != nil {
+		return spot{column: col}
+	}
 	member := ""
-	switch l.root {
+	switch n.root {
 	case rootTop:
-		path := string(p.path(l))
-		if slices.Contains(c.shape.omits, path) {
-			return true
+		if slices.Contains(c.shape.omits, n.path) {
+			return spot{leftOut: true}
 		}
-		first, ok := p.top(path)
-		return ok && &first[0] == &l.raw[0] && slices.Contains(c.shape.fixedPaths, path)
+		first := n.top != 0 && slices.Contains(c.shape.fixedTops, n.top)
+		return spot{leftOut: first, first: first}
 	case rootContext:
 		member = memberContext
 	case rootProperties:
@@ -168,12 +190,12 @@ func (c *chunk) leftOut(l leaf, p *parsed) bool {
 	case rootTraits:
 		member = memberTraits
 	}
-	return slices.Contains(c.shape.omits, member) || slices.Contains(c.shape.fixedPaths, member)
+	return spot{leftOut: slices.Contains(c.shape.omits, member) || slices.Contains(c.shape.fixedPaths, member)}
 }
 
-func (c *chunk) stray(row int, path, raw []byte, why reason) {
+func (c *chunk) stray(row int, path string, raw []byte, why reason) {
 	c.counts.unmapped[why]++
-	c.strays = append(c.strays, stray{row, string(path), slices.Clone(raw)})
+	c.strays = append(c.strays, stray{row, path, slices.Clone(raw)})
 	c.bytes += int64(len(path) + len(raw) + 48)
 }
 

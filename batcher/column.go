@@ -14,6 +14,7 @@ import (
 type column struct {
 	name, path string
 	fixed      bool
+	text       bool               // is one of strings, and registered
 	values     *parquetout.Column // nil while the column is new
 	want       wire.LakeType      // of a new column; "": what the join of saw says
 	fresh      []freshValue
@@ -53,19 +54,18 @@ func (c *chunk) link(col *column) {
 	c.byPath[col.path] = col
 }
 
-// columnOf returns the column of a leaf, which may be new or one that says why
+// columnOf returns the column of a path, which may be new or one that says why
 // there is none; nil if no table of this shape has a column for it.
-func (c *chunk) columnOf(l leaf, p *parsed) *column {
-	if !c.shape.discovers(l.root) {
+func (c *chunk) columnOf(n *node) *column {
+	if !c.shape.discovers(n.root) {
 		return nil
 	}
-	if col, known := c.byPath[string(p.path(l))]; known {
+	if col, known := c.byPath[n.path]; known {
 		return col
 	}
-	path := string(p.path(l))
-	col := c.discover(path)
+	col := c.discover(n.path)
 	if col.refused == "" || len(c.byPath) < 4*c.rules.limit { // names that never end must not end in memory
-		c.byPath[path] = col
+		c.byPath[n.path] = col
 	}
 	return col
 }
@@ -98,10 +98,10 @@ func (c *chunk) refuse(why reason) *column {
 }
 
 // hold keeps a value of a new column until the column has its type.
-func (c *chunk) hold(col *column, row int, path, raw []byte, spare bool) {
+func (c *chunk) hold(col *column, row int, path string, raw []byte, spare bool) {
 	v := freshValue{row: row, raw: slices.Clone(raw), spare: spare}
-	if string(path) != col.path {
-		v.path = string(path)
+	if path != col.path {
+		v.path = path
 	}
 	col.fresh = append(col.fresh, v)
 	col.saw |= kindOf(v.raw)
@@ -111,7 +111,7 @@ func (c *chunk) hold(col *column, row int, path, raw []byte, spare bool) {
 // place puts a value into its column and into that one's siblings. What none of
 // them has in full goes to _unmapped. written is false if the column itself has
 // not got a value.
-func (c *chunk) place(col *column, row int, path, raw []byte, cast *caster) (written bool) {
+func (c *chunk) place(col *column, row int, path string, raw []byte, cast *caster) (written bool) {
 	got := c.put(col, row, raw, cast)
 	if got == misfit && !col.fixed && !c.frozen {
 		c.promote(col, raw)
@@ -221,14 +221,14 @@ func (c *chunk) settle(col *column, cast *caster) {
 		}
 		switch {
 		case col.values == nil && !v.spare: // the table has as many columns as it may
-			c.stray(v.row, []byte(path), v.raw, reasonColumns)
+			c.stray(v.row, path, v.raw, reasonColumns)
 		case col.values == nil:
 		case v.spare:
 			col.pad(v.row)
 			c.put(col, v.row, v.raw, cast)
 		default:
 			col.pad(v.row)
-			c.place(col, v.row, []byte(path), v.raw, cast)
+			c.place(col, v.row, path, v.raw, cast)
 		}
 	}
 	col.fresh = nil

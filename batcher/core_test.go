@@ -104,7 +104,7 @@ func TestFlattening(t *testing.T) {
 	}
 	got := map[string]string{}
 	for _, l := range p.leaves {
-		got[string(p.path(l))] = string(l.raw)
+		got[l.path] = string(l.raw)
 	}
 	want := map[string]string{
 		"event": `"X"`, "properties.a.b.c": "1", "properties.a.b.d": `{"e":2}`, "properties.arr": `[{"x":1}]`,

@@ -3,15 +3,13 @@ package batcher
 import (
 	"errors"
 	"fmt"
-
-	"github.com/segmentio/encoding/json"
 )
 
 // leaf is a value of an event that wants a column, or has no place in one.
 type leaf struct {
-	from, to int // its path in parsed.paths
-	raw      []byte
-	root     root
+	*node
+	raw   []byte
+	plain bool // a string whose text is what stands between its quotes
 }
 
 // root is the member of an event that a leaf comes from.
@@ -24,17 +22,23 @@ const (
 	rootTraits                 // flattened
 )
 
-// parsed is an event as its leaves. Its buffers are reused.
+// parsed is an event as its leaves. Its buffers are reused, and it remembers the
+// paths that events have had.
 type parsed struct {
 	leaves []leaf
-	paths  []byte
-	key    []byte // scratch of decoded keys
-	depth  int    // levels of objects that are flattened
+	depth  int                  // levels of objects that are flattened
+	tops   [topCount][]byte     // by topOf: values that fixed columns take, the first of each name; of properties the object
+	flat   [rootTraits + 1]bool // roots that came as an object; a second one of a name is a leaf
+	length int                  // of the leaves' paths together
 
-	properties []byte // as sent, if it is an object
+	paths node // the root of all paths
+	known int  // nodes below it
 }
 
-var errNoObject = errors.New("is no JSON object")
+var (
+	errNoObject = errors.New("is no JSON object")
+	errNoJSON   = errors.New("is no valid JSON")
+)
 
 // size bounds what the event takes in a row.
 func (p *parsed) size() (n int) {
@@ -47,109 +51,84 @@ func (p *parsed) size() (n int) {
 // unmappedBound bounds the size of a row's _unmapped and of each of its values,
 // whatever has a column: escapes and replaced characters make them longer.
 func (p *parsed) unmappedBound(value []byte) int {
-	return 6*len(p.paths) + 2*len(value) + 4*len(p.leaves)
+	return 6*p.length + 2*len(value) + 4*len(p.leaves)
 }
 
 // parse splits an event into leaves, which alias value. Nulls and empty objects
 // make none; type, writeKey, integrations, messageId, receivedAt and _metadata
 // are known from elsewhere or left out by rule.
 func (p *parsed) parse(value []byte) error {
-	p.leaves, p.paths, p.properties = p.leaves[:0], p.paths[:0], nil
-	var flat [rootTraits + 1]bool // roots that came as an object; a second one of a name is a leaf
-	value = trim(value)
-	if len(value) == 0 || value[0] != '{' {
+	p.leaves, p.length = p.leaves[:0], 0
+	p.tops, p.flat = [topCount][]byte{}, [rootTraits + 1]bool{}
+	i := scanBlank(value, 0)
+	if i == len(value) || value[i] != '{' {
 		return errNoObject
 	}
-	if !json.Valid(value) {
-		return errors.New("is no valid JSON")
+	if i = p.object(value, i, &p.paths, p.depth+1, 1); i < 0 || scanBlank(value, i) != len(value) {
+		return errNoJSON
 	}
-	for m := membersOf(value); ; {
-		rawKey, raw, ok := m.next()
-		if !ok {
-			return nil
+	return nil
+}
+
+// object adds the leaves of the object at i and returns the index after it, or
+// -1 if it is not valid. Objects are flattened to depth further levels.
+func (p *parsed) object(b []byte, i int, at *node, depth, nesting int) int {
+	if i = scanBlank(b, i+1); i < len(b) && b[i] == '}' {
+		return i + 1
+	}
+	var before *node
+	for {
+		key, value := scanKey(b, i)
+		if value < 0 {
+			return -1
 		}
-		key, _ := text(p.key, rawKey)
-		switch string(key) {
-		case "type", "writeKey", "integrations", "_metadata", "messageId", "receivedAt":
-			continue
+		n := p.member(at, before, key)
+		if i = p.value(b, value, n, depth-1, nesting); i < 0 {
+			return -1
 		}
-		r := rootOf(key)
-		if r == rootTop || raw[0] != '{' || flat[r] {
-			p.add(nil, key, raw, rootTop)
-			continue
+		before = n
+		var more bool
+		if i, more = scanNext(b, i, '}'); !more {
+			return i
 		}
-		flat[r] = true
-		if r == rootProperties {
-			p.properties = raw
-		}
-		var buf [256]byte
-		p.object(appendEscaped(buf[:0], key), raw, r, p.depth)
 	}
 }
 
-func rootOf(key []byte) root {
-	switch string(key) {
-	case memberContext:
-		return rootContext
-	case memberProperties:
-		return rootProperties
-	case memberTraits:
-		return rootTraits
+// value adds what the value at i makes and returns the index after it, or -1.
+func (p *parsed) value(b []byte, i int, n *node, depth, nesting int) int {
+	if i < len(b) && b[i] == '{' && depth > 0 && p.flattens(n) {
+		end := p.object(b, i, n, depth, nesting+1)
+		if n.top == topProperties && end > 0 {
+			p.tops[topProperties] = b[i:end]
+		}
+		return end
 	}
-	return rootTop
+	end, plain := scanValue(b, i, nesting)
+	if end < 0 || n.omit || b[i] == 'n' {
+		return end
+	}
+	raw := b[i:end]
+	if raw[0] == '{' && n.root != rootTop && scanBlank(raw, 1) == len(raw)-1 {
+		return end
+	}
+	if n.top != 0 && p.tops[n.top] == nil {
+		p.tops[n.top] = raw
+	}
+	p.leaves = append(p.leaves, leaf{n, raw, plain})
+	p.length += len(n.path)
+	return end
 }
 
-func (p *parsed) add(prefix, key, raw []byte, r root) {
-	if raw[0] == 'n' {
-		return
+// flattens says whether an object at n is flattened: below a root every one is.
+func (p *parsed) flattens(n *node) bool {
+	if n.root != rootTop {
+		return true
 	}
-	from := len(p.paths)
-	p.paths = append(p.paths, prefix...)
-	if len(prefix) > 0 {
-		p.paths = append(p.paths, '.')
+	if n.opens == rootTop || p.flat[n.opens] {
+		return false
 	}
-	p.paths = appendEscaped(p.paths, key)
-	p.leaves = append(p.leaves, leaf{from, len(p.paths), raw, r})
-}
-
-// object adds the leaves below an object.
-func (p *parsed) object(prefix, raw []byte, r root, depth int) {
-	for m := membersOf(raw); ; {
-		rawKey, value, ok := m.next()
-		if !ok {
-			return
-		}
-		key, _ := text(p.key, rawKey)
-		if value[0] != '{' {
-			p.add(prefix, key, value, r)
-			continue
-		}
-		if len(trim(value[1:len(value)-1])) == 0 {
-			continue
-		}
-		if depth == 1 {
-			p.add(prefix, key, value, r)
-			continue
-		}
-		// The slots after prefix are this level's: its members are done one after the other.
-		p.object(appendEscaped(append(prefix, '.'), key), value, r, depth-1)
-	}
-}
-
-func (p *parsed) path(l leaf) []byte { return p.paths[l.from:l.to] }
-
-// top returns the value of a top-level member that is not flattened, or
-// properties as a whole. Of a name that came twice it is the first.
-func (p *parsed) top(name string) (raw []byte, ok bool) {
-	if name == memberProperties && p.properties != nil {
-		return p.properties, true
-	}
-	for _, l := range p.leaves {
-		if l.root == rootTop && string(p.path(l)) == name {
-			return l.raw, true
-		}
-	}
-	return nil, false
+	p.flat[n.opens] = true
+	return true
 }
 
 // digest stands for a value that is too large for the lake.

@@ -18,6 +18,7 @@ type shape struct {
 	// fixedPaths has the path of each fixed column's value, or "" where the
 	// value does not come from the event's JSON.
 	fixedPaths []string
+	fixedTops  []int  // by topOf; 0 for ""
 	root       string // properties or traits; "" for tracks and aliases
 	context    bool   // its members become columns, too
 	// omits are the members of an event that are in another table of it, and so
@@ -58,6 +59,7 @@ func newShapes() shapes {
 		add := func(c wire.Column, path string) {
 			s.fixed = append(s.fixed, c)
 			s.fixedPaths = append(s.fixedPaths, path)
+			s.fixedTops = append(s.fixedTops, topOf(path))
 		}
 		add(col("id"), "")
 		add(wire.Column{Name: "received_at", Type: wire.Timestamp}, "")
