@@ -283,15 +283,17 @@ func (c *chain) add(rec *kgo.Record) error {
 	if rec.Attrs.IsControl() { // the end of a transaction: kept so that the chain knows how far it has read
 		return nil
 	}
-	c.seenAt = receivedAt(rec)
 	if !c.isEvents {
+		c.seenAt = receivedAt(rec)
 		if rec.Offset < c.span.first {
 			return nil
 		}
 		return c.span.addChange(c.ctx, rec)
 	}
 	h, err := wire.ParseEventHeaders(rec.Headers)
+	c.seenAt = h.ReceivedAt
 	if err != nil {
+		c.seenAt = receivedAt(rec)
 		c.window.Skip(rec.Offset, rec.Timestamp.UnixMilli())
 		if rec.Offset >= c.span.first {
 			c.rejectHeaders(rec, err)

@@ -36,6 +36,7 @@ type chunk struct {
 	copies  map[int]bool           // rows that do have such a value
 	offsets []int64                // of the rows
 	bytes   int64                  // estimate of what it holds
+	room    int64                  // what it has taken over from the chunk before
 	counts  *valueCounts
 	frozen  bool // takes no further columns
 
@@ -65,6 +66,28 @@ func newChunk(sh *shape, rules *tableRules, registered []lake.SchemaColumn, coun
 }
 
 func (c *chunk) rows() int { return len(c.offsets) }
+
+// takeRoom fills the columns' builders of a chunk that was written, which are
+// empty and have room for as many rows again.
+func (c *chunk) takeRoom(from *chunk) {
+	for _, col := range c.columns {
+		if old := from.byName[col.name]; old != nil && old.values != nil && old.values.Type() == col.values.Type() {
+			col.values = old.values
+			c.room += old.values.HeldBytes()
+		}
+	}
+}
+
+// giveRoom gives back what the chunk, which is empty, has taken over.
+func (c *chunk) giveRoom() {
+	if c.room == 0 {
+		return
+	}
+	for _, col := range c.columns {
+		col.values = parquetout.NewColumn(col.values.Type())
+	}
+	c.room = 0
+}
 
 // eventRow is what an event's row needs beside its leaves.
 type eventRow struct {

@@ -58,7 +58,7 @@ func (p *part) name() string { return p.key.schema + "." + p.key.table }
 
 // holds says what the part takes up.
 func (p *part) holds() (h held) {
-	h.chunks = p.bytesHeld()
+	h.chunks = p.roomHeld()
 	if p.open != nil {
 		h.groups, h.disk = p.open.w.BufferedBytes(), p.open.w.WrittenBytes()
 	}
@@ -91,11 +91,13 @@ func (p *part) size() (n int64) {
 
 // flushWhenFull hands the chunk on when it has the size of a write.
 func (p *part) flushWhenFull(ctx context.Context, s *span) error {
-	if p.rowsHeld() < chunkRows && p.bytesHeld() < chunkBytes {
+	if !p.isFull() {
 		return nil
 	}
 	return p.flush(ctx, s)
 }
+
+func (p *part) isFull() bool { return p.rowsHeld() >= chunkRows || p.bytesHeld() >= chunkBytes }
 
 func (p *part) rowsHeld() int {
 	switch {
@@ -117,10 +119,21 @@ func (p *part) bytesHeld() int64 {
 	return 0
 }
 
+// roomHeld is the memory that the rows take, or would.
+func (p *part) roomHeld() int64 {
+	if p.chunk != nil {
+		return max(p.chunk.bytes, p.chunk.room)
+	}
+	return p.bytesHeld()
+}
+
 // flush freezes the chunk and writes it to the open file, or to a new one where
 // the schema has grown.
 func (p *part) flush(ctx context.Context, s *span) error {
 	if p.rowsHeld() == 0 {
+		if p.chunk != nil {
+			p.chunk.giveRoom()
+		}
 		return nil
 	}
 	if p.mirror != nil {
@@ -137,8 +150,13 @@ func (p *part) flush(ctx context.Context, s *span) error {
 	for _, whole := range f.copies {
 		s.sendCopy(ctx, whole)
 	}
+	full := p.isFull()
 	p.chunk = newChunk(c.shape, c.rules, schema.Columns, c.counts)
-	return p.write(s, schema, f, c.offsets[0], c.offsets[len(c.offsets)-1], c.minAt, c.maxAt)
+	err = p.write(s, schema, f, c.offsets[0], c.offsets[len(c.offsets)-1], c.minAt, c.maxAt)
+	if err == nil && full { // the next one is likely to be, too; one that was written for memory's sake gives it back
+		p.chunk.takeRoom(c)
+	}
+	return err
 }
 
 func (p *part) write(s *span, schema lake.Schema, f frozen, first, last int64, minAt, maxAt time.Time) error {

@@ -89,6 +89,9 @@ func parseTime(s []byte) (t time.Time, exact, ok bool) {
 	if len(s) < len("2026-11-21T06:15:02Z") || s[4] != '-' || s[10] != 'T' {
 		return t, false, false
 	}
+	if t, ok = commonTime(s); ok {
+		return t, t.Nanosecond()%1000 == 0, true
+	}
 	if err := t.UnmarshalText(s); err != nil {
 		return t, false, false
 	}
@@ -109,4 +112,41 @@ func hasSubNano(s []byte) bool {
 		}
 	}
 	return false
+}
+
+// commonTime reads the form that SDKs send: UTC as Z, with at most nine
+// fractional digits. Every other one is left to the standard library.
+func commonTime(s []byte) (t time.Time, ok bool) {
+	const seconds = len("2026-11-21T06:15:02")
+	if s[4] != '-' || s[7] != '-' || s[10] != 'T' || s[13] != ':' || s[16] != ':' || s[len(s)-1] != 'Z' {
+		return t, false
+	}
+	year, month, day := digits(s[0:4]), digits(s[5:7]), digits(s[8:10])
+	hour, minute, second := digits(s[11:13]), digits(s[14:16]), digits(s[17:19])
+	nano := 0
+	if fraction := s[seconds : len(s)-1]; len(fraction) > 0 {
+		if fraction[0] != '.' || len(fraction) < 2 || len(fraction) > 10 {
+			return t, false
+		}
+		nano = digits(fraction[1:])
+		for range 10 - len(fraction) {
+			nano *= 10
+		}
+	}
+	if min(year-1, month-1, day-1, hour, minute, second, nano) < 0 || month > 12 || hour > 23 || minute > 59 || second > 59 {
+		return t, false
+	}
+	t = time.Date(year, time.Month(month), day, hour, minute, second, nano, time.UTC)
+	return t, t.Day() == day // else the month has no such day
+}
+
+// digits reads up to nine digits; it is negative if there is anything else.
+func digits(s []byte) (n int) {
+	for _, c := range s {
+		if c < '0' || c > '9' {
+			return -1
+		}
+		n = 10*n + int(c-'0')
+	}
+	return n
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -162,5 +163,35 @@ func TestNestingEndsAsInEncodingJSON(t *testing.T) {
 	t.Parallel()
 	for _, n := range []int{9_998, 9_999, 10_000} {
 		compareParse(t, &parsed{depth: 5}, []byte(`{"a":`+strings.Repeat("[", n)+strings.Repeat("]", n)+`}`))
+	}
+}
+
+// The quick way of reading times agrees with the standard library.
+func TestCommonTimesAreReadAlike(t *testing.T) {
+	t.Parallel()
+	rnd := rand.New(rand.NewPCG(1, 3))
+	for range 20_000 {
+		s := fmt.Appendf(nil, "%04d-%02d-%02dT%02d:%02d:%02d", rnd.IntN(10_001), rnd.IntN(14), rnd.IntN(33), rnd.IntN(25), rnd.IntN(61), rnd.IntN(61))
+		if n := rnd.IntN(12); n > 0 {
+			s = append(append(s, '.'), "123456789012"[:n-1]...)
+		}
+		s = append(s, []string{"Z", "Z", "z", "+02:00", "-00:30"}[rnd.IntN(5)]...)
+		if rnd.IntN(10) == 0 {
+			s[rnd.IntN(len(s))] = "x -:."[rnd.IntN(5)]
+		}
+		if len(s) < len("2026-11-21T06:15:02Z") || s[4] != '-' || s[10] != 'T' {
+			continue
+		}
+		got, ok := commonTime(s)
+		if !ok {
+			continue
+		}
+		var want time.Time
+		if err := want.UnmarshalText(s); err != nil || !want.Equal(got) || got.Year() > 9999 || got.Year() < 1 {
+			t.Fatalf("%s: %s, want %s (%v)", s, got, want, err)
+		}
+	}
+	if _, ok := commonTime([]byte("2026-11-21T06:15:02.113Z")); !ok {
+		t.Error("the form that SDKs send takes the slow way")
 	}
 }

@@ -24,35 +24,81 @@ func oddHeader(h wire.EventHeader) string {
 	return ""
 }
 
-// eventParts returns the parts that get a row of an event. problem says why the
-// lake can have none.
-func (s *span) eventParts(ctx context.Context, folder string, h wire.EventHeader) (parts []*part, problem, err error) {
+// routeKey is what decides where an event goes.
+type routeKey struct {
+	source, event string
+	typ           event.Type
+	hour          int64
+}
+
+// route is where an event goes.
+type route struct {
+	key   routeKey
+	table string  // that a track event's name makes
+	parts []*part // which get a row of it
+}
+
+// maxRoutes bounds what is remembered of events' names.
+const maxRoutes = 4096
+
+// folder returns the folder of a source.
+func (s *span) folder(source string) string {
+	if source != s.lastSource {
+		s.lastSource, s.lastFolder = source, s.env.names.Origin(source)
+	}
+	return s.lastFolder
+}
+
+// route returns where an event goes. problem says why the lake can have no such
+// tables.
+func (s *span) route(ctx context.Context, folder string, h wire.EventHeader) (r *route, problem, err error) {
+	key := routeKey{h.Source, h.Event, h.Type, floorDiv(h.ReceivedAt.Unix(), 3600)}
+	if s.lastRoute != nil && s.lastRoute.key == key {
+		return s.lastRoute, nil, nil
+	}
+	r = s.routes[key]
+	if r == nil {
+		r = &route{key: key}
+		if problem, err = s.newRoute(ctx, folder, h, r); problem != nil || err != nil {
+			return nil, problem, err
+		}
+		if len(s.routes) >= maxRoutes {
+			clear(s.routes)
+		}
+		s.routes[key] = r
+	}
+	s.lastRoute = r
+	return r, nil, nil
+}
+
+func (s *span) newRoute(ctx context.Context, folder string, h wire.EventHeader, r *route) (problem, err error) {
 	tables := []string{primary(h.Type)}
 	if h.Type == event.Track {
-		name, err := s.eventTable(ctx, folder, s.env.names.EventTable(h.Event), h.ReceivedAt)
+		r.table = s.env.names.EventTable(h.Event)
+		name, err := s.eventTable(ctx, folder, r.table, h.ReceivedAt)
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		tables = append(tables, name)
 	}
 	for _, table := range tables {
-		key := partKey{schema: folder, table: table, hour: h.ReceivedAt.Unix() / 3600}
+		key := partKey{schema: folder, table: table, hour: r.key.hour}
 		p := s.parts[key]
 		if p == nil {
 			p, problem, err = s.newPart(ctx, key)
 			if problem != nil || err != nil {
-				return nil, problem, err
+				return problem, err
 			}
 		}
-		parts = append(parts, p)
+		r.parts = append(r.parts, p)
 	}
-	return parts, nil, nil
+	return nil, nil
 }
 
 // eventTable returns the table of a track event: the one called name, or the one
 // of all events beyond the source's limit of tables.
 func (s *span) eventTable(ctx context.Context, folder, name string, at time.Time) (string, error) {
-	if s.parts[partKey{schema: folder, table: name, hour: at.Unix() / 3600}] != nil {
+	if s.parts[partKey{schema: folder, table: name, hour: floorDiv(at.Unix(), 3600)}] != nil {
 		return name, nil
 	}
 	err := s.env.retry(ctx, "tables of "+folder, func(ctx context.Context) error {

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/millstream-data/millstream/internal/event"
@@ -33,8 +34,16 @@ type span struct {
 	parts   map[partKey]*part
 	account map[accountKey]*lake.Accounting
 	marks   []json.RawMessage
+	records map[outcome]prometheus.Counter
+	routes  map[routeKey]*route
 	counts  map[string]*valueCounts // by table
 	copied  map[string]bool         // ids of records whose copies are among the dead letters
+
+	lastAccount *lake.Accounting // the one that was asked for last
+	lastDay     int64            // since 1970
+	lastRoute   *route
+	lastSource  string // whose folder was asked for last
+	lastFolder  string
 
 	cast   caster
 	parsed parsed
@@ -63,20 +72,41 @@ func outcomes() []outcome { return []outcome{outRow, outDuplicate, outRejected, 
 func newSpan(e *env, id lake.ChainID, first int64, prev *int64) *span {
 	s := &span{
 		env: e, id: id, attempt: event.ULID(time.Now()), first: first, next: first, prev: prev,
-		parts: map[partKey]*part{}, account: map[accountKey]*lake.Accounting{}, counts: map[string]*valueCounts{}, copied: map[string]bool{},
+		records: map[outcome]prometheus.Counter{}, routes: map[routeKey]*route{}, parts: map[partKey]*part{}, account: map[accountKey]*lake.Accounting{}, counts: map[string]*valueCounts{}, copied: map[string]bool{},
+	}
+	for _, o := range outcomes() {
+		s.records[o] = e.metrics.records.WithLabelValues(id.Topic, string(o))
 	}
 	s.parsed.depth = e.cfg.Limits.FlattenDepth
 	return s
 }
 
-// count enters a record into the accounts.
-func (s *span) count(rec *kgo.Record, source string, day time.Time, what outcome) {
+// accountOf returns the account of a source and day.
+func (s *span) accountOf(source string, day time.Time) *lake.Accounting {
+	number := floorDiv(day.Unix(), 24*3600)
+	if a := s.lastAccount; a != nil && s.lastDay == number && a.Source == source {
+		return a
+	}
 	k := accountKey{source, day.UTC().Format("2006-01-02")}
 	a := s.account[k]
 	if a == nil {
 		a = &lake.Accounting{Source: k.source, DT: k.dt}
 		s.account[k] = a
 	}
+	s.lastAccount, s.lastDay = a, number
+	return a
+}
+
+func floorDiv(n, by int64) int64 {
+	if n < 0 {
+		return (n - by + 1) / by
+	}
+	return n / by
+}
+
+// count enters a record into the accounts.
+func (s *span) count(rec *kgo.Record, source string, day time.Time, what outcome) {
+	a := s.accountOf(source, day)
 	a.Records++
 	s.last = what
 	switch what {
@@ -96,12 +126,12 @@ func (s *span) count(rec *kgo.Record, source string, day time.Time, what outcome
 	}
 	s.load.records++
 	s.next = rec.Offset + 1
-	s.env.metrics.records.WithLabelValues(s.id.Topic, string(what)).Inc()
+	s.records[what].Inc()
 }
 
 // addEvent takes a record of the topic of events whose headers were readable.
 func (s *span) addEvent(ctx context.Context, rec *kgo.Record, h wire.EventHeader, duplicate bool) error {
-	folder := s.env.names.Origin(h.Source)
+	folder := s.folder(h.Source)
 	if duplicate {
 		s.count(rec, folder, h.ReceivedAt, outDuplicate)
 		return nil
@@ -114,7 +144,7 @@ func (s *span) addEvent(ctx context.Context, rec *kgo.Record, h wire.EventHeader
 		refuse(code, why)
 		return nil
 	}
-	parts, problem, err := s.eventParts(ctx, folder, h)
+	to, problem, err := s.route(ctx, folder, h)
 	if err != nil {
 		return err
 	}
@@ -122,14 +152,11 @@ func (s *span) addEvent(ctx context.Context, rec *kgo.Record, h wire.EventHeader
 		refuse(event.CodeSchemaUnknown, problem.Error())
 		return nil
 	}
-	row := eventRow{id: h.MessageID, receivedAt: h.ReceivedAt, partition: rec.Partition, offset: rec.Offset}
+	row := eventRow{id: h.MessageID, table: to.table, receivedAt: h.ReceivedAt, partition: rec.Partition, offset: rec.Offset}
 	if s.parsed.unmappedBound(rec.Value) > maxText {
 		row.whole = wholeRecord(rec, h.Source)
 	}
-	if h.Type == event.Track {
-		row.table = s.env.names.EventTable(h.Event)
-	}
-	for _, p := range parts {
+	for _, p := range to.parts {
 		p.chunk.add(row, &s.parsed, &s.cast)
 		s.load.rows++
 		if err := p.flushWhenFull(ctx, s); err != nil {
@@ -213,7 +240,7 @@ func (s *span) addChange(ctx context.Context, rec *kgo.Record) error {
 		refuse(event.CodeBadChange, row.readAt(), err)
 		return nil
 	}
-	key.hour, key.version = row.readAt().Unix()/3600, schema.Version
+	key.hour, key.version = floorDiv(row.readAt().Unix(), 3600), schema.Version
 	p := s.parts[key]
 	if p == nil {
 		p = &part{key: key, mirror: newMirrorChunk(schema)}
@@ -294,7 +321,7 @@ func (s *span) measure() load {
 	s.load.held, s.load.chunk, s.load.group, s.load.bytes, s.load.files = held{}, 0, 0, 0, 0
 	for _, p := range s.parts {
 		s.load.held = s.load.held.plus(p.holds())
-		s.load.chunk = max(s.load.chunk, p.bytesHeld())
+		s.load.chunk = max(s.load.chunk, p.roomHeld())
 		s.load.group = max(s.load.group, p.groupHeld())
 		s.load.bytes += p.size()
 		s.load.files += len(p.done)
@@ -307,7 +334,7 @@ func (s *span) measure() load {
 
 // writeChunk hands the largest chunk to its file, however few its rows are.
 func (s *span) writeChunk(ctx context.Context) error {
-	if p := s.largest((*part).bytesHeld); p != nil {
+	if p := s.largest((*part).roomHeld); p != nil {
 		return p.flush(ctx, s)
 	}
 	return nil
