@@ -68,6 +68,7 @@
 //	the topic was made anew                            the partition stops, others go on                                  TestRecreatedTopicStops
 //	a data key is taken by other bytes                 the file gets a key of its own                                     TestTakenDataKeyIsNotOverwritten
 //	the store refuses or is away                       retried for ever, not ready, Kafka keeps the data                  TestForbiddenStorePauses
+//	gc removes what nobody names, beside batchers      nothing that a commit names is deleted                             TestGCIsSafeBesideWriters
 //	a crash inside a compaction                         its object is missing or whole                                     TestCrashInCompaction
 //	two compactors at once                             the first one wins, the other leaves orphans                       TestOfTwoCompactorsOneWins
 //	two batchers register a column with two types      the first wins, the other's values are cast                        TestSchemaRace

@@ -90,6 +90,8 @@ func commands() []command {
 		{"replay", "runs what the HTTP edge refused through its code again", (*program).replay},
 		{"verify", "proves from S3 alone that no chain of commits has a gap or an overlap, and that compactions are balanced", (*program).verify},
 		{"compact", "rewrites the small files of hours that are over as fewer ones with the same rows", (*program).compact},
+		{"gc", "finds data objects that no reader can need; --delete removes them", (*program).gc},
+		{"lake", "lake files: the files that make up a table, as a list or a statement for DuckDB, Spark or Athena", (*program).lake},
 		{"local", "the local Redshift alone, over the configured S3", (*program).local},
 		{"bench", "measures on this hardware: ingest, batcher, e2e", (*program).bench},
 		{"config", "prints the configuration in force, or with --reference what there is to configure", (*program).config},

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/millstream-data/millstream/internal/objstore"
 )
@@ -30,6 +31,8 @@ type Compaction struct {
 	Files      []File   `json:"files"`    // First and Next span the offsets of all partitions in the file
 	Rows       int64    `json:"rows"`
 	Lineage    string   `json:"lineage"` // as Lineage.Sum, of the rows of Replaces and of Files alike
+
+	PutAt time.Time `json:"-"` // by the store's clock; set by what reads compactions
 }
 
 // Hour is the folder whose files the compaction replaces.
@@ -162,6 +165,7 @@ func (l *Lake) compactions(ctx context.Context, folder string) (all []Compaction
 		if out[i], err = l.readCompaction(ctx, keys[i].Key); errors.As(err, &fault) {
 			bad[i], err = err, nil
 		}
+		out[i].PutAt = keys[i].Modified
 		return err
 	})
 	for i, c := range out {
