@@ -14,6 +14,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // site is a shop with Millstream's script, which ingest serves, in Chromium. What happens to it is a list of steps of
@@ -139,6 +141,18 @@ func (s *site) arrived(t *testing.T, n int) {
 	}
 }
 
+// eval is the step that runs a script in the page.
+func eval(script string) string {
+	b, _ := json.Marshal(map[string]string{"eval": script})
+	return string(b)
+}
+
+// again is a script that puts the bundle into the page once more, with this data-options.
+func (s *site) again(options string) string {
+	return fmt.Sprintf(`delete window.analytics; const s = document.createElement('script'); s.src = '%s/analytics.js/v1/dev/analytics.min.js';
+		s.dataset.options = '%s'; await new Promise((ok, no) => { s.onload = ok; s.onerror = no; document.head.append(s) });`, s.edge.ingest, options)
+}
+
 const quiet = `,"flushAt":1000,"flushInterval":60000,"autoPage":false`
 
 func TestWebTabClosedInTheMiddle(t *testing.T) {
@@ -203,4 +217,28 @@ func TestWebTwoTabs(t *testing.T) {
 			t.Errorf("%d events are left in storage", v.Stored)
 		}
 	})
+}
+
+func TestWebMistakesOfThePageCostNoEvent(t *testing.T) {
+	s := newSite(t)
+	v := s.open(t, `,"autoPage":false`,
+		eval(`const mine = () => { throw new Error('mine') }; analytics.on('track', mine).ready(mine).catch(() => {}); analytics.track('Seen', {n: 1}, mine);
+			return (await analytics.track('Seen', {n: 2})).fate`),
+		eval(s.again(`{"autoPage":tru`)+`return (await window.analytics.track('Seen', {n: 3})).fate`))
+	if diff := cmp.Diff([]any{"delivered", "delivered"}, v.Evals); diff != "" {
+		t.Error(diff)
+	}
+	s.arrived(t, 3)
+}
+
+func TestWebClosedClientLeavesThePage(t *testing.T) {
+	s := newSite(t)
+	v := s.open(t, `,"autoPage":true`,
+		eval(`await analytics.close(); const before = analytics.stats().enqueued; history.pushState(null, '', '/closed');
+			return [history.pushState === History.prototype.pushState, analytics.stats().enqueued - before]`),
+		eval(s.again(`{"autoPage":true}`)+`history.pushState(null, '', '/open'); const { delivered, queued, inFlight } = window.analytics.stats();
+			await window.analytics.close(); return [delivered + queued + inFlight, window.analytics.stats().delivered]`))
+	if diff := cmp.Diff([]any{[]any{true, 0.0}, []any{2.0, 2.0}}, v.Evals); diff != "" {
+		t.Error(diff)
+	}
 }

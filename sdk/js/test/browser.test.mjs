@@ -165,76 +165,162 @@ test('context tells the page without its fragment, and where a campaign came fro
   assert.equal(webdriver, undefined)
 })
 
-const event = n => ({ at: Date.now(), text: JSON.stringify({ messageId: `m${n}`, n }) })
-const ids = events => events.map(([, , id]) => id)
+const event = n => ({ at: performance.now(), text: JSON.stringify({ messageId: `m${n}`, n }) })
+const ids = items => items.map(item => item.id)
+const blocks = tab => Object.keys(localStorage).filter(key => key.startsWith(`ms:q:k:${tab}:`))
+
+/** A tab's store, and the list of what it takes over from others. */
+function open(tab, takes = () => true) {
+  const taken = []
+  return { taken, ...openStore('k', tab, (items, own) => own || (takes() && taken.push(...ids(items)) >= 0)) }
+}
 
 test('events of a tab that has ended are taken over, once, by one of the others', async () => {
-  const taken = { b: [], c: [] }
-  const a = openStore('k', 'a', () => true)
+  const a = open('a')
   a.hold()
   await settle()
   a.write([event(1), event(2)])
-  for (const tab of ['b', 'c']) openStore('k', tab, events => taken[tab].push(...ids(events))).hold()
+  const [b, c] = [open('b'), open('c')]
+  b.hold()
+  c.hold()
   await settle()
-  assert.deepEqual(taken, { b: [], c: [] }) // a is alive
+  assert.deepEqual([b.taken, c.taken], [[], []]) // a is alive
   a.release()
   await settle()
-  assert.deepEqual([...taken.b, ...taken.c], ['m1', 'm2'])
+  assert.deepEqual([...b.taken, ...c.taken], ['m1', 'm2'])
   assert.deepEqual(Object.keys(localStorage), [])
 })
 
-test('a tab that has no room leaves the events where they are', async () => {
-  localStorage.setItem('ms:q:k:gone', `1,1,1\n{"messageId":"m1"}\nnonsense`)
-  let room = false
-  const taken = []
-  const b = openStore('k', 'b', events => room && taken.push(...ids(events)))
+test('what has left at the head is not taken over, though its block is still there', async () => {
+  const a = open('a')
+  a.hold()
+  await settle()
+  const events = [1, 2, 3].map(event)
+  a.write(events)
+  a.write(events.slice(1))
+  const more = [...events.slice(1), event(4)]
+  a.write(more)
+  assert.equal(blocks('a').length, 1)
+  a.release()
+  const b = open('b')
   b.hold()
   await settle()
-  assert.equal(Object.keys(localStorage).length, 1)
-  room = true
-  b.look()
+  assert.deepEqual(b.taken, ['m2', 'm3', 'm4'])
+})
+
+test('what comes at the head, or leaves in the middle, is written anew and in order', async () => {
+  for (const pick of [[0, 1, 2, 3], [1, 3], [3]]) {
+    device()
+    const a = open('a')
+    a.hold()
+    await settle()
+    const events = [1, 2, 3, 4].map(event)
+    a.write(events.slice(1))
+    a.write(pick.map(i => events[i]))
+    a.release()
+    const b = open('b')
+    b.hold()
+    await settle()
+    assert.deepEqual(b.taken, pick.map(i => `m${i + 1}`))
+  }
+})
+
+test('adding to a long list writes what came, and no more', async t => {
+  const a = open('a')
+  a.hold()
   await settle()
-  assert.deepEqual(taken, ['m1'])
+  const events = Array.from({ length: 900 }, (_, n) => ({ at: n, text: JSON.stringify({ messageId: `m${n}`, pad: 'x'.repeat(600) }) }))
+  for (let n = 50; n < 900; n += 50) a.write(events.slice(0, n))
+  const written = t.mock.method(localStorage, 'setItem')
+  a.write(events)
+  a.write(events.slice(300))
+  const chars = written.mock.calls.reduce((sum, { arguments: [, text] }) => sum + text.length, 0)
+  assert.ok(chars < 70e3, `${chars} characters`)
+  a.write([])
+  assert.deepEqual(Object.keys(localStorage), [])
+})
+
+test('a tab that has no room leaves the events where they are, and asks again', async t => {
+  t.mock.timers.enable({ apis: ['setTimeout'] })
+  localStorage.setItem('ms:q:k:gone', '1,1000001')
+  localStorage.setItem('ms:q:k:gone:1000000', `1{"messageId":"m0"}\n1{"messageId":"m1"}\nnonsense\n1\n1null\n{"messageId":"m2"}`)
+  const before = { ...localStorage }
+  let room = false
+  const b = open('b', () => room)
+  b.hold()
+  await settle()
+  assert.deepEqual({ ...localStorage }, before)
+  room = true
+  t.mock.timers.tick(10e3)
+  await settle()
+  assert.deepEqual(b.taken, ['m1'])
+  assert.deepEqual(Object.keys(localStorage), [])
 })
 
 test('another key\'s events are nobody else\'s', async () => {
-  localStorage.setItem('ms:q:other:gone', `1,1\n{"messageId":"m1"}`)
-  openStore('k', 'b', () => assert.fail('taken')).hold()
+  localStorage.setItem('ms:q:other:gone', '1,1')
+  localStorage.setItem('ms:q:other:gone:1', `1{"messageId":"m1"}`)
+  openStore('k', 'b', (_, own) => own || assert.fail('taken')).hold()
   await settle()
+  assert.equal(Object.keys(localStorage).length, 2)
 })
 
 test('a page that comes back finds its own events', async () => {
   const taken = []
-  const a = openStore('k', 'a', (events, own) => taken.push(own, ...ids(events)))
+  const a = openStore('k', 'a', (items, own) => taken.push(own, ...ids(items)))
   a.hold()
   await settle()
   a.write([event(1)])
   a.release()
   a.hold()
   await settle()
-  assert.deepEqual(taken, [true, 'm1'])
+  assert.deepEqual(taken, [true, true, 'm1'])
+  assert.deepEqual(Object.keys(localStorage), [])
+})
+
+test('events that come before the tab holds its lock stay where they were written', async () => {
+  const taken = []
+  const a = openStore('k', 'a', (items, own) => taken.push(own, ...ids(items)))
+  a.hold()
+  a.write([event(1)])
+  await settle()
+  assert.deepEqual(taken, [])
+  assert.equal(blocks('a').length, 1)
 })
 
 test('where storage is nearly full, what fits is kept', () => {
-  device({ room: 100 })
-  const a = openStore('k', 'a', () => true)
+  device({ room: 150 })
+  const a = open('a')
   const kept = a.write([1, 2, 3, 4, 5, 6, 7, 8].map(event))
   assert.ok(kept > 0 && kept < 8, `${kept} events`)
-  assert.equal(localStorage.getItem('ms:q:k:a').split('\n').length, 1 + kept)
+  assert.equal(localStorage.getItem(blocks('a')[0]).split('\n').length, kept)
 })
 
-test('without Web Locks the time of writing tells the living from the dead', async t => {
-  t.mock.timers.enable({ apis: ['Date', 'setTimeout', 'setInterval'], now: 1e12 })
+test('without Web Locks the time of writing tells the living from the dead', t => {
+  t.mock.timers.enable({ apis: ['Date', 'setTimeout'], now: 1e12 })
   device({ locks: null })
-  const taken = []
-  const a = openStore('k', 'a', () => true)
+  const a = open('a')
   a.hold()
   a.write([event(1)])
-  const b = openStore('k', 'b', events => taken.push(...ids(events)))
+  const b = open('b')
   b.hold()
   t.mock.timers.tick(60e3) // a touches what is its own
-  assert.deepEqual(taken, [])
+  assert.deepEqual(b.taken, [])
   a.release()
   t.mock.timers.tick(31e3)
-  assert.deepEqual(taken, ['m1'])
+  assert.deepEqual(b.taken, ['m1'])
+})
+
+test('without Web Locks a tab looks after many others with one timer', t => {
+  t.mock.timers.enable({ apis: ['Date', 'setTimeout'], now: 1e12 })
+  device({ locks: null })
+  const others = ['a', 'b', 'c'].map(tab => open(tab))
+  for (const other of others) {
+    other.hold()
+    other.write([event(1)])
+  }
+  const set = t.mock.method(globalThis, 'setTimeout')
+  open('d').hold()
+  t.mock.timers.tick(240e3)
+  assert.ok(set.mock.callCount() < 400, `${set.mock.callCount()} timers`)
 })

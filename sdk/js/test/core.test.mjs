@@ -371,3 +371,26 @@ test('whatever happens, each event has one fate and the sums hold', async () => 
     assert.ok([...told.values()].every(n => n === 1), `seed ${seed}`)
   }
 })
+
+test('an answer to what the platform sent does not cut the wait that another answer asked for', async () => {
+  const h = new Harness({ flushAt: 1, batchEvents: 1 }, n => (n ? ok : null))
+  h.track('One')
+  await h.pass(0)
+  h.track('Two')
+  const handed = h.core.takeUnsent()
+  await h.requests[0].reply({ status: 429, retryAfter: '60' })
+  h.core.settleBy(handed, ok)
+  await h.pass(30_000)
+  assert.deepEqual([h.requests.length, h.core.stats().delivered], [1, 1])
+  await h.pass(40_000)
+  assert.deepEqual(h.requests.map(r => r.names), [['One'], ['One']])
+})
+
+test('what the platform sent and the server found too large is split', async () => {
+  const h = new Harness({ flushAt: 10 })
+  h.track('One')
+  h.track('Two')
+  h.core.settleBy(h.core.takeUnsent(), { status: 413, body: '' })
+  await h.pass(5000)
+  assert.deepEqual(h.requests.map(r => r.names), [['One'], ['Two']])
+})

@@ -152,10 +152,16 @@ class Program {
   async stored() {
     const entries = await this.bare(() => Object.entries(localStorage))
     const cookies = await this.context.cookies(this.site.origin)
-    const queues = entries.filter(([key]) => key.startsWith('ms:q:'))
+    // `ms:q:<key hash>:<tab>` tells the number of the first event that counts, `…:<n>` holds those from number n on.
+    const local = Object.fromEntries(entries)
+    let stored = 0
+    for (const [key, text] of entries) {
+      const [, tab, number] = /^(ms:q:[^:]*:[^:]*):(\d+)$/.exec(key) || []
+      if (tab) stored += text.split('\n').filter((_, i) => !(+number + i < (local[tab] || '').split(',')[1])).length
+    }
     return {
-      storage: { localStorage: Object.fromEntries(entries), cookies: Object.fromEntries(cookies.map(c => [c.name, c.value])) },
-      stored: queues.reduce((n, [, text]) => n + text.split('\n').length - 1, 0),
+      storage: { localStorage: local, cookies: Object.fromEntries(cookies.map(c => [c.name, c.value])) },
+      stored,
     }
   }
 }

@@ -1,6 +1,7 @@
 // analytics.min.js: window.analytics, in place of the array in which a snippet has gathered calls.
-import type { Fields, Result } from '../core/index.js'
-import { parsed, WholeClient } from './index.js'
+import { parsed, type EventType, type Fields, type Result } from '../core/index.js'
+import type { Call } from './args.js'
+import { WholeClient } from './index.js'
 import type { BrowserOptions, Elements, SourceMiddleware, WindowAnalytics } from './types.js'
 
 /** A call from before the bundle was there; our snippet waits for what it returns. */
@@ -15,17 +16,6 @@ type Maker<T> = T | ((element: Element) => T)
 class WindowClient extends WholeClient {
   initialized = true
   private _debug = false
-
-  constructor(options: BrowserOptions) {
-    const { onResult } = options
-    super({
-      ...options,
-      onResult: results => {
-        if (this._debug) console.log('analytics', results)
-        return onResult && onResult(results)
-      },
-    })
-  }
 
   load(): this {
     return this
@@ -56,20 +46,22 @@ class WindowClient extends WholeClient {
     return this.page(url ? { path: url } : {})
   }
 
-  protected override _emit(name: string, ...args: unknown[]): void {
-    if (this._debug) console.log('analytics', name, ...args)
-    super._emit(name, ...args)
+  protected override _call(type: EventType, call: Call, members: Fields): Promise<Result> {
+    const result = super._call(type, call, members)
+    if (this._debug) {
+      console.log('analytics', type, members)
+      void result.then(r => console.log('analytics', r))
+    }
+    return result
   }
 
   private _trackOn(type: string, elements: Elements, event: Maker<string>, properties?: Maker<Fields>): this {
     const make = <T>(maker: Maker<T>, element: Element): T => (typeof maker === 'function' ? (maker as (e: Element) => T)(element) : maker)
-    const all = !elements ? [] : elements instanceof Element ? [elements] : Array.from(elements)
-    for (const element of all) {
-      element.addEventListener(type, () => void this.track(make(event, element), make(properties, element)))
+    for (const element of Array.from(elements instanceof Element ? [elements] : elements || [])) {
+      element.addEventListener(type, () => void this.track(make(event, element), make(properties, element)), { signal: this._closing.signal })
     }
     return this
   }
-
 }
 
 // There are no destinations in the browser to be registered or changed.

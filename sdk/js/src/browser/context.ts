@@ -32,9 +32,10 @@ export function platformContext(referrer: string, timezone: string): Fields {
   }
   const campaign: Record<string, string> = {}
   new URLSearchParams(page.search).forEach((value, key) => {
-    if (key.startsWith('utm_')) campaign[key === 'utm_campaign' ? 'name' : key.slice(4)] = value
+    if (!key.startsWith('utm_')) return
+    campaign[key === 'utm_campaign' ? 'name' : key.slice(4)] = value
+    context.campaign = campaign
   })
-  if (Object.keys(campaign).length) context.campaign = campaign
   if (navigator.webdriver) context.webdriver = true
   return context
 }

@@ -7,6 +7,12 @@ import { memory, type Identity } from './memory.js'
 import { FetchTransport, KEEPALIVE_BYTES, size } from './transport.js'
 import { watchUnload } from './unload.js'
 
+declare global {
+  interface Window {
+    Temporal?: { Now: { timeZoneId(): string } }
+  }
+}
+
 const defaults = {
   flushAt: 20,
   flushIntervalMs: 1000,
@@ -27,14 +33,15 @@ export const bounds = ({ queueEvents, queueBytes }: CommonOptions): [events: num
 export class Client {
   protected _core: Core
   protected _transport: FetchTransport
+  private _unwatch: () => void
   /** The URL of the last view, which is the referrer of the next. */
   private _view: string | undefined
   private _referrer = document.referrer
 
   constructor(options: CommonOptions, protected _identity: Identity = memory(), protected _queue: Queue = new MemoryQueue(...bounds(options)), make = Core) {
     const o = { ...defaults, ...defined(options), key: options.writeKey.slice(-4) } as CoreOptions & CommonOptions
-    // The first question of its kind is by far the dearest thing here, and no call should pay for it.
-    const zone = Intl.DateTimeFormat().resolvedOptions().timeZone
+    // Intl takes tens of milliseconds to answer its first question, and no call should pay for that.
+    const zone = window.Temporal ? window.Temporal.Now.timeZoneId() : Intl.DateTimeFormat().resolvedOptions().timeZone
     this._transport = new FetchTransport(o.endpoint.replace(/\/+$/, '') + '/v1/b', o.requestTimeoutMs)
     this._core = new make(o, {
       transport: this._transport,
@@ -48,7 +55,7 @@ export class Client {
       untimer: handle => clearTimeout(handle as number),
       context: () => ({ library: { name: 'millstream-js', version: VERSION }, ...platformContext(this._referrer, zone) }),
     })
-    watchUnload(this._core, this._transport, this)
+    this._unwatch = watchUnload(this._core, this._transport, this)
   }
 
   identify(...args: unknown[]): Promise<Result> {
@@ -97,9 +104,12 @@ export class Client {
     return this._core.flush(timeoutMs)
   }
 
-  /** Refuses further calls, tries to deliver for timeoutMs (2 s), and stops every timer. */
+  /** Refuses further calls, tries to deliver for timeoutMs (2 s), and leaves no timer and no listener behind. */
   close({ timeoutMs = 2e3 } = {}): Promise<Drained> {
-    return this._core.close(timeoutMs).finally(() => this._transport.stop && this._transport.stop())
+    return this._core.close(timeoutMs).finally(() => {
+      this._transport.stop()
+      this._unwatch()
+    })
   }
 
   stats(): Stats {

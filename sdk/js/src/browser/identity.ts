@@ -14,9 +14,9 @@ export interface KeptIdentity extends Identity {
 
 /**
  * Reads the identity that an earlier page has kept, else that of Segment's analytics.js. While consent is pending, the
- * device is read and not written.
+ * device is read and not written. It follows other tabs until ended.
  */
-export function openIdentity(consent: ConsentState): KeptIdentity {
+export function openIdentity(consent: ConsentState, ended?: AbortSignal): KeptIdentity {
   let kept = false
   const known: { [key in IdentityKey]?: string | null } = {}
 
@@ -54,7 +54,7 @@ export function openIdentity(consent: ConsentState): KeptIdentity {
   addEventListener('storage', e => {
     const key = keys.find(k => 'ms_' + k === e.key)
     if (kept && key) known[key] = e.newValue
-  })
+  }, { signal: ended! })
   return identity
 }
 

@@ -1,5 +1,5 @@
 import type { CommonOptions, ConsentState, Drained, EventType, Fields, Middleware, Result } from '../core/index.js'
-import { WholeCore } from '../core/index.js'
+import { parsed, WholeCore } from '../core/index.js'
 import { absent } from './absent.js'
 import type { Call } from './args.js'
 import { bounds, Client } from './core.js'
@@ -52,6 +52,8 @@ export class WholeClient extends Client {
   protected override _core!: WholeCore
   protected override _identity!: KeptIdentity
   protected _middleware: Middleware[]
+  /** Ends with the first close, when no further call is taken. */
+  protected _closing: AbortController
   private _autoPage: boolean | undefined
   private _stock: QueueShelf
   private _listeners: [name: string, listener: Listener, once: boolean][] = []
@@ -59,17 +61,19 @@ export class WholeClient extends Client {
   constructor(options: BrowserOptions) {
     const consent = signalled(options) ? 'denied' : options.consent || 'granted'
     const queue = new TabQueue(...bounds(options))
+    const closing = new AbortController()
     const middleware = (options.middleware || []).slice()
-    super({ maxAgeMs: WEEK, log: line => console.warn(line), ...options, consent, middleware }, openIdentity(consent), queue, WholeCore)
+    super({ maxAgeMs: WEEK, log: line => console.warn(line), ...options, consent, middleware }, openIdentity(consent, closing.signal), queue, WholeCore)
     this._middleware = middleware
-    this._stock = new QueueShelf(this._core, queue, this._transport, hash(options.writeKey))
+    this._closing = closing
+    this._stock = new QueueShelf(this._core, queue, this._transport, hash(options.writeKey), closing.signal)
     this._stock.allow(consent)
     this._autoPage = options.autoPage
   }
 
   /** Begins with what the client does of its own accord. */
   _start(): void {
-    if (this._autoPage) watchPages(() => void this.page())
+    if (this._autoPage) watchPages(() => void this.page(), this._closing.signal)
   }
 
   override group(...args: unknown[]): Promise<Result> {
@@ -120,6 +124,7 @@ export class WholeClient extends Client {
   }
 
   override close(options?: { timeoutMs?: number }): Promise<Drained> {
+    this._closing.abort()
     return this._stock.close(() => super.close(options))
   }
 
@@ -129,24 +134,15 @@ export class WholeClient extends Client {
   }
 
   override _back(): void {
-    this._stock.back()
+    this._stock.allow()
   }
 
   protected override _call(type: EventType, call: Call, members: Fields): Promise<Result> {
     const result = super._call(type, call, members)
     this._stock.touch()
     this._emit(type, ...call.strings, call.fields, call.options)
-    let { callback } = call
-    if (callback) {
-      const done = (r?: Result): void => {
-        clearTimeout(timer)
-        const once = callback
-        callback = undefined
-        if (once) once(r)
-      }
-      const timer = setTimeout(done, 300)
-      void result.then(done)
-    }
+    // A mistake in the callback is shown in the console, as one in a listener is.
+    if (call.callback) void Promise.race([result, new Promise<void>(done => setTimeout(done, 300))]).then(r => call.callback!(r || undefined))
     return result
   }
 
@@ -164,7 +160,7 @@ export class WholeClient extends Client {
   }
 
   protected _emit(name: string, ...args: unknown[]): void {
-    for (const entry of this._listeners.slice()) {
+    for (const entry of this._listeners) {
       if (entry[0] !== name) continue
       if (entry[2]) this._listeners = this._listeners.filter(e => e !== entry)
       // After the call: a listener's mistake is shown in the console, and is no reason to lose the event.
@@ -191,25 +187,14 @@ export class WholeClient extends Client {
   }
 }
 
-/** The object that a text holds, or an empty one: what comes from the page or the device may be anything. */
-export function parsed(text: string | null): Fields {
-  try {
-    const value: unknown = JSON.parse(text!)
-    if (typeof value === 'object') return { ...value }
-  } catch {
-    // as if there were none
-  }
-  return {}
-}
-
 function signalled({ respectSignals }: BrowserOptions): boolean {
   const { doNotTrack, globalPrivacyControl } = navigator as Navigator & { doNotTrack?: string; globalPrivacyControl?: boolean }
-  return respectSignals !== false && (globalPrivacyControl === true || doNotTrack === '1')
+  return respectSignals !== false && (globalPrivacyControl || doNotTrack === '1')
 }
 
 /** FNV-1a: the key's name in storage, which need not be secret but short. */
 function hash(text: string): string {
   let h = 0x811c9dc5
-  for (let i = 0; i < text.length; i++) h = Math.imul(h ^ text.charCodeAt(i), 0x01000193)
+  for (const c of text) h = Math.imul(h ^ c.charCodeAt(0), 0x01000193)
   return (h >>> 0).toString(36)
 }

@@ -22,7 +22,6 @@ export function memory(): Identity {
 
 /** Returns a random UUID; crypto.randomUUID is missing on pages without https. */
 export function uuid4(): string {
-  return '10000000-1000-4000-8000-100000000000'.replace(/[018]/g, c =>
-    (+c ^ (crypto.getRandomValues(new Uint8Array(1))[0]! & (15 >> (+c / 4)))).toString(16),
-  )
+  const random = crypto.getRandomValues(new Uint8Array(36))
+  return '10000000-1000-4000-8000-100000000000'.replace(/[018]/g, (c, i: number) => (+c ^ (random[i]! & (15 >> (+c / 4)))).toString(16))
 }

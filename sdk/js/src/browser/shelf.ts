@@ -1,6 +1,11 @@
 import { MemoryQueue, type ConsentState, type Drained, type Item, type WholeCore } from '../core/index.js'
-import { openStore, type Store, type StoredEvent } from './store.js'
-import { size, type FetchTransport } from './transport.js'
+import { openStore, type Store } from './store.js'
+import type { FetchTransport } from './transport.js'
+
+/** What a last request of KEEPALIVE_BYTES takes for certain, envelopes and commas aside. */
+const LAST_BYTES = 55e3
+/** Written at once within a call, or while the page goes away: it takes about a quarter of a millisecond. */
+const BLOCK_BYTES = 32e3
 
 /** The memory of a tab, a part of which may lie in storage while the page is away. */
 export class TabQueue extends MemoryQueue {
@@ -17,10 +22,10 @@ export class TabQueue extends MemoryQueue {
     return this.shelved.size + this.list().filter(item => item.safe).length
   }
 
-  /** Puts items to the head that were never added here; false, and nothing is done, if there is no room beside others. */
-  adopt(items: Item[]): boolean {
+  /** Puts items to the head that are not here; false, and nothing is done, if there is no room beside others. */
+  adopt(items: Item[], force: boolean): boolean {
     const bytes = items.reduce((sum, item) => sum + item.bytes, 0)
-    if (this.bytes && !this.fits(bytes, items.length)) return false
+    if (!force && this.bytes && !this.fits(bytes, items.length)) return false
     this.bytes += bytes
     this._taken += items.length
     this.back(items)
@@ -35,57 +40,59 @@ export class TabQueue extends MemoryQueue {
 export class QueueShelf {
   private _store: Store
   private _consent: ConsentState = 'pending'
-  /** What lies in storage; stale if something else does. */
+  /** What lies in storage, or did before it was taken over. */
   private _copied = new Set<Item>()
-  private _stale = false
+  /** Bytes in memory from which on a call is copied even though the server is there. */
+  private _mark = 0
   private _closed = false
-  private _refused = false
   /** What is left in storage is for another page. */
   private _away = false
   private _timer: ReturnType<typeof setTimeout> | undefined
 
-  constructor(private _core: WholeCore, private _queue: TabQueue, private _transport: FetchTransport, name: string) {
-    this._store = openStore(name, Math.random().toString(36).slice(2), (events, own) => this._adopt(events, own))
+  constructor(private _core: WholeCore, private _queue: TabQueue, private _transport: FetchTransport, name: string, ended: AbortSignal) {
+    this._store = openStore(name, Math.random().toString(36).slice(2), (items, own) => this._adopt(items, own), ended)
     _transport.after = () => this.copy()
     // Only what is left at the end counts as safe: until then the tab has it, and a flush goes on.
-    _queue.sync = () => {
+    _queue.sync = async () => {
       if (this._closed) {
         this.copy(true)
         for (const item of this._copied) item.safe = true
       }
-      return Promise.resolve(false)
+      return false
     }
   }
 
-  /** Nothing is kept without consent; denied, what other tabs have left is taken over and dropped with the rest. */
-  allow(consent: ConsentState): void {
+  /**
+   * Nothing is kept without consent; denied, what other tabs have left is taken over and dropped with the rest. When the
+   * page is shown again the consent is as it was, and what nobody has taken is this tab's as before.
+   */
+  allow(consent = this._consent): void {
     this._consent = consent
-    if (consent !== 'granted') {
-      this._store.write([])
-      this._stale = true
-    }
+    if (consent !== 'granted') this._write([])
     if (consent === 'pending' || this._closed) this._store.release()
-    else this._store.hold(() => (this._away = false))
+    else this._store.hold()
   }
 
-  /** A call came in: it is copied soon if the server is away. */
+  /** A call came in: it is copied soon if the server is away, and at once if it is one of very many. */
   touch(): void {
-    if (this._core.reachable || this._consent !== 'granted' || this._timer) return
+    if (this._queue.bytes > this._mark) this.copy()
+    if (this._core.reachable || this._timer) return
     this._timer = setTimeout(() => {
       this._timer = undefined
       this.copy()
     }, 1000)
   }
 
-  /** Writes what should outlive this tab's sudden end. */
+  /**
+   * Writes what should outlive this tab's sudden end: all of it while the server is away, else what lies there already
+   * and what a last request would not take, of which there may be more than can be written while the page goes away.
+   */
   copy(all = !this._core.reachable): void {
     if (this._away || this._consent !== 'granted') return
-    const items = this._exposed(all).filter(item => all || this._copied.has(item))
+    let room = all ? -1 : LAST_BYTES
+    const items = this._exposed(all).filter(item => room < 0 || (room = this._copied.has(item) ? -1 : room - item.bytes) < 0)
     this._write(items)
-    if (!items.length && this._refused) {
-      this._refused = false
-      this._store.look()
-    }
+    this._mark = Math.max(this._queue.bytes, LAST_BYTES) + BLOCK_BYTES
   }
 
   /** The page goes away: moves what has no fate from memory to storage, and lets go of it. */
@@ -94,18 +101,11 @@ export class QueueShelf {
       const rest = this._core.takeUnsent()
       const risky = this._exposed(true)
       this._write(risky.concat(rest))
-      const kept = this._copied.size - risky.length
-      const shelved = rest.slice(0, Math.max(0, kept))
-      this._shelve(shelved)
-      if (shelved.length < rest.length) this._core.giveBack(rest.slice(shelved.length))
+      this._shelve(rest.filter(item => this._copied.has(item)))
+      this._core.giveBack(rest.filter(item => !this._copied.has(item)))
     }
     this._away = true
     this._store.release()
-  }
-
-  /** The page is shown again: what nobody has taken is this tab's as before. */
-  back(): void {
-    this.allow(this._consent)
   }
 
   /** Leaves what the core's end leaves to the next page of the site. */
@@ -132,26 +132,20 @@ export class QueueShelf {
   }
 
   private _write(items: Item[]): void {
-    // Half a megabyte takes a millisecond, and while the server is away the same would be written again and again.
-    if (!this._stale && items.length === this._copied.size && items.every(item => this._copied.has(item))) return
-    this._stale = false
-    const kept = this._store.write(items, Date.now() - performance.now()) // a page's clock begins with the page
-    this._copied = new Set(items.slice(0, kept))
+    this._copied = new Set(items.slice(0, this._store.write(items)))
   }
 
-  private _adopt(events: StoredEvent[], own: boolean): boolean {
-    const core = this._core
+  private _adopt(stored: Item[], own: boolean): boolean {
     const { shelved } = this._queue
-    const start = Date.now() - performance.now()
-    const items = events
-      .filter(([, , id]) => !own || shelved.has(id))
-      .map(([at, text, id]): Item => ({ id, text, bytes: size(text), at: at - start, tries: 0 }))
-    if (!this._queue.adopt(items)) return !(this._refused = true)
-    for (const { id } of items) shelved.delete(id)
-    for (const item of items) this._copied.add(item)
-    this._stale = true
-    core.adopted(own ? 0 : items.length)
-    if (this._consent === 'denied') core.consent('denied')
+    const items = own ? stored.filter(item => shelved.has(item.id)) : stored
+    if (own) this._away = false
+    if (!this._queue.adopt(items, own)) return false
+    for (const item of items) {
+      shelved.delete(item.id)
+      this._copied.add(item)
+    }
+    this._core.adopted(own ? 0 : items.length)
+    if (this._consent === 'denied') this._core.consent('denied')
     this.copy()
     return true
   }

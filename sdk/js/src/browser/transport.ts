@@ -26,7 +26,7 @@ export class FetchTransport implements Transport {
   after?: () => void
 
   /** Gives up the request on the wire. */
-  stop?: () => void
+  stop = (): void => {}
 
   private _failed = false
 

@@ -96,7 +96,7 @@ export interface Analytics {
 
   /** Sends at once and resolves when each event has a fate, or after `timeoutMs` (10 s) with what is left. */
   flush(options?: { timeoutMs?: number }): Promise<Drained>
-  /** Refuses further calls, tries to deliver for `timeoutMs` (2 s), and stops every timer. */
+  /** Refuses further calls, tries to deliver for `timeoutMs` (2 s), and leaves no timer and no listener behind. */
   close(options?: { timeoutMs?: number }): Promise<Drained>
   stats(): Stats
 }

@@ -11,33 +11,36 @@ export interface Shelf {
 
 /**
  * Gives what waits to the browser when the page is hidden or goes away, each event in one request: it leaves the queue
- * before it is handed over, and comes back only if that request fails while the page lives.
+ * before it is handed over, and comes back only if that request fails while the page lives. Returns what ends the watch.
  */
-export function watchUnload(core: Core, transport: FetchTransport, shelf: Shelf): void {
-  const handed = new Map<Item[], number>() // and their bytes
+export function watchUnload(core: Core, transport: FetchTransport, shelf: Shelf): () => void {
+  const over = new AbortController()
+  const { signal } = over
+  const handed = new Set<Item[]>()
   let away = false
+
+  const beacon = (body: string): unknown => navigator.sendBeacon && navigator.sendBeacon(transport.url, body)
 
   const handOver = (): void => {
     if (!core.reachable || navigator.onLine === false) return
     let room = KEEPALIVE_BYTES - core.inFlightBytes - core.bodyBytes([])
-    for (const bytes of handed.values()) room -= bytes
+    for (const items of handed) room -= core.bodyBytes(items)
     const items = core.takeUnsent(room)
     if (!items.length) return
     const body = core.body(items)
-    if (!canKeepAlive) return beacon(items, body)
-    handed.set(items, core.bodyBytes(items))
+    if (!canKeepAlive) {
+      if (beacon(body)) core.settle(items, 'handed_over')
+      else core.giveBack(items)
+      return
+    }
+    handed.add(items)
     transport.request(body, true).then(
       reply => handed.delete(items) && core.settleBy(items, reply),
       () => {
         if (handed.delete(items)) core.settleBy(items, { status: 0, body: '' })
-        else if (navigator.sendBeacon) navigator.sendBeacon(transport.url, body) // the share was used up: one more chance
+        else beacon(body) // the share was used up: one more chance
       },
     )
-  }
-
-  const beacon = (items: Item[], body: string): void => {
-    if (navigator.sendBeacon && navigator.sendBeacon(transport.url, body)) core.settle(items, 'handed_over')
-    else core.giveBack(items)
   }
 
   const leave = (): void => {
@@ -45,7 +48,7 @@ export function watchUnload(core: Core, transport: FetchTransport, shelf: Shelf)
     away = true
     handOver()
     // From here on nobody will hear the answers.
-    for (const items of handed.keys()) core.settle(items, 'handed_over')
+    for (const items of handed) core.settle(items, 'handed_over')
     handed.clear()
     shelf._leave(true)
   }
@@ -54,12 +57,13 @@ export function watchUnload(core: Core, transport: FetchTransport, shelf: Shelf)
     if (away || document.visibilityState !== 'hidden') return // a page that goes away is hidden only after pagehide
     handOver()
     shelf._leave(false)
-  })
-  addEventListener('pagehide', leave)
+  }, { signal })
+  addEventListener('pagehide', leave, { signal })
   addEventListener('pageshow', () => {
     if (!away) return
     away = false
     shelf._back()
     core.wake()
-  })
+  }, { signal })
+  return () => over.abort()
 }

@@ -124,18 +124,15 @@ export class Core {
 
   /** Gives items from takeUnsent the fates that the answer means, or sends them again when it allows. */
   settleBy(items: Item[], reply: Reply): void {
-    const verdict = judge(reply.status)
     this._away -= items.length
-    this.reachable = verdict !== 'wait' && verdict !== 'count'
-    if (verdict === 'done' || verdict === 'drop') {
-      this._conclude(items, reply)
-    } else if (this._busy || this.reachable) {
-      this._s.queue.back(items)
-    } else {
-      this._batches.unshift(items)
+    if (!this._batches.length && !this._ended) {
+      this._batches.push(items)
       this._tries = items[0]!.tries
-      this._later(reply)
+      return this._answered(items, reply)
     }
+    const verdict = judge(reply.status)
+    if (verdict === 'done' || verdict === 'drop') this._conclude(items, reply)
+    else this._s.queue.back(items)
     this.wake()
   }
 
@@ -213,8 +210,7 @@ export class Core {
   private _cut(now: number): void {
     const { queue } = this._s
     const o = this._o
-    let first
-    while ((first = queue.first) && first.at + o.maxAgeMs <= now) this._drop(queue.take(1, 0), 'expired')
+    const { first } = queue
     if (first && (this._full() || this._waiters.length || first.at + o.flushIntervalMs <= now)) {
       this._batches = [queue.take(o.batchEvents, this._room)]
       this._next()
@@ -286,7 +282,7 @@ export class Core {
 
   /** Gives a batch the fates that a final answer means. */
   private _conclude(items: Item[], reply: Reply): void {
-    const answer = parse(reply.body)
+    const answer = parsed(reply.body)
     this._s.queue.done(items)
     if (judge(reply.status) !== 'done') return this._fate(items, 'dropped', 'http_' + reply.status, answer.message)
     const rejected = new Map<Item | undefined, any>()
@@ -376,10 +372,13 @@ export class Core {
   }
 }
 
-function parse(body: string): any {
+/** The object that a text holds, or an empty one: what comes from a server, a page or a device may be anything. */
+export function parsed(text: string | null | undefined): Fields {
   try {
-    return JSON.parse(body) || {}
+    const value: unknown = JSON.parse(text!)
+    if (typeof value === 'object') return { ...value }
   } catch {
-    return {}
+    // as if there were none
   }
+  return {}
 }

@@ -1,5 +1,5 @@
 export * from './types.js'
-export { Core } from './core.js'
+export { Core, parsed } from './core.js'
 export { counts, Ledger } from './ledger.js'
 export { MemoryQueue } from './queue.js'
 export { WholeCore } from './whole.js'

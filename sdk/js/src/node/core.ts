@@ -1,5 +1,6 @@
 import { judge } from '../core/policy.js'
-import { MemoryQueue, WholeCore, type Draft, type Drained, type EventType, type Item, type Reply } from '../core/index.js'
+import { MemoryQueue, type Draft, type Drained, type EventType, type Item, type Reply } from '../core/index.js'
+import { HeldCore } from './held.js'
 
 /** No event has fewer bytes than its type, its id and a person's. */
 export const LEAST_EVENT = 32
@@ -12,7 +13,7 @@ export class NodeQueue extends MemoryQueue {
 }
 
 /** The core with what spool and send need; it says once a minute what only a person can mend. */
-export class NodeCore extends WholeCore {
+export class NodeCore extends HeldCore {
   protected override _flawed(what: string): void {
     super._flawed(what)
     this._ledger.warn('refused', `a call was refused, ${what}`, this._s.mono())
