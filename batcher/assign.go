@@ -116,12 +116,27 @@ func (b *Batcher) begin(ctx context.Context, id lake.ChainID, log kafka.Log) (fr
 		b.commitOffset(c)
 	})
 	b.chains[id] = c
+	b.tellOwner()
 	delete(b.stopped, id)
 	b.env.metrics.stopped.Set(float64(len(b.stopped)))
 	b.env.metrics.rebalances.WithLabelValues("assigned").Inc()
 	b.wg.Go(c.run)
 	b.env.log.Info("chain begins", "chain", id.String(), "position", at.next, "read_from", at.from, "generation", c.generation)
 	return at.from, true, nil
+}
+
+// tellOwner says how many windows there are; b.mu is held.
+func (b *Batcher) tellOwner() {
+	if b.owns == nil {
+		return
+	}
+	n := 0
+	for id := range b.chains {
+		if isEvents(b.env.topics, id.Topic) {
+			n++
+		}
+	}
+	b.owns(n)
 }
 
 // stop leaves a partition to an operator.
@@ -275,6 +290,7 @@ func (b *Batcher) remove(partitions map[string][]int32) []*chain {
 		}
 		delete(b.stopped, id)
 	}
+	defer b.tellOwner()
 	if partitions == nil {
 		for id := range b.chains {
 			take(id)

@@ -31,6 +31,7 @@ type Deps struct {
 	Log      *slog.Logger
 	Registry prometheus.Registerer
 	Health   *telemetry.Health // nil: nobody asks
+	Owns     func(int)         // told how many partitions of events the batcher owns; nil: nobody asks
 }
 
 // Batcher carries topics to the lake, from New to the end of Run.
@@ -39,6 +40,7 @@ type Batcher struct {
 	kafka  kafka.Config
 	writer string
 	health *telemetry.Health
+	owns   func(int)
 
 	wg      sync.WaitGroup // goroutines of chains
 	started chan struct{}  // closed when Run has its client
@@ -74,7 +76,7 @@ func New(cfg Config, d Deps) (*Batcher, error) {
 			registry: newRegistry(d.Lake, m, cfg.Limits), names: names, rules: newRules(cfg, names, d.Log), shapes: newShapes(),
 			governor: newGovernor(cfg, m), pauses: pauses{metrics: m}, rests: rests{metrics: m, log: d.Log},
 		},
-		kafka: d.Kafka, writer: writer, health: d.Health,
+		kafka: d.Kafka, writer: writer, health: d.Health, owns: d.Owns,
 		started: make(chan struct{}), chains: map[lake.ChainID]*chain{}, stopped: map[lake.ChainID]error{}, hints: map[lake.ChainID]int64{},
 	}
 	if b.health != nil {
@@ -244,7 +246,7 @@ func (b *Batcher) hold(ctx context.Context, client *kgo.Client) {
 // options, and only leaves it when there is room.
 func (b *Batcher) fetched(client *kgo.Client) (bytes int64, room bool) {
 	limit := int64(b.env.cfg.Memory.Fetch)
-	inClient := client.BufferedFetchBytes() * 3 / 2
+	inClient := onHeap * (client.BufferedFetchBytes() + 256*client.BufferedFetchRecords())
 	var inboxes int64
 	b.mu.Lock()
 	for _, c := range b.chains {

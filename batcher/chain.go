@@ -138,7 +138,7 @@ func (c *chain) take() error {
 	if ended {
 		c.env.rests.end(c.env.client, c.id, now)
 	}
-	if resting || c.overdue || c.env.governor.full.Load() {
+	if resting || c.overdue || c.env.governor.shut.Load() {
 		return nil
 	}
 	for _, r := range c.in.take(takeRecords, takeBytes) {

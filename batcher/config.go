@@ -97,6 +97,37 @@ type ParquetConfig struct {
 	RowGroupBytes config.Bytes `yaml:"row_group_bytes" doc:"uncompressed size of a row group"`
 }
 
+// What memory holds beside the budgets.
+const (
+	windowBytes    = 20 * config.MiB // a full duplicate window of the default size
+	windowsCounted = 4               // at least
+	otherBytes     = 80 * config.MiB // the program itself, clients, and what is on its way
+	// The program's own pages are resident, too, but no limit of the heap counts them.
+	programBytes = 92 * config.MiB
+)
+
+// Resident bounds the resident memory of a batcher that owns so many partitions
+// of events, whatever the backlog: the budgets, a window for each partition, but
+// at least four, and what it works with.
+func (m MemoryConfig) Resident(partitions int) config.Bytes {
+	return m.Fetch + m.Chunks + m.RowGroups + windowBytes*config.Bytes(max(partitions, windowsCounted)) + otherBytes
+}
+
+// Sum does the sum of Resident for people, for a topic of so many partitions.
+func (m MemoryConfig) Sum(partitions int) string {
+	out := fmt.Sprintf("up to %s resident: budgets %s, windows of up to %d partitions %s, %s beside",
+		m.Resident(0), m.Fetch+m.Chunks+m.RowGroups, windowsCounted, windowsCounted*windowBytes, otherBytes)
+	if partitions > windowsCounted {
+		out += fmt.Sprintf("; %s if one batcher reads all %d partitions of events", m.Resident(partitions), partitions)
+	}
+	return out
+}
+
+// Limit is what debug.SetMemoryLimit should be told for Resident to hold.
+func (m MemoryConfig) Limit(partitions int) int64 {
+	return int64(max(m.Resident(partitions)-programBytes, 64*config.MiB))
+}
+
 // What to do when Kafka no longer has what was not yet read.
 const (
 	lostRecord = "record"

@@ -119,49 +119,69 @@ const (
 // state is what the policy knows of a chain.
 type state struct {
 	open    load
-	sealed  held // by the range on its way
-	waiting bool // the open range is to be cut, but the one before it is still on its way
-	busy    bool // has not yet done what it was asked to do
+	sealed  held   // by the range on its way
+	waiting bool   // the open range is to be cut, but the one before it is still on its way
+	asked   relief // what it has been asked for and has not yet done
+}
+
+// gives is what a chain will give back of memory when it has done what it was
+// asked for.
+func (s state) gives() held {
+	switch s.asked {
+	case reliefChunk:
+		return held{chunks: s.open.chunk}
+	case reliefGroup:
+		return held{groups: s.open.group}
+	case reliefMemory:
+		return held{chunks: s.open.held.chunks, groups: s.open.held.groups}
+	case reliefDisk:
+		return held{disk: s.open.held.disk}
+	case reliefNone:
+	}
+	return held{}
 }
 
 // worthWriting is the smallest chunk that is written early: a writer costs more
 // than the rows of smaller ones.
-const worthWriting = 256 << 10
+const worthWriting = 512 << 10
 
 // verdict is what is to be done about the budgets.
 type verdict struct {
-	full   bool // nothing is taken in
+	full   bool // nothing is fetched
+	shut   bool // and chains take nothing of what was fetched
 	disk   bool // because of the disk, else of memory
 	chain  int  // which is to do something; an index
 	relief relief
 }
 
 // excess says which budgets are above their water: nine tenths, or six tenths
-// while nothing is taken in.
+// once one was above it.
 func excess(sum, budget held, full bool) (chunks, groups, disk bool) {
 	above := func(n, limit int64) bool { return n > limit/10*9 || full && n > limit/10*6 }
 	return above(sum.chunks, budget.chunks), above(sum.groups, budget.groups), above(sum.disk, budget.disk)
 }
 
 // decide applies the budgets to the chains: above nine tenths of one nothing is
-// taken in until all are below six tenths. Meanwhile the largest chunk goes to
-// its file, then the largest row group to disk, then the range that holds most
-// is cut, one after the other. full is the last verdict's.
+// fetched until all are below six tenths, and above the budget itself chains
+// take nothing either. Meanwhile the largest chunk goes to its file, then the
+// largest row group to disk, then the range that holds most is cut: as much as
+// is needed together with what was asked for before. full is the last verdict's.
 func decide(states []state, budget held, full bool) verdict {
-	var sum held
-	busy := false
+	var sum, left held
 	for _, s := range states {
 		sum = sum.plus(s.open.held).plus(s.sealed)
-		busy = busy || s.busy
+		left = left.minus(s.gives())
 	}
 	chunks, groups, disk := excess(sum, budget, full)
 	v := verdict{full: chunks || groups || disk, disk: disk && !chunks && !groups}
-	if !v.full || busy {
+	v.shut = sum.chunks > budget.chunks || sum.groups > budget.groups || sum.disk > budget.disk
+	if !v.full {
 		return v
 	}
+	chunks, groups, disk = excess(sum.plus(left), budget, true)
 	pick := func(r relief, least int64, weight func(state) int64) bool {
 		for i, s := range states {
-			if w := weight(s); w >= least {
+			if w := weight(s); w >= least && s.asked == reliefNone {
 				v.chain, v.relief, least = i, r, w+1
 			}
 		}

@@ -56,8 +56,8 @@ func TestBudgetsAreKept(t *testing.T) {
 	}
 	disk := func(n int64) state { return holding(held{disk: n * mib}) }
 	sealed := func(h held) state { return state{sealed: h} }
-	waiting, busy := chunks(95, 0), chunks(95, 30)
-	waiting.waiting, busy.busy = true, true
+	waiting, busy, slow := chunks(95, 0), chunks(95, 50), chunks(95, 10)
+	waiting.waiting, busy.asked, slow.asked = true, reliefChunk, reliefChunk
 	for name, c := range map[string]struct {
 		states []state
 		full   bool // before
@@ -77,7 +77,9 @@ func TestBudgetsAreKept(t *testing.T) {
 		"a range on its way counts":            {[]state{sealed(held{chunks: 60 * mib}), chunks(31, 20)}, false, verdict{full: true, chain: 1, relief: reliefChunk}},
 		"nothing to give but on its way":       {[]state{sealed(held{disk: 95 * mib})}, false, verdict{full: true, disk: true}},
 		"one that waits is not cut again":      {[]state{waiting, chunks(1, 0)}, false, verdict{full: true, chain: 1, relief: reliefMemory}},
-		"one thing at a time":                  {[]state{busy, chunks(40, 35)}, false, verdict{full: true}},
+		"what was asked for is enough":         {[]state{busy, chunks(10, 5)}, false, verdict{full: true, shut: true}},
+		"what was asked for is not enough":     {[]state{slow, chunks(10, 5)}, false, verdict{full: true, shut: true, chain: 1, relief: reliefChunk}},
+		"beyond the budget itself":             {[]state{chunks(101, 50)}, false, verdict{full: true, shut: true, relief: reliefChunk}},
 		"no record, no cut":                    {[]state{{open: load{held: held{chunks: 95 * mib}}}}, false, verdict{full: true}},
 	} {
 		if got := decide(c.states, budget, c.full); got != c.want {
@@ -235,4 +237,21 @@ func records(n, size int) (out []*kgo.Record) {
 		out = append(out, &kgo.Record{Value: make([]byte, size)})
 	}
 	return out
+}
+
+func TestMemoryIsSummedUp(t *testing.T) {
+	t.Parallel()
+	m := DefaultConfig().Memory
+	if got := m.Resident(4); got != 400*config.MiB || m.Resident(0) != got {
+		t.Errorf("four partitions take %s", got)
+	}
+	if got := m.Resident(12) - m.Resident(4); got != 160*config.MiB {
+		t.Errorf("eight further partitions take %s", got)
+	}
+	if got := m.Limit(4); got >= int64(m.Resident(4)) {
+		t.Errorf("a limit of %d leaves no room for the program", got)
+	}
+	if got := m.Sum(12); !strings.HasPrefix(got, "up to 400MiB resident: budgets 240MiB") || !strings.Contains(got, "560MiB if one batcher reads all 12") {
+		t.Error(got)
+	}
 }

@@ -56,11 +56,15 @@ const (
 
 func (p *part) name() string { return p.key.schema + "." + p.key.table }
 
+// onHeap is what a byte takes of the heap: itself and, until it is collected,
+// about as much garbage and room to grow.
+const onHeap = 2
+
 // holds says what the part takes up.
 func (p *part) holds() (h held) {
-	h.chunks = p.roomHeld()
+	h.chunks = onHeap * p.roomHeld()
 	if p.open != nil {
-		h.groups, h.disk = p.open.w.BufferedBytes(), p.open.w.WrittenBytes()
+		h.groups, h.disk = onHeap*p.open.w.BufferedBytes(), p.open.w.WrittenBytes()
 	}
 	for _, d := range p.done {
 		h.disk += d.file.Bytes

@@ -13,7 +13,8 @@ import (
 // taken in, and asks chains to give something back.
 type governor struct {
 	metrics *metrics
-	full    atomic.Bool // the last verdict's
+	full    atomic.Bool // nothing is fetched
+	shut    atomic.Bool // and nothing is taken from inboxes
 
 	mu     sync.Mutex // guards what follows; before any inbox's
 	budget held
@@ -67,24 +68,27 @@ func (g *governor) update(c *chain, change func(*state)) {
 // there is nothing to ask: then it does not look at the chains.
 func (g *governor) judge() {
 	g.raise()
-	was := g.full.Load()
+	was, shut := g.full.Load(), g.shut.Load()
 	spared := g.now().Before(g.spared)
 	if chunks, groups, disk := excess(g.sum, g.budget, was); !chunks && !groups && !disk && !spared && !was {
 		return
 	}
 	chains, states := make([]*chain, 0, len(g.states)), make([]state, 0, len(g.states))
 	for c, s := range g.states {
-		r, end := c.in.orders()
-		s.busy = r != reliefNone && end == cutNone
+		var end cut
+		if s.asked, end = c.in.orders(); end != cutNone {
+			s.asked, s.waiting = reliefNone, true // it gives back what it has
+		}
 		chains, states = append(chains, c), append(states, s)
 	}
 	v := decide(states, g.budget, was)
 	g.disk = v.disk || spared
 	g.full.Store(v.full || spared)
+	g.shut.Store(v.shut || spared)
 	if v.relief != reliefNone {
 		chains[v.chain].in.ask(v.relief)
 	}
-	if was && !g.full.Load() {
+	if shut && !g.shut.Load() {
 		for _, c := range chains {
 			c.in.ring()
 		}

@@ -129,5 +129,6 @@ func receivedAt(r *kgo.Record) time.Time {
 	return r.Timestamp
 }
 
-// recordBytes is what a record holds, with the client's own part.
-func recordBytes(r *kgo.Record) int64 { return int64(len(r.Value))*3/2 + 256 }
+// recordBytes is what a record takes of the heap, with its headers and the
+// client's own part.
+func recordBytes(r *kgo.Record) int64 { return onHeap * (int64(len(r.Value)) + 448) }

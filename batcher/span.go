@@ -321,8 +321,8 @@ func (s *span) measure() load {
 	s.load.held, s.load.chunk, s.load.group, s.load.bytes, s.load.files = held{}, 0, 0, 0, 0
 	for _, p := range s.parts {
 		s.load.held = s.load.held.plus(p.holds())
-		s.load.chunk = max(s.load.chunk, p.roomHeld())
-		s.load.group = max(s.load.group, p.groupHeld())
+		s.load.chunk = max(s.load.chunk, onHeap*p.roomHeld())
+		s.load.group = max(s.load.group, onHeap*p.groupHeld())
 		s.load.bytes += p.size()
 		s.load.files += len(p.done)
 		if p.open != nil || p.rowsHeld() > 0 {

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"math"
+	"runtime/debug"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -16,7 +18,21 @@ var batcherSections = []section{"admin", "kafka", "s3", "lake", "dedup", "batche
 //	Kafka ──▶ duplicates out ▶ columns ▶ Parquet ──▶ S3: data objects, then the commit that names them
 func (p *program) batcher(ctx context.Context, args []string) error {
 	f := p.newFlags("batcher", "--config FILE [--set KEY=VALUE …]")
-	return p.runRole(ctx, f, args, batcherSections, (*services).startBatcher)
+	return p.runRole(ctx, f, args, batcherSections, func(s *services, ctx context.Context) error {
+		s.owns = limitBatcher(s.cfg.Batcher.Memory)
+		return s.startBatcher(ctx)
+	})
+}
+
+// limitBatcher returns what sets the soft limit of the heap for a number of partitions: that of GOMEMLIMIT if it is set.
+// A process that runs other roles, too, is left alone, for they are not bounded like this one.
+func limitBatcher(m batcher.MemoryConfig) func(partitions int) {
+	if debug.SetMemoryLimit(-1) != math.MaxInt64 {
+		return nil
+	}
+	set := func(partitions int) { debug.SetMemoryLimit(m.Limit(partitions)) }
+	set(0)
+	return set
 }
 
 func (s *services) startBatcher(ctx context.Context) error {
@@ -26,7 +42,7 @@ func (s *services) startBatcher(ctx context.Context) error {
 			return nil, err
 		}
 		return batcher.New(s.cfg.Batcher, batcher.Deps{
-			Kafka: s.cfg.Kafka, Lake: l, Dedup: s.cfg.Dedup, Version: telemetry.ReadBuild().Version, Log: s.log.With("role", "batcher"), Registry: reg, Health: s.health,
+			Kafka: s.cfg.Kafka, Lake: l, Dedup: s.cfg.Dedup, Version: telemetry.ReadBuild().Version, Log: s.log.With("role", "batcher"), Registry: reg, Health: s.health, Owns: s.owns,
 		})
 	})
 }

@@ -30,7 +30,7 @@ type probe struct {
 
 // check validates the configuration and tries everything that it names:
 //
-//	configuration ─▶ Kafka ─▶ sources ─▶ topics for ingest ─▶ S3 ─▶ Redshift ─▶ metric store ─▶ definitions ─▶ boards ─▶ each database
+//	configuration ─▶ Kafka ─▶ sources ─▶ topics for ingest ─▶ S3 ─▶ batcher's memory ─▶ Redshift ─▶ metric store ─▶ definitions ─▶ boards ─▶ each database
 //
 // With --plan it checks events by a tracking plan instead.
 func (p *program) check(ctx context.Context, args []string) error {
@@ -75,6 +75,9 @@ func (p *program) probes(c Config) []probe {
 				return "", err
 			}
 			return fmt.Sprintf("bucket %s takes conditional writes", c.Lake.Bucket), cl.Check(ctx, c.Lake.Prefix)
+		}},
+		{"batcher", func(context.Context) (string, error) {
+			return c.Batcher.Memory.Sum(c.Kafka.Topics.Partitions), nil
 		}},
 		{"warehouse", func(ctx context.Context) (string, error) {
 			w, err := warehouse.Open(c.Warehouse)

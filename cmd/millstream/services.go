@@ -29,6 +29,7 @@ type services struct {
 	pages  *pages               // of the admin server
 	reg    *prometheus.Registry // of the process; roles have their own
 	hurry  *hurry
+	owns   func(partitions int) // told by the batcher; nil: nobody asks
 }
 
 // start begins a command: the admin server listens before anything that could

@@ -37,7 +37,8 @@ type State struct {
 // Window knows the identities of the records of one partition within the
 // configured reach. The log's clock at an offset is the running maximum of the
 // record timestamps up to it, so decisions depend on the log alone. A Window is
-// not safe for concurrent use; it takes about 28 bytes a record in reach.
+// not safe for concurrent use. A full one takes 21 bytes for each of MaxRecords,
+// and up to 4 more where its clock ticks with every record.
 type Window struct {
 	reachMS, reach int64
 	last           int64 // offset of the newest record, or one before the first
@@ -50,7 +51,7 @@ type Window struct {
 // the clock at at.FloorClockMS; ClockMS is not used.
 func New(cfg Config, at State) *Window {
 	w := &Window{reachMS: cfg.Window.Milliseconds(), reach: cfg.MaxRecords, last: at.Floor - 1, clock: at.FloorClockMS}
-	w.ids.init(at.Floor)
+	w.ids.init(at.Floor, cfg.MaxRecords)
 	w.steps.push(step{at.Floor, at.FloorClockMS})
 	return w
 }
@@ -89,7 +90,7 @@ func (w *Window) State(next int64) State {
 func (w *Window) Len() int { return w.ids.used }
 
 // Bytes is what the window takes of memory.
-func (w *Window) Bytes() int64 { return int64(len(w.ids.slots))*16 + int64(cap(w.steps.buf))*16 }
+func (w *Window) Bytes() int64 { return int64(len(w.ids.slots))*16 + int64(cap(w.steps.buf)) }
 
 // Clock is the log's clock at the newest record.
 func (w *Window) Clock() time.Time { return time.UnixMilli(w.clock).UTC() }
@@ -98,34 +99,15 @@ func (w *Window) Clock() time.Time { return time.UnixMilli(w.clock).UTC() }
 // of, given the clock, and the clock there. The clock never falls and
 // offsets rise, so what is dropped here can never matter again.
 func (w *Window) floor(offset int64) (floor, clock int64) {
-	for w.steps.len() > 1 && w.steps.at(0).clock < w.clock-w.reachMS {
+	for w.steps.n > 1 && w.steps.first.clock < w.clock-w.reachMS {
 		w.steps.pop()
 	}
-	floor = max(w.steps.at(0).offset, offset-w.reach)
-	for w.steps.len() > 1 && w.steps.at(1).offset <= floor {
+	floor = max(w.steps.first.offset, offset-w.reach)
+	for {
+		next, _, ok := w.steps.second()
+		if !ok || next.offset > floor {
+			return floor, w.steps.first.clock
+		}
 		w.steps.pop()
 	}
-	return floor, w.steps.at(0).clock
 }
-
-// step says that the clock stood at clock from offset on.
-type step struct{ offset, clock int64 }
-
-// steps is a queue of steps.
-type steps struct {
-	buf  []step
-	head int
-}
-
-func (q *steps) len() int      { return len(q.buf) - q.head }
-func (q *steps) at(i int) step { return q.buf[q.head+i] }
-
-func (q *steps) push(s step) {
-	if q.head > 1024 && q.head > len(q.buf)/2 {
-		q.buf = q.buf[:copy(q.buf, q.buf[q.head:])]
-		q.head = 0
-	}
-	q.buf = append(q.buf, s)
-}
-
-func (q *steps) pop() { q.head++ }

@@ -3,6 +3,7 @@ package dedup_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"strconv"
 	"testing"
 	"time"
 
@@ -114,6 +115,24 @@ func TestWindowForgetsWhatIsOutOfReach(t *testing.T) {
 	}
 	if s := w.State(100_000); s.Floor != 99_000 {
 		t.Errorf("floor %d, want 99000", s.Floor)
+	}
+}
+
+// A full window takes what the batcher's budget counts for a partition, though
+// its clock ticks with every record.
+func TestFullWindowTakesWhatIsDeclared(t *testing.T) {
+	t.Parallel()
+	cfg := dedup.Config{Window: time.Hour, MaxRecords: 100_000}
+	w := dedup.New(cfg, dedup.State{})
+	var most int64
+	for i := range int64(250_000) {
+		if w.Observe(i, 1000+i, dedup.Identity("app", strconv.FormatInt(i, 10))) {
+			t.Fatal("duplicate")
+		}
+		most = max(most, w.Bytes())
+	}
+	if most > 25*cfg.MaxRecords {
+		t.Errorf("%d bytes for a reach of %d records", most, cfg.MaxRecords)
 	}
 }
 
