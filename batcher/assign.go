@@ -121,6 +121,7 @@ func (b *Batcher) begin(ctx context.Context, id lake.ChainID, log kafka.Log) (fr
 	b.env.metrics.stopped.Set(float64(len(b.stopped)))
 	b.env.metrics.rebalances.WithLabelValues("assigned").Inc()
 	b.wg.Go(c.run)
+	b.env.client.ResumeFetchPartitions(map[string][]int32{id.Topic: {id.Partition}}) // an earlier stop may have paused it
 	b.env.log.Info("chain begins", "chain", id.String(), "position", at.next, "read_from", at.from, "generation", c.generation)
 	return at.from, true, nil
 }

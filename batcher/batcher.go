@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"regexp"
@@ -31,7 +32,10 @@ type Deps struct {
 	Log      *slog.Logger
 	Registry prometheus.Registerer
 	Health   *telemetry.Health // nil: nobody asks
-	Owns     func(int)         // told how many partitions of events the batcher owns; nil: nobody asks
+	// Disk stands between files and the disk; nil: nothing does. It is for disks
+	// that a test fills.
+	Disk func(io.Writer) io.Writer
+	Owns func(int) // told how many partitions of events the batcher owns; nil: nobody asks
 }
 
 // Batcher carries topics to the lake, from New to the end of Run.
@@ -52,6 +56,7 @@ type Batcher struct {
 	hints       map[lake.ChainID]int64
 	generations int
 	running     bool
+	lagShown    time.Time
 	restartAt   time.Time          // chains that have ended wait until then
 	restarting  context.CancelFunc // ends a restart that holds the group up; nil: there is none
 }
@@ -74,7 +79,7 @@ func New(cfg Config, d Deps) (*Batcher, error) {
 		env: &env{
 			cfg: cfg, dedup: d.Dedup, version: d.Version, lake: d.Lake, topics: d.Kafka.Names(), log: d.Log, metrics: m,
 			registry: newRegistry(d.Lake, m, cfg.Limits), names: names, rules: newRules(cfg, names, d.Log), shapes: newShapes(),
-			governor: newGovernor(cfg, m), pauses: pauses{metrics: m}, rests: rests{metrics: m, log: d.Log},
+			governor: newGovernor(cfg, m), pauses: pauses{metrics: m}, rests: rests{metrics: m, log: d.Log}, disk: d.Disk,
 		},
 		kafka: d.Kafka, writer: writer, health: d.Health, owns: d.Owns,
 		started: make(chan struct{}), chains: map[lake.ChainID]*chain{}, stopped: map[lake.ChainID]error{}, hints: map[lake.ChainID]int64{},
@@ -110,6 +115,7 @@ func (b *Batcher) Run(ctx context.Context) error {
 		b.wg.Go(func() { b.compact(ctx) })
 	}
 	b.ensureTopics(ctx)
+	b.wg.Go(func() { b.watchEnds(ctx) })
 	for ctx.Err() == nil {
 		b.poll(ctx, client)
 		b.hold(ctx, client)
@@ -233,6 +239,7 @@ func (b *Batcher) hold(ctx context.Context, client *kgo.Client) {
 		}
 		b.env.pauses.mark(reason, time.Now())
 		b.showMemory(waiting)
+		b.showLag(time.Now())
 		if room && !paused || ctx.Err() != nil {
 			b.env.pauses.mark(pauseNone, time.Now())
 			return
@@ -322,7 +329,7 @@ func (b *Batcher) check(context.Context) telemetry.Check {
 	if resting := b.env.rests.message(); resting != "" {
 		return telemetry.Degraded("%s", resting)
 	}
-	if b.env.governor.diskShort() {
+	if b.env.governor.short.Load() > 0 {
 		return telemetry.Degraded("The disk of %s was full; ranges are cut early until it has room again.", b.env.cfg.Disk.Dir)
 	}
 	if reason, since := b.env.pauses.now(); reason != pauseNone {

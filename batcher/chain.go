@@ -48,8 +48,9 @@ type chain struct {
 	flying    chan result // the range that is being committed; nil: none
 	flyingFor *sealed
 	storm     storm
-	told      load // what the governor was told last
-	waited    bool // and whether the range waited
+	failed    int64 // estimated size of the range that failed
+	told      load  // what the governor was told last
+	waited    bool  // and whether the range waited
 }
 
 type result struct {
@@ -74,6 +75,7 @@ func newChain(ctx context.Context, e *env, id lake.ChainID, generation int, writ
 		c.window = dedup.New(e.dedup, dedup.State{Floor: at.from, FloorClockMS: at.floorClock})
 	}
 	c.span = newSpan(e, id, at.next, at.prev)
+	c.in.read(at.next, time.Time{})
 	e.metrics.topic(id.Topic)
 	return c
 }
@@ -85,7 +87,7 @@ func (c *chain) run() {
 	defer c.cancel(nil)
 	c.err = c.loop()
 	if isDiskFull(c.err) {
-		c.env.governor.diskFull()
+		c.env.governor.diskFull(max(c.span.load.bytes, c.failed))
 	}
 	c.in.finish(cutDrain) // takes no further records
 	if c.flying != nil {
@@ -173,6 +175,9 @@ func (c *chain) relieve(r relief) error {
 func (c *chain) settle() {
 	l := c.span.measure()
 	why := l.due(time.Now(), c.limits)
+	if short := c.env.governor.short.Load(); short > 0 && l.records > 0 && l.bytes >= short {
+		why = cutDisk
+	}
 	if why == cutNone && l.records > 0 {
 		why = c.asked
 	}
@@ -191,11 +196,7 @@ func (c *chain) tell(l load, waiting bool) {
 		c.env.governor.open(c, l, waiting)
 		c.told, c.waited = l, waiting
 	}
-	behind, received := c.in.behind(max(c.seen, c.span.first))
-	if received.IsZero() { // the next one has not been fetched: it is younger than the last
-		received = c.seenAt
-	}
-	c.env.metrics.lag(c.id, behind, received)
+	c.in.read(max(c.seen, c.span.first), c.seenAt)
 	if c.window != nil {
 		c.env.metrics.windowRecords.WithLabelValues(c.id.Topic, strconv.Itoa(int(c.id.Partition))).Set(float64(c.window.Len()))
 		c.windowBytes.Store(c.window.Bytes())
@@ -253,6 +254,7 @@ func (c *chain) landed(r result) error {
 	s.drop()
 	s.holds(held{})
 	if r.err != nil {
+		c.failed = s.load.bytes
 		return r.err
 	}
 	var bytes int64

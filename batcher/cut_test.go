@@ -179,38 +179,37 @@ func TestGovernorAsksAndRemembers(t *testing.T) {
 	}
 }
 
-func TestFullDiskIsABudget(t *testing.T) {
+func TestRangesShrinkWhileTheDiskIsFull(t *testing.T) {
 	t.Parallel()
 	cfg := DefaultConfig()
+	cfg.Cut.Bytes = 64 * config.MiB
 	g, clock := testGovernor(t, cfg)
-	c := &chain{in: newInbox()}
-	g.open(c, load{records: 1, held: held{disk: 100 << 20}}, false)
-	g.diskFull()
-	if reason, paused := g.pausedFor(); !paused || reason != pauseDisk || !g.diskShort() {
+	g.diskFull(10 << 20)
+	if reason, paused := g.pausedFor(); !paused || reason != pauseDisk || !g.shut.Load() {
 		t.Fatalf("paused %v for %s", paused, reason)
 	}
-	if ask, _ := c.in.orders(); ask != reliefDisk {
-		t.Errorf("asked for %v", ask)
-	}
-	g.forget(c)
-	if _, paused := g.pausedFor(); !paused {
-		t.Error("goes on at once, though the disk is full")
+	g.diskFull(20 << 20) // of another chain, from before
+	if got := g.short.Load(); got != 5<<19 {
+		t.Errorf("ranges are cut at %d", got)
 	}
 	*clock = clock.Add(diskPause)
 	if _, paused := g.pausedFor(); paused {
-		t.Error("an empty spool pauses for ever")
+		t.Error("pauses for ever")
 	}
-	next := &chain{in: newInbox()}
-	g.open(next, load{records: 1, held: held{disk: 91 << 20}}, false)
-	if ask, _ := next.in.orders(); ask != reliefDisk {
-		t.Errorf("what did not fit before is asked for %v", ask)
-	}
-	for range 7 {
-		*clock = clock.Add(diskRest + time.Second)
+	var sizes []int64
+	for range 5 {
+		*clock = clock.Add(diskRest)
 		g.pausedFor()
+		sizes = append(sizes, g.short.Load()>>20)
 	}
-	if g.diskShort() {
-		t.Errorf("the limit is still %d", g.budget.disk)
+	if diff := cmp.Diff([]int64{5, 10, 20, 40, 0}, sizes); diff != "" {
+		t.Errorf("sizes in MiB (-want +got):\n%s", diff)
+	}
+	for range 30 {
+		g.diskFull(1 << 20)
+	}
+	if got := g.short.Load(); got != diskLeast {
+		t.Errorf("ranges are cut at %d", got)
 	}
 }
 

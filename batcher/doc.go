@@ -55,6 +55,11 @@
 //	a revoke that is slower than its budget            abandoned, the next owner reads it again                           TestRevokeBudgetExceeded
 //	the store is slow or away under load               fetching waits, memory stays bounded                               TestSlowStoreBoundsMemory
 //	rows fill the memory                               the largest range is cut early                                     TestMemoryBudgetCuts
+//	the disk is full                                   intake pauses, ranges are cut smaller until they fit               TestDiskFull
+//	partitions move while intake is paused             they are handed over or abandoned, as ever                         TestPartitionsMoveWhilePaused
+//	a chain ends while intake is paused                it is begun anew at once                                           TestChainsBeginAnewWhilePaused
+//	the store hangs at an assignment                   the member stays in its group; a rebalance ends the search         TestSlowStoreDoesNotEvict
+//	two batchers have one spool folder                 the second one does not start                                      TestSpoolIsOfOneBatcher
 //	a graceful stop                                    what is open is committed                                          TestDrainCommitsWhatIsOpen
 //	all of these at random, with twins                 every offset in one commit, and what the rules make of it          TestChainModel
 //	silence after an event                             cut by age, on the wall clock                                      TestIdleCut

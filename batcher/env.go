@@ -3,6 +3,7 @@ package batcher
 import (
 	"context"
 	"errors"
+	"io"
 	"io/fs"
 	"log/slog"
 	"math/rand/v2"
@@ -39,6 +40,7 @@ type env struct {
 	habits   habits
 	fileSeq  atomic.Int64
 	store    storeHealth
+	disk     func(io.Writer) io.Writer // nil: the disk itself
 	governor *governor
 	rests    rests
 	pauses   pauses

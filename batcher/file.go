@@ -2,6 +2,7 @@ package batcher
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strconv"
@@ -200,6 +201,7 @@ func (p *part) create(s *span, schema lake.Schema, first int64, minAt time.Time)
 	if h, ok := s.env.habits.of(p.name()); ok {
 		o.Ratio, o.Plain = h.ratio, append(o.Plain, h.plain...)
 	}
+	o.Disk = s.env.disk
 	path := filepath.Join(s.env.cfg.Disk.Dir, fmt.Sprintf("%s-%d.parquet", s.attempt, s.env.fileSeq.Add(1)))
 	w, err := parquetout.Create(path, schema.FileColumns(), o)
 	if err != nil {
@@ -233,7 +235,9 @@ func (p *part) close(s *span) error {
 	}
 	foot, err := o.w.Finish()
 	if err != nil {
-		s.env.metrics.verifyFailures.Inc()
+		if errors.Is(err, parquetout.ErrVerify) {
+			s.env.metrics.verifyFailures.Inc()
+		}
 		return err
 	}
 	s.env.habits.learn(p.name(), foot)

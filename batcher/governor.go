@@ -15,20 +15,24 @@ type governor struct {
 	metrics *metrics
 	full    atomic.Bool // nothing is fetched
 	shut    atomic.Bool // and nothing is taken from inboxes
+	// short is the estimated size at which ranges are cut, since the disk was full
+	// for larger ones; 0: there is room.
+	short atomic.Int64
 
 	mu     sync.Mutex // guards what follows; before any inbox's
 	budget held
 	states map[*chain]state
 	sum    held
-	disk   bool  // the last verdict's
-	limit  int64 // of the disk, as configured
-	spared time.Time
+	disk   bool      // the last verdict's
+	spared time.Time // nothing is taken in before, since the disk was full
+	eased  time.Time // when short was changed
+	limit  int64     // the size at which ranges are cut otherwise
 	now    func() time.Time
 }
 
 func newGovernor(c Config, m *metrics) *governor {
 	b := held{chunks: int64(c.Memory.Chunks), groups: int64(c.Memory.RowGroups), disk: int64(c.Disk.Limit)}
-	return &governor{metrics: m, budget: b, limit: b.disk, states: map[*chain]state{}, now: time.Now}
+	return &governor{metrics: m, budget: b, limit: int64(c.Cut.Bytes), states: map[*chain]state{}, now: time.Now}
 }
 
 // open says what the open range of a chain holds, and whether it waits for the
@@ -67,7 +71,7 @@ func (g *governor) update(c *chain, change func(*state)) {
 // judge applies the policy and hands out what it asks for. Most of the time
 // there is nothing to ask: then it does not look at the chains.
 func (g *governor) judge() {
-	g.raise()
+	g.ease()
 	was, shut := g.full.Load(), g.shut.Load()
 	spared := g.now().Before(g.spared)
 	if chunks, groups, disk := excess(g.sum, g.budget, was); !chunks && !groups && !disk && !spared && !was {
@@ -114,12 +118,13 @@ func (g *governor) holds() held {
 	return g.sum
 }
 
-// After the disk was full, nothing is taken in for diskPause, and the limit is
-// what the spool held then; it doubles every diskRest, up to the configured one.
+// After the disk was full nothing is taken in for diskPause, in which other
+// ranges are committed, and ranges are cut at half the size of the one that did
+// not fit. That doubles every diskRest.
 const (
-	diskPause = 5 * time.Second
+	diskPause = 2 * time.Second
 	diskRest  = time.Minute
-	diskLeast = 8 << 20
+	diskLeast = 64 << 10
 )
 
 // isDiskFull says whether err is the disk's, or a quota's, saying that it is full.
@@ -127,26 +132,32 @@ func isDiskFull(err error) bool {
 	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
 }
 
-// diskFull notes that the disk takes no more, whatever the configuration says.
-func (g *governor) diskFull() {
-	held := g.holds().disk
+// diskFull notes that the disk had no room for a range of this estimated size,
+// whatever the configuration says.
+func (g *governor) diskFull(size int64) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.budget.disk = max(min(g.budget.disk, held), diskLeast)
-	g.spared = g.now().Add(diskPause)
+	if s := g.short.Load(); s > 0 {
+		size = min(size, s)
+	}
+	g.short.Store(max(size/2, diskLeast))
+	g.eased = g.now()
+	g.spared = g.eased.Add(diskPause)
 	g.judge()
-}
-
-// raise lets the limit of the disk grow again.
-func (g *governor) raise() {
-	if g.budget.disk < g.limit && g.now().Sub(g.spared) > diskRest {
-		g.budget.disk, g.spared = min(2*g.budget.disk, g.limit), g.now()
+	for c := range g.states {
+		c.in.ring()
 	}
 }
 
-// diskShort says whether the disk was full a short time ago.
-func (g *governor) diskShort() bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.budget.disk < g.limit
+// ease lets ranges become larger again.
+func (g *governor) ease() {
+	size := g.short.Load()
+	if size == 0 || g.now().Sub(g.eased) < diskRest {
+		return
+	}
+	if size *= 2; size >= g.limit {
+		size = 0
+	}
+	g.short.Store(size)
+	g.eased = g.now()
 }

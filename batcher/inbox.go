@@ -18,7 +18,9 @@ type inbox struct {
 	mu     sync.Mutex // guards what follows
 	recs   []*kgo.Record
 	bytes  int64
-	high   int64 // offset that the log's next record will get
+	high   int64     // offset that the log's next record will get
+	next   int64     // offset of the record to be read next
+	last   time.Time // when the one before it was received
 	closed bool
 	end    cut    // revoke or drain, once the chain is asked to end
 	relief relief // what the policy asks for, until it is done
@@ -107,16 +109,23 @@ func (b *inbox) held() int64 {
 	return b.bytes
 }
 
-// behind returns how many offsets lie between next and the end of the log, and
-// when the record was received that is to be taken next; the zero time if it
-// has not been fetched yet.
-func (b *inbox) behind(next int64) (offsets int64, received time.Time) {
+// read notes how far the chain is, and when the last record was received.
+func (b *inbox) read(next int64, last time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.next, b.last = next, last
+}
+
+// behind returns how many offsets lie between the record that is to be read next
+// and the end of the log, and when that record was received: if it has not been
+// fetched yet, when the one before it was.
+func (b *inbox) behind() (offsets int64, received time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if len(b.recs) > 0 {
-		received = receivedAt(b.recs[0])
+		return max(0, b.high-b.next), receivedAt(b.recs[0])
 	}
-	return max(0, b.high-next), received
+	return max(0, b.high-b.next), b.last
 }
 
 // receivedAt is when ingest took an event in, or when another record was made.

@@ -145,6 +145,27 @@ func DescribeLog(ctx context.Context, cl *kgo.Client, topic string, committed bo
 	return out, nil
 }
 
+// CommittedEnds asks the brokers which offsets come after the last records that
+// are not part of an open transaction, by topic and partition. What a broker does
+// not tell is missing.
+func CommittedEnds(ctx context.Context, cl *kgo.Client, topics ...string) (map[string]map[int32]int64, error) {
+	ends, err := kadm.NewClient(cl).ListCommittedOffsets(ctx, topics...)
+	if err != nil {
+		return nil, fmt.Errorf("end offsets: %w", err)
+	}
+	out := make(map[string]map[int32]int64, len(topics))
+	ends.Each(func(o kadm.ListedOffset) {
+		if o.Err != nil {
+			return
+		}
+		if out[o.Topic] == nil {
+			out[o.Topic] = map[int32]int64{}
+		}
+		out[o.Topic][o.Partition] = o.Offset
+	})
+	return out, nil
+}
+
 func uuidText(id [16]byte) string {
 	return fmt.Sprintf("%x-%x-%x-%x-%x", id[0:4], id[4:6], id[6:8], id[8:10], id[10:16])
 }

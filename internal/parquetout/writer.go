@@ -46,6 +46,9 @@ type Options struct {
 	// Plain names columns that a dictionary cannot make smaller, beside those
 	// whose type says so.
 	Plain []string
+	// Disk is what stands between the writer and its file; nil: nothing. It is
+	// for disks that a test fills.
+	Disk func(io.Writer) io.Writer
 }
 
 // Compression is how pages are compressed.
@@ -100,7 +103,11 @@ func Create(path string, columns wire.Columns, o Options) (*Writer, error) {
 		return nil, fmt.Errorf("create %s: %w", path, err)
 	}
 	w := &Writer{path: path, columns: columns, options: o, f: f}
-	if err := w.begin(f); err != nil {
+	out := io.Writer(f)
+	if o.Disk != nil {
+		out = o.Disk(f)
+	}
+	if err := w.begin(out); err != nil {
 		w.Abort()
 		return nil, err
 	}
