@@ -308,7 +308,7 @@ func (c *chain) add(rec *kgo.Record) error {
 	}
 	if !c.rebuilt {
 		c.rebuilt = true
-		c.env.metrics.rebuildSeconds.Observe(time.Since(c.begun).Seconds())
+		c.env.metrics.rebuildSeconds.WithLabelValues(c.id.Topic, strconv.Itoa(int(c.id.Partition))).Observe(time.Since(c.begun).Seconds())
 	}
 	return c.span.addEvent(c.ctx, rec, h, duplicate)
 }

@@ -49,7 +49,9 @@ func (s *sealed) commit(ctx context.Context) (lake.Commit, error) {
 	if err != nil {
 		return lake.Commit{}, fmt.Errorf("build: %w", err)
 	}
+	start = start.Add(min(s.verifying, time.Since(start)))
 	stage("build")
+	m.cutSeconds.WithLabelValues("verify").Observe(s.verifying.Seconds())
 	if err := s.lettersSent(ctx); err != nil {
 		return lake.Commit{}, err
 	}

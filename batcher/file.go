@@ -233,7 +233,9 @@ func (p *part) close(s *span) error {
 	} {
 		o.w.SetMeta("millstream."+kv[0], kv[1])
 	}
+	start := time.Now()
 	foot, err := o.w.Finish()
+	s.verifying += time.Since(start)
 	if err != nil {
 		if errors.Is(err, parquetout.ErrVerify) {
 			s.env.metrics.verifyFailures.Inc()

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/millstream-data/millstream/internal/kafka"
@@ -78,4 +79,25 @@ func TestEndOfTransactionIsNoLag(t *testing.T) {
 	if got := sum(commits); got.records != 3 || got.holes != 1 {
 		t.Errorf("totals %+v", got)
 	}
+}
+
+// A partition that is added to a topic is read within seconds, from its first record.
+func TestAddedPartitionsAreRead(t *testing.T) {
+	w := setup(t)
+	w.start(quick(t))
+	w.send(0, w.tracks(5)...)
+	w.until(w.names.Events(), 0, 5)
+	if _, err := kadm.NewClient(w.client).UpdatePartitions(t.Context(), 3, w.names.Events()); err != nil {
+		t.Fatal(err)
+	}
+	testkit.Eventually(t, "the new partition takes records", func() error {
+		w.client.PurgeTopicsFromClient(w.names.Events()) // or it would believe in two for minutes
+		recs := w.tracks(1)
+		recs[0].Topic, recs[0].Partition = w.names.Events(), 2
+		return w.client.ProduceSync(t.Context(), recs...).FirstErr()
+	})
+	if got := sum(w.until(w.names.Events(), 2, 1)); got.rows != 1 {
+		t.Errorf("totals %+v", got)
+	}
+	w.sound()
 }

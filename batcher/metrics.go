@@ -33,12 +33,12 @@ type metrics struct {
 	unmapped       *prometheus.CounterVec // table, reason
 	cutValues      *prometheus.CounterVec // table, reason
 	tables         tableLabels
-	windowRecords  *prometheus.GaugeVec // topic, partition
-	rebuildSeconds prometheus.Histogram
-	incomplete     prometheus.Counter
-	rebalances     *prometheus.CounterVec // event
-	abandoned      *prometheus.CounterVec // reason
-	rejected       *prometheus.CounterVec // code
+	windowRecords  *prometheus.GaugeVec     // topic, partition
+	rebuildSeconds *prometheus.HistogramVec // topic, partition
+	incomplete     *prometheus.CounterVec   // topic, partition
+	rebalances     *prometheus.CounterVec   // event
+	abandoned      *prometheus.CounterVec   // reason
+	rejected       *prometheus.CounterVec   // code
 	verifyFailures prometheus.Counter
 	lostOffsets    prometheus.Counter
 	offsetFailures prometheus.Counter
@@ -89,11 +89,8 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		unmapped:       counters("unmapped_values_total", "Values that are in _unmapped, by why; of the first 200 tables by name.", "table", "reason"),
 		cutValues:      counters("cut_values_total", "Values that have lost something in their column, by what; of the first 200 tables by name.", "table", "reason"),
 		windowRecords:  gauges("dedup_window_records", "Identities in the duplicate window.", "topic", "partition"),
-		rebuildSeconds: f.NewHistogram(prometheus.HistogramOpts{
-			Namespace: "millstream", Subsystem: "batcher", Name: "dedup_rebuild_seconds",
-			Help: "Time to read the duplicate window again after an assignment.", Buckets: prometheus.ExponentialBuckets(0.01, 3, 9),
-		}),
-		incomplete:     counter("dedup_window_incomplete_total", "Windows that began after what they should remember: Kafka no longer has it."),
+		rebuildSeconds: histogram("dedup_rebuild_seconds", "Time to read the duplicate window again after an assignment.", prometheus.ExponentialBuckets(0.01, 3, 9), "topic", "partition"),
+		incomplete:     counters("dedup_window_incomplete_total", "Windows that began after what they should remember: Kafka no longer has it.", "topic", "partition"),
 		rebalances:     counters("rebalances_total", "Partitions that came or went.", "event"),
 		abandoned:      counters("abandoned_ranges_total", "Ranges that were dropped, to be read again.", "reason"),
 		rejected:       counters("rejected_total", "Dead letters.", "code"),

@@ -63,3 +63,34 @@ func TestFailureTableNamesRealTests(t *testing.T) {
 		}
 	}
 }
+
+// docs/batcher.md names every metric, and none that is not there.
+func TestMetricsDocumented(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../docs/batcher.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	reg := prometheus.NewRegistry()
+	newMetrics(reg)
+	described := make(chan *prometheus.Desc, 1)
+	go func() {
+		reg.Describe(described)
+		close(described)
+	}()
+	known := map[string]bool{}
+	for d := range described {
+		name := regexp.MustCompile(`fqName: "millstream_batcher_(\w+)"`).FindStringSubmatch(d.String())[1]
+		known[name] = true
+		if !strings.Contains(string(page), "`"+name) {
+			t.Errorf("%s is not on the page", name)
+		}
+	}
+	for _, row := range regexp.MustCompile("(?m)^\\| (`.*?) \\|").FindAllStringSubmatch(string(page), -1) {
+		for _, m := range regexp.MustCompile("`([a-z_]+)").FindAllStringSubmatch(row[1], -1) {
+			if strings.Contains(m[1], "_") && !known[m[1]] && !strings.HasPrefix(m[1], "millstream_batcher") {
+				t.Errorf("%s is on the page, but there is no such metric", m[1])
+			}
+		}
+	}
+}

@@ -85,7 +85,7 @@ func (e *env) locate(ctx context.Context, id lake.ChainID, log kafka.Log, hint i
 			}
 			if p.from < start {
 				p.from, p.windowLost = start, start
-				e.metrics.incomplete.Inc()
+				e.metrics.incomplete.WithLabelValues(id.Topic, strconv.Itoa(int(id.Partition))).Inc()
 			}
 		}
 		return p, nil

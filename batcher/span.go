@@ -37,7 +37,9 @@ type span struct {
 	records map[outcome]prometheus.Counter
 	routes  map[routeKey]*route
 	counts  map[string]*valueCounts // by table
-	copied  map[string]bool         // ids of records whose copies are among the dead letters
+
+	verifying time.Duration   // its files, so far
+	copied    map[string]bool // ids of records whose copies are among the dead letters
 
 	lastAccount *lake.Accounting // the one that was asked for last
 	lastDay     int64            // since 1970

@@ -109,7 +109,7 @@ func devConfig() Config {
 	c.Ingest.Sources = ingest.DevSources()
 	c.Ingest.Timeouts.DrainDelay, c.Serve.Timeouts.DrainDelay = 0, 0 // no balancer has to be waited for
 	c.Serve.Timeouts.DrainTimeout = 2 * time.Second
-	c.Batcher.Cut.Age = 4 * time.Second
+	c.Batcher.Cut.Age, c.Batcher.Cut.MaxAge = 4*time.Second, 6*time.Second
 	c.Loader.Interval = 3 * time.Second
 	c.Loader.Lease.Holder = "dev" // so that a restart after kill -9 need not wait for its own lease to end
 	c.Rollup.Definitions = "<data_dir>/metrics"
