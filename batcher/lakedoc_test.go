@@ -9,7 +9,9 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/millstream-data/millstream/batcher/compact"
 	"github.com/millstream-data/millstream/internal/event"
 	"github.com/millstream-data/millstream/internal/testkit"
 	"github.com/millstream-data/millstream/internal/wire"
@@ -34,8 +36,8 @@ func TestLakeDocExamples(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := w.copyBucket()
-	want := map[string]int{"QUALIFY": 1, "WHERE dt =": 1, "SET VARIABLE": 1} // rows of each example
+	before, after := w.copyBucket(), w.compacted()
+	want := map[string]int{"QUALIFY": 1, "WHERE dt =": 1, "SET VARIABLE": 1, "/_compact/": 5} // rows of each example
 	for _, m := range regexp.MustCompile("(?s)```sql\n(.*?)```").FindAllSubmatch(page, -1) {
 		statement := string(m[1])
 		for mark, rows := range want {
@@ -43,6 +45,10 @@ func TestLakeDocExamples(t *testing.T) {
 				continue
 			}
 			delete(want, mark)
+			dir := before
+			if mark == "/_compact/" {
+				dir = after
+			}
 			statement = strings.ReplaceAll(statement, "s3://lake/", dir+"/")
 			statement = regexp.MustCompile(`(?m)^(INSTALL|CREATE SECRET).*\n`).ReplaceAllString(statement, "")
 			if got := run(t, statement); got != rows {
@@ -53,6 +59,22 @@ func TestLakeDocExamples(t *testing.T) {
 	if len(want) > 0 {
 		t.Errorf("docs/lake.md has no example with %v", want)
 	}
+}
+
+// compacted compacts the lake, removes what was replaced and returns a folder
+// with the bucket's objects.
+func (w *world) compacted() string {
+	w.t.Helper()
+	o := quick(w.t).CompactOptions(filepath.Join(w.t.TempDir(), "spool"))
+	o.MinFiles = 0
+	c := compact.New(o, compact.Deps{Lake: w.lake, Log: testkit.Log(w.t)})
+	if err := c.Round(w.t.Context(), compact.Scope{}, day.Add(24*time.Hour), func(compact.Result) {}); err != nil {
+		w.t.Fatal(err)
+	}
+	if w.collect() == 0 {
+		w.t.Fatal("nothing was replaced")
+	}
+	return w.copyBucket()
 }
 
 // copyBucket returns a folder with the bucket's objects.

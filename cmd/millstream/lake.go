@@ -73,7 +73,7 @@ var fileFormats = map[string]func(w io.Writer, bucket string, files []lake.File)
 		return err
 	},
 	"spark": func(w io.Writer, bucket string, files []lake.File) error {
-		base := files[0].Key[:strings.Index(files[0].Key, "/dt=")]
+		base, _, _ := strings.Cut(files[0].Key, "/dt=")
 		_, err := fmt.Fprintf(w, "spark.read.option(\"mergeSchema\", \"true\").option(\"basePath\", \"s3a://%s/%s\").parquet(\n%s)\n",
 			bucket, base, quoted("s3a://"+bucket+"/", files, `"`, ",\n"))
 		return err
