@@ -68,6 +68,7 @@ func (p *program) nearby(args []string) Config {
 	if _, err := os.Stat(dev.DataDir); err != nil || named {
 		return defaultConfig()
 	}
+	dev.S3.Endpoint = "http://" + dev.Local.S3.Listen
 	return dev
 }
 
