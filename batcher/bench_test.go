@@ -93,7 +93,7 @@ func processorTime(b *testing.B) time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-func benchEnv(b *testing.B) *env {
+func benchEnv(b testing.TB) *env {
 	b.Helper()
 	_, l := testkit.Lake(b)
 	m, names, log := newMetrics(prometheus.NewRegistry()), lake.NewNamer(), testkit.Log(b)
@@ -107,7 +107,7 @@ func benchEnv(b *testing.B) *env {
 
 // benchRange takes records into a chain as its goroutine does, ends the range
 // and returns its files.
-func benchRange(b *testing.B, e *env, recs []*kgo.Record, first int64) (files []string) {
+func benchRange(b testing.TB, e *env, recs []*kgo.Record, first int64) (files []string) {
 	b.Helper()
 	id := lake.ChainID{Topic: e.topics.Events()}
 	c := newChain(b.Context(), e, id, 1, "bench", place{from: first, next: first}, func(lake.Commit) {})

@@ -92,7 +92,8 @@ type LimitsConfig struct {
 
 // ParquetConfig holds the shape of data files.
 type ParquetConfig struct {
-	Compression   string       `yaml:"compression" doc:"snappy or gzip"`
+	Compression   string       `yaml:"compression" doc:"snappy or gzip; zstd with allow_zstd"`
+	AllowZstd     bool         `yaml:"allow_zstd" doc:"take zstd as a compression; Redshift's COPY does not document it inside Parquet, so try it on your cluster first"`
 	RowGroupRows  int64        `yaml:"row_group_rows" doc:"rows of a row group"`
 	RowGroupBytes config.Bytes `yaml:"row_group_bytes" doc:"uncompressed size of a row group"`
 }
@@ -185,7 +186,7 @@ func (c Config) Validate() error {
 		config.Between("batcher.limits.max_row_bytes", c.Limits.MaxRowBytes, 100_000, 4_000_000),
 		config.Positive("batcher.promote_after", c.PromoteAfter),
 		validateColumns(c.Types, c.Columns.Drop),
-		config.OneOf("batcher.parquet.compression", c.Parquet.Compression, string(parquetout.Snappy), string(parquetout.Gzip)),
+		c.Parquet.validateCompression(),
 		config.Between("batcher.parquet.row_group_rows", c.Parquet.RowGroupRows, parquetout.MinRowGroup, 1<<24),
 		config.Positive("batcher.parquet.row_group_bytes", c.Parquet.RowGroupBytes),
 		config.NonNegative("batcher.compaction.grace", c.Compaction.Grace),
@@ -219,6 +220,16 @@ func (c Config) validateTopics() error {
 			config.NonNegative(key+".cut.files", t.Cut.Files))
 	}
 	return errors.Join(errs...)
+}
+
+func (c ParquetConfig) validateCompression() error {
+	if c.Compression == string(parquetout.Zstd) {
+		if c.AllowZstd {
+			return nil
+		}
+		return errors.New("batcher.parquet.compression: is zstd, which Redshift's COPY does not document inside Parquet: try it on your cluster, then set batcher.parquet.allow_zstd")
+	}
+	return config.OneOf("batcher.parquet.compression", c.Compression, string(parquetout.Snappy), string(parquetout.Gzip))
 }
 
 func (c Config) parquet() parquetout.Options {

@@ -51,19 +51,17 @@ func (p *parsed) member(at, before *node, key []byte) *node {
 func (at *node) newMember(key []byte) *node {
 	decoded, _ := text(nil, key)
 	n := &node{key: string(key)}
-	switch {
-	case at.key == "": // at the top
-		n.path = string(appendEscaped(nil, decoded))
-		n.opens, n.top = rootOf(decoded), topOf(string(decoded))
-		switch string(decoded) {
-		case "type", "writeKey", "integrations", "_metadata", "messageId", "receivedAt":
-			n.omit = true
-		}
-	default:
+	if at.key != "" {
 		n.path, n.root = string(appendEscaped([]byte(at.path+"."), decoded)), at.root
 		if at.root == rootTop {
 			n.root = at.opens
 		}
+		return n
+	}
+	n.path, n.opens, n.top = string(appendEscaped(nil, decoded)), rootOf(decoded), topOf(string(decoded))
+	switch string(decoded) {
+	case "type", "writeKey", "integrations", "_metadata", "messageId", "receivedAt":
+		n.omit = true
 	}
 	return n
 }

@@ -87,14 +87,30 @@ func verify(path string, columns wire.Columns, rows, size int64) (err error) {
 	if r.NumRows() != rows || sum != rows {
 		return fmt.Errorf("%s: %w: %d rows appended, %d in the footer, %d in row groups", path, ErrVerify, rows, r.NumRows(), sum)
 	}
-	got := r.MetaData().Schema
-	if got.NumColumns() != len(columns) {
-		return fmt.Errorf("%s: %w: %d columns of %d", path, ErrVerify, got.NumColumns(), len(columns))
+	if err := compareSchema(r.MetaData().Schema, columns); err != nil {
+		return fmt.Errorf("%s: %w: %w", path, ErrVerify, err)
 	}
-	for i, c := range columns {
-		if got.Column(i).Name() != c.Name {
-			return fmt.Errorf("%s: %w: column %d is %s, not %s", path, ErrVerify, i, got.Column(i).Name(), c.Name)
+	return nil
+}
+
+// compareSchema compares what readers go by: order, names and types.
+func compareSchema(got *schema.Schema, columns wire.Columns) error {
+	if got.NumColumns() != len(columns) {
+		return fmt.Errorf("%d columns of %d", got.NumColumns(), len(columns))
+	}
+	root, err := schemaOf(columns)
+	if err != nil {
+		return err
+	}
+	want := schema.NewSchema(root)
+	for i := range columns {
+		if g, w := describe(got.Column(i)), describe(want.Column(i)); g != w {
+			return fmt.Errorf("column %d is %s, not %s", i, g, w)
 		}
 	}
 	return nil
+}
+
+func describe(c *schema.Column) string {
+	return fmt.Sprintf("%s: %s(%d), %s, %s, %s", c.Path(), c.PhysicalType(), max(c.TypeLength(), 0), c.ConvertedType(), c.LogicalType(), c.SchemaNode().RepetitionType())
 }

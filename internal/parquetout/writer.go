@@ -6,6 +6,7 @@
 package parquetout
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
@@ -21,6 +22,7 @@ import (
 	"github.com/apache/arrow/go/v15/parquet"
 	"github.com/apache/arrow/go/v15/parquet/compress"
 	"github.com/apache/arrow/go/v15/parquet/file"
+	"github.com/apache/arrow/go/v15/parquet/metadata"
 
 	"github.com/millstream-data/millstream/internal/wire"
 )
@@ -54,10 +56,12 @@ type Options struct {
 // Compression is how pages are compressed.
 type Compression string
 
-// The compressions that Redshift's COPY documents for Parquet.
+// The compressions that Redshift's COPY documents for Parquet, and Zstd, which
+// it does not.
 const (
 	Snappy Compression = "snappy"
 	Gzip   Compression = "gzip"
+	Zstd   Compression = "zstd"
 )
 
 // DefaultOptions returns the values used in production.
@@ -130,8 +134,12 @@ func (w *Writer) begin(out io.Writer) error {
 // Mi rows a group, version 2.6.
 func (w *Writer) properties() *parquet.WriterProperties {
 	codec := compress.Codecs.Snappy
-	if w.options.Compression == Gzip {
+	switch w.options.Compression {
+	case Gzip:
 		codec = compress.Codecs.Gzip
+	case Zstd:
+		codec = compress.Codecs.Zstd
+	case Snappy:
 	}
 	props := []parquet.WriterProperty{
 		parquet.WithVersion(parquet.V1_0),
@@ -244,7 +252,7 @@ func (w *Writer) Finish() (Footer, error) {
 		if err := w.endGroup(); err != nil {
 			return err
 		}
-		return w.fw.Close()
+		return w.endFile()
 	})
 	if w.err == nil {
 		w.err = w.f.Close()
@@ -270,6 +278,36 @@ func (w *Writer) Finish() (Footer, error) {
 		}
 	}
 	return foot, nil
+}
+
+// endFile writes the footer. The library would say of every column that it has 0
+// distinct values, which it never counts: that is left out.
+func (w *Writer) endFile() error {
+	var held bytes.Buffer
+	w.sink.held = &held
+	err := w.fw.Close()
+	w.sink.held = nil
+	if err != nil {
+		return err
+	}
+	const tail = 8 // the footer's length and the magic word
+	foot, err := metadata.NewFileMetaData(held.Bytes()[:held.Len()-tail], nil)
+	if err != nil {
+		return err
+	}
+	for _, group := range foot.RowGroups {
+		for _, c := range group.Columns {
+			if c.MetaData.Statistics != nil {
+				c.MetaData.Statistics.DistinctCount = nil
+			}
+		}
+	}
+	n, err := foot.WriteTo(w.sink, nil)
+	if err != nil {
+		return err
+	}
+	_, err = w.sink.Write(append(binary.LittleEndian.AppendUint32(nil, uint32(n)), "PAR1"...)) //nolint:gosec // a footer is small
+	return err
 }
 
 // Abort removes the file. It may be called at any time and twice.
@@ -313,6 +351,8 @@ type sink struct {
 	sha hash.Hash
 	crc hash.Hash32
 	err error
+	// held takes what is written instead, while it is set.
+	held *bytes.Buffer
 }
 
 func newSink(w io.Writer) *sink {
@@ -322,6 +362,9 @@ func newSink(w io.Writer) *sink {
 func (s *sink) Write(b []byte) (int, error) {
 	if s.err != nil {
 		return 0, s.err
+	}
+	if s.held != nil {
+		return s.held.Write(b)
 	}
 	n, err := s.w.Write(b)
 	s.n += int64(n)

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -153,13 +154,15 @@ func TestWriterLeavesFileOpen(t *testing.T) {
 	}
 }
 
-func TestGzipVerifiesAsWell(t *testing.T) {
+func TestOtherCompressionsVerifyAsWell(t *testing.T) {
 	t.Parallel()
-	o := DefaultOptions()
-	o.Compression = Gzip
-	path, foot := write(t, o, 3, 100)
-	if err := verify(path, testColumns, 300, foot.Bytes); err != nil || foot.Rows != 300 {
-		t.Errorf("%d rows, %v", foot.Rows, err)
+	for _, c := range []Compression{Gzip, Zstd} {
+		o := DefaultOptions()
+		o.Compression = c
+		path, foot := write(t, o, 3, 100)
+		if err := verify(path, testColumns, 300, foot.Bytes); err != nil || foot.Rows != 300 {
+			t.Errorf("%s: %d rows, %v", c, foot.Rows, err)
+		}
 	}
 }
 
@@ -187,6 +190,16 @@ func TestTruncatedFileDoesNotVerify(t *testing.T) {
 	if err := verify(path, testColumns[1:], foot.Rows, foot.Bytes); !errors.Is(err, ErrVerify) {
 		t.Errorf("another schema: %v", err)
 	}
+	for i, c := range testColumns {
+		for _, typ := range []wire.LakeType{wire.Bool, wire.Int16, wire.Int32, wire.Int64, wire.Float32, wire.Float64, wire.Timestamp, wire.Date, wire.String, wire.Bytes, wire.Decimal(18, 3), wire.Decimal(9, 2)} {
+			other := slices.Clone(testColumns)
+			other[i].Type = typ
+			same := typ == c.Type || typ == wire.String && c.Type == wire.JSON
+			if err := verify(path, other, foot.Rows, foot.Bytes); errors.Is(err, ErrVerify) == same {
+				t.Errorf("column %s of %s taken for %s: %v", c.Name, c.Type, typ, err)
+			}
+		}
+	}
 	if err := os.Truncate(path, foot.Bytes-1); err != nil {
 		t.Fatal(err)
 	}
@@ -213,23 +226,45 @@ func TestGoldenMetadata(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		stats, err := chunk.StatsSet()
-		if err != nil {
-			t.Fatal(err)
+		stats, err := chunk.Statistics()
+		if err != nil || stats == nil {
+			t.Fatalf("column %s: no statistics: %v", c.Name(), err)
 		}
-		fmt.Fprintf(&b, "%s: %s, %s, %s, max definition %d, %s, %v, stats %v\n", c.Name(), c.PhysicalType(), c.LogicalType(),
-			c.ConvertedType(), c.MaxDefinitionLevel(), chunk.Compression(), chunk.Encodings(), stats)
+		fmt.Fprintf(&b, "%s, max definition %d, %s, %v, %d nulls, from %x to %x\n", describe(c), c.MaxDefinitionLevel(),
+			chunk.Compression(), chunk.Encodings(), stats.NullCount(), stats.EncodeMin(), stats.EncodeMax())
 	}
 	kv := r.MetaData().KeyValueMetadata()
 	fmt.Fprintf(&b, "metadata %v %v\n", kv.Keys(), kv.Values())
 	golden.Equal(t, "testdata/metadata.golden", []byte(b.String()))
 }
 
+// A first file is estimated by the default ratio until its first row group is
+// written, a later one by that of the table's last file.
 func TestEstimateWithinThirtyPercent(t *testing.T) {
 	t.Parallel()
 	_, first := write(t, DefaultOptions(), 8, 2000)
-	o := DefaultOptions()
-	o.Ratio = first.Ratio // as the batcher does: the ratio of the table's last file
+	t.Run("known table", func(t *testing.T) {
+		t.Parallel()
+		o := DefaultOptions()
+		o.Ratio = first.Ratio
+		estimate(t, o)
+	})
+	t.Run("new table", func(t *testing.T) {
+		t.Parallel()
+		o := DefaultOptions()
+		o.RowGroupRows = 4000
+		estimate(t, o)
+	})
+	t.Run("gzip", func(t *testing.T) {
+		t.Parallel()
+		o := DefaultOptions()
+		o.Compression, o.RowGroupRows = Gzip, 8000
+		estimate(t, o)
+	})
+}
+
+func estimate(t *testing.T, o Options) {
+	t.Helper()
 	w, err := Create(filepath.Join(t.TempDir(), "f"), testColumns, o)
 	if err != nil {
 		t.Fatal(err)
