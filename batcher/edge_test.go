@@ -1,6 +1,7 @@
 package batcher_test
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -9,8 +10,10 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/millstream-data/millstream/internal/dedup"
+	"github.com/millstream-data/millstream/internal/event"
 	"github.com/millstream-data/millstream/internal/lake"
 	"github.com/millstream-data/millstream/internal/testkit"
 )
@@ -119,6 +122,37 @@ func TestCommitMissingStops(t *testing.T) {
 	if commits, err := w.chain(w.names.Events(), 0); err != nil || len(commits) != 0 || puts.Load() != 1 {
 		t.Errorf("%d commits, %v; %s was put %d times", len(commits), err, *asked.Load(), puts.Load())
 	}
+}
+
+// A commit that counts a dead letter is put when Kafka has the letter, and not
+// before.
+func TestCommitWaitsForDeadLetters(t *testing.T) {
+	w := setup(t)
+	w.send(0, append(w.tracks(5), eventRecord("app", event.Track, "A", "bad", day, "no json"))...)
+	var refused atomic.Int64
+	var away atomic.Bool
+	away.Store(true)
+	w.broker.Cluster().ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
+		w.broker.Cluster().KeepControl()
+		if !away.Load() {
+			return nil, nil, false
+		}
+		refused.Add(1)
+		return nil, errors.New("the connection ends"), true
+	})
+	w.start(quick(t))
+	testkit.Eventually(t, "the letter was tried several times", func() error {
+		if refused.Load() < 5 {
+			return errNotYet
+		}
+		return nil
+	})
+	if commits, err := w.chain(w.names.Events(), 0); err != nil || len(commits) != 0 {
+		t.Errorf("%d commits count a letter that Kafka does not have; %v", len(commits), err)
+	}
+	away.Store(false)
+	w.until(w.names.Events(), 0, 6)
+	w.sound()
 }
 
 // A store that loses an object is found out, and so is one that gives other

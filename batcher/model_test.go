@@ -67,11 +67,12 @@ type model struct {
 	*world
 	seed   uint64
 	rnd    *rand.Rand
-	likely int         // of a hundred calls to the store so many go wrong
+	likely int64       // of a hundred calls to the store so many go wrong
 	calm   atomic.Bool // nothing goes wrong any more
 	lives  [4]*life
 	born   uint64
 	clock  time.Time // of the log
+	jumps  int       // every so many records the clock leaps, and falls back as often
 	orders *mirrored // nil: no topic of changes
 }
 
@@ -83,9 +84,9 @@ type life struct {
 
 func newModel(t *testing.T, seed uint64) *model {
 	t.Helper()
-	m := &model{world: newWorld(t), seed: seed, rnd: rand.New(rand.NewPCG(seed, 11)), clock: day}
-	m.dedup = dedup.Config{Window: time.Hour, MaxRecords: 30}
-	m.likely = []int{8, 15, 30}[m.rnd.IntN(3)]
+	m := &model{world: newWorld(t), seed: seed, rnd: rand.New(rand.NewPCG(seed, 11)), clock: day, jumps: 20}
+	m.dedup = dedup.Config{Window: time.Hour, MaxRecords: 10}
+	m.likely = []int64{8, 15, 30}[m.rnd.IntN(3)]
 	if m.rnd.IntN(4) == 0 {
 		m.breakKafka()
 	}
@@ -135,7 +136,8 @@ func (m *model) run() {
 func (m *model) start(i int) {
 	m.t.Helper()
 	m.born++
-	tr := &trouble{rnd: rand.New(rand.NewPCG(m.seed, m.born)), likely: m.likely, faults: m.t.Error}
+	tr := newTrouble(m.seed*100+m.born, m.t.Error)
+	tr.likely.Store(m.likely)
 	g := m.gate()
 	g.set(tr.meddle)
 	cfg := quick(m.t)
@@ -194,7 +196,7 @@ func (m *model) untilAll() {
 func (m *model) records(n int) []*kgo.Record {
 	out := make([]*kgo.Record, n)
 	for i := range out {
-		switch m.rnd.IntN(20) {
+		switch m.rnd.IntN(m.jumps) {
 		case 0:
 			m.clock = m.clock.Add(time.Duration(20+m.rnd.IntN(60)) * time.Minute)
 		case 1:
@@ -202,7 +204,7 @@ func (m *model) records(n int) []*kgo.Record {
 		default:
 			m.clock = m.clock.Add(time.Second)
 		}
-		source, id := []string{"app", "shop"}[m.rnd.IntN(2)], "m-"+strconv.Itoa(m.rnd.IntN(40))
+		source, id := []string{"app", "shop"}[m.rnd.IntN(2)], "m-"+strconv.Itoa(m.rnd.IntN(15))
 		r := track(source, id, "Event "+strconv.Itoa(m.rnd.IntN(2)), m.clock, fmt.Sprintf(`{"n":%s}`, oddValue(m.rnd)))
 		switch m.rnd.IntN(30) {
 		case 0:
@@ -228,10 +230,20 @@ func (m *model) changeOrders() {
 			case 1:
 				m.orders.produce(&kgo.Record{Key: []byte(`{"id":1}`), Headers: m.orders.headers("d")}) // a tombstone
 			default:
-				m.orders.change("c", fmt.Sprintf(`{"id":%d}`, m.rnd.IntN(100)))
+				m.orders.change("c", m.orderRow())
 			}
 		}
 	})
+}
+
+// orderRow is a row with as many columns as the table has.
+func (m *model) orderRow() string {
+	id := m.rnd.IntN(100)
+	if len(m.orders.schema.Columns) == 1 {
+		return fmt.Sprintf(`{"id":%d}`, id)
+	}
+	return fmt.Sprintf(`{"id":%d,"Total":"%d.%02d","due":%d,"at":"2026-11-21T06:15:02.%06dZ","local_at":%d,"blob":"AQI=","doc":"{\\"a\\":%d}","ok":true,"rate":%d.5,"small":-7}`,
+		id, m.rnd.IntN(1e7)-5e6, id, 20776-id, id, 1795241702113402+int64(id), id, id)
 }
 
 // inTransaction does what cdc does in one transaction, which may be aborted.

@@ -3,20 +3,16 @@
 package batcher_test
 
 import (
-	"database/sql"
 	"encoding/json"
 	"fmt"
 	"maps"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 	"unicode/utf8"
 
-	_ "github.com/duckdb/duckdb-go/v2"
 	"github.com/google/go-cmp/cmp"
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -24,85 +20,6 @@ import (
 	"github.com/millstream-data/millstream/internal/lake"
 	"github.com/millstream-data/millstream/internal/testkit"
 )
-
-type row map[string]any
-
-// rows reads a table's committed files with DuckDB, as any reader of the lake
-// would: in the order of partition and offset.
-func (w *world) rows(table string) []row {
-	w.t.Helper()
-	dir := w.t.TempDir()
-	ids, err := w.lake.Chains(w.t.Context())
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	var files []string
-	for _, id := range ids {
-		commits, err := w.chain(id.Topic, id.Partition)
-		if err != nil {
-			w.t.Fatal(err)
-		}
-		for _, c := range commits {
-			for _, f := range c.Files {
-				if f.Table != table {
-					continue
-				}
-				b, err := w.lake.Store.Get(w.t.Context(), f.Key)
-				if err != nil {
-					w.t.Fatal(err)
-				}
-				path := filepath.Join(dir, strconv.Itoa(len(files))+".parquet")
-				if err := os.WriteFile(path, b, 0o600); err != nil {
-					w.t.Fatal(err)
-				}
-				files = append(files, "'"+path+"'")
-			}
-		}
-	}
-	if len(files) == 0 {
-		return nil
-	}
-	return query(w.t, "SELECT * FROM read_parquet(["+strings.Join(files, ",")+"], union_by_name=true, hive_partitioning=false) ORDER BY _partition, _offset")
-}
-
-func query(t *testing.T, statement string) []row {
-	t.Helper()
-	db, err := sql.Open("duckdb", "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
-	res, err := db.QueryContext(t.Context(), statement)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer res.Close()
-	names, err := res.Columns()
-	if err != nil {
-		t.Fatal(err)
-	}
-	var out []row
-	for res.Next() {
-		values, at := make([]any, len(names)), make([]any, len(names))
-		for i := range values {
-			at[i] = &values[i]
-		}
-		if err := res.Scan(at...); err != nil {
-			t.Fatal(err)
-		}
-		r := row{}
-		for i, n := range names {
-			if values[i] != nil {
-				r[n] = values[i]
-			}
-		}
-		out = append(out, r)
-	}
-	if err := res.Err(); err != nil {
-		t.Fatal(err)
-	}
-	return out
-}
 
 func TestRowsEqualEvents(t *testing.T) {
 	w := setup(t)

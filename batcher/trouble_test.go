@@ -21,12 +21,18 @@ import (
 type trouble struct {
 	mu     sync.Mutex // guards rnd
 	rnd    *rand.Rand
-	likely int          // of a hundred calls so many go wrong
+	likely atomic.Int64 // of a hundred calls so many go wrong
 	faults func(...any) // told of calls that no batcher may make
 	kill   func()
 
 	dead  atomic.Bool  // the process has ended: none of its calls arrives
 	until atomic.Int64 // it sleeps until then, and so do its calls; unix nanoseconds
+}
+
+// newTrouble makes none until it is told how likely it is; faults is told of
+// calls that no batcher may make.
+func newTrouble(seed uint64, faults func(...any)) *trouble {
+	return &trouble{rnd: rand.New(rand.NewPCG(seed, 5)), faults: faults}
 }
 
 // what happens to a call.
@@ -64,7 +70,7 @@ func mishaps(r *http.Request) []mishap {
 func (t *trouble) choose(r *http.Request) (mishap, time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.rnd.IntN(100) >= t.likely {
+	if t.rnd.Int64N(100) >= t.likely.Load() {
 		return nothing, 0
 	}
 	all := mishaps(r)
@@ -156,8 +162,10 @@ func (t *trouble) after(what mishap, pause time.Duration, rw http.ResponseWriter
 }
 
 func (t *trouble) end(rw http.ResponseWriter) {
-	t.dead.Store(true)
-	t.kill()
+	if t.kill != nil { // else whoever made the process kills it
+		t.dead.Store(true)
+		t.kill()
+	}
 	dead(rw)
 }
 

@@ -153,11 +153,25 @@ install_sdks() {
   export MILLSTREAM_TEST_PYTHON=$venv/bin/python MILLSTREAM_TEST_SEGMENT_GO=$home/bin/segment-go
 }
 
+# pyarrow reads what the batcher has written (scripts/lake).
+install_pyarrow() {
+  local pinned=$root/scripts/lake/requirements.txt venv
+  venv=$home/python-$(sha256sum "$pinned" | cut -c1-12)
+  if ! [ -f "$venv/.installed" ]; then
+    say "installing pyarrow"
+    python3 -c 'import ensurepip, venv' 2>/dev/null || apt_install python3-venv
+    { rm -rf "$venv" && python3 -m venv "$venv" && "$venv/bin/pip" install --quiet --require-hashes -r "$pinned" && touch "$venv/.installed"; } \
+      >"$run/pip-lake.log" 2>&1 || die "could not install pyarrow"
+  fi
+  export MILLSTREAM_TEST_PYARROW=$venv/bin/python
+}
+
 command -v psql >/dev/null || apt_install postgresql-client
 start_postgres
 start_kafka
 start_s3
 find_browser
 install_sdks
-say "PostgreSQL, Apache Kafka, S3, Chromium and Segment's SDKs are there"
+install_pyarrow
+say "PostgreSQL, Apache Kafka, S3, Chromium, Segment's SDKs and pyarrow are there"
 "$@"
