@@ -14,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/millstream-data/millstream/batcher"
+	"github.com/millstream-data/millstream/batcher/compact"
 	"github.com/millstream-data/millstream/internal/dedup"
 	"github.com/millstream-data/millstream/internal/event"
 	"github.com/millstream-data/millstream/internal/kafka"
@@ -225,15 +226,17 @@ func (w *world) end(topic string, partition int32) int64 {
 	return log.End[partition]
 }
 
-// verified checks every chain as an operator would.
+// verified checks every chain as an operator would with verify --chain --deep.
 func (w *world) verified() {
 	w.t.Helper()
 	ids, err := w.lake.Chains(w.t.Context())
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	n := &compact.Inspector{Store: w.lake.Store, Dir: w.t.TempDir()}
+	v := &lake.Verifier{Lake: w.lake, Deep: n.Deep, Lineage: n.Lineage}
 	for _, id := range ids {
-		r, err := w.lake.VerifyChain(w.t.Context(), id)
+		r, err := v.Chain(w.t.Context(), id)
 		if err != nil {
 			w.t.Fatal(err)
 		}
