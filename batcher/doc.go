@@ -62,6 +62,8 @@
 //	two batchers have one spool folder                 the second one does not start                                      TestSpoolIsOfOneBatcher
 //	a graceful stop                                    what is open is committed                                          TestDrainCommitsWhatIsOpen
 //	all of these at random, with twins                 every offset in one commit, and what the rules make of it          TestChainModel
+//	the same to processes on Apache Kafka and real S3  the same, and pyarrow reads the rows as DuckDB does                TestMatrixOnRealServices
+//	a commit counts a dead letter                      it is put when Kafka has the letter                                TestCommitWaitsForDeadLetters
 //	silence after an event                             cut by age, on the wall clock                                      TestIdleCut
 //	duplicate across a restart                         the window is read again from dedup.floor                          TestDedupSurvivesRestart
 //	duplicate at the window's edge                     the rule to the offset, with and without a restart                 TestDedupWindowEdge
