@@ -28,7 +28,7 @@ func TestMatrixOnRealServices(t *testing.T) {
 	for i := range all {
 		all[i] = w.process(binary, i)
 	}
-	m := &model{world: w, rnd: rand.New(rand.NewPCG(1, 1)), clock: day, jumps: 400}
+	m := &model{world: w, rnd: rand.New(rand.NewPCG(1, 1)), clock: day, ids: 2000, jumps: 400}
 	m.orders = m.mirror("orders", ordersColumns)
 	m.orders.client = testkit.KafkaClient(t, w.kafka, kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.TransactionalID(w.kafka.TopicPrefix))
 	m.inTransaction(true, func() { m.orders.mark("schema", m.orders.schema) })

@@ -19,7 +19,7 @@ import (
 	"github.com/millstream-data/millstream/internal/testkit"
 )
 
-// Batchers that share a group, and a twin that takes itself for the owner of
+// Batchers that share a group, and twins that take themselves for the owners of
 // everything, are started, stopped, killed and put to sleep at random, and at
 // every step that is durable; their stores and their broker lie, drop, cut and
 // dawdle, and the log's clock jumps. Whatever happens, every offset is in one
@@ -30,7 +30,7 @@ import (
 // says how to run it alone.
 func TestChainModel(t *testing.T) {
 	t.Parallel()
-	slots := make(chan struct{}, 12)
+	slots := make(chan struct{}, 24) // they wait most of the time
 	var wg sync.WaitGroup
 	for seed := range seeds(t) {
 		slots <- struct{}{}
@@ -67,11 +67,13 @@ type model struct {
 	*world
 	seed   uint64
 	rnd    *rand.Rand
-	likely int64       // of a hundred calls to the store so many go wrong
-	calm   atomic.Bool // nothing goes wrong any more
-	lives  [4]*life
+	likely int64         // of a hundred calls to the store so many go wrong
+	calm   atomic.Bool   // nothing goes wrong any more
+	puts   chan struct{} // rung when a commit is put
+	lives  [5]*life      // the last two are twins: each takes itself for the owner of everything
 	born   uint64
 	clock  time.Time // of the log
+	ids    int       // message ids of a source
 	jumps  int       // every so many records the clock leaps, and falls back as often
 	orders *mirrored // nil: no topic of changes
 }
@@ -84,9 +86,9 @@ type life struct {
 
 func newModel(t *testing.T, seed uint64) *model {
 	t.Helper()
-	m := &model{world: newWorld(t), seed: seed, rnd: rand.New(rand.NewPCG(seed, 11)), clock: day, jumps: 20}
+	m := &model{world: newWorld(t), seed: seed, rnd: rand.New(rand.NewPCG(seed, 11)), puts: make(chan struct{}, 1), clock: day, ids: 15, jumps: 20}
 	m.dedup = dedup.Config{Window: time.Hour, MaxRecords: 10}
-	m.likely = []int64{8, 15, 30}[m.rnd.IntN(3)]
+	m.likely = []int64{2, 5, 10}[m.rnd.IntN(3)]
 	if m.rnd.IntN(4) == 0 {
 		m.breakKafka()
 	}
@@ -103,7 +105,10 @@ func newModel(t *testing.T, seed uint64) *model {
 func (m *model) run() {
 	m.t.Helper()
 	m.start(0)
-	for range 7 {
+	m.start(len(m.lives) - 1)
+	m.send(0, m.records(5)...)
+	m.untilCommit(5 * time.Second) // both are at work now
+	for range 10 {
 		if m.orders != nil && m.rnd.IntN(3) == 0 {
 			m.changeOrders()
 		} else {
@@ -117,7 +122,8 @@ func (m *model) run() {
 		default:
 			m.lives[i].trouble.sleep(m.rnd.IntN(400))
 		}
-		wait(m.rnd.IntN(60))
+		m.untilCommit(time.Second)
+		wait(m.rnd.IntN(40))
 	}
 	for i := range m.lives {
 		if m.lives[i] != nil {
@@ -132,7 +138,7 @@ func (m *model) run() {
 	m.sound()
 }
 
-// start begins a life; the last one of four is a twin in a group of its own.
+// start begins a life.
 func (m *model) start(i int) {
 	m.t.Helper()
 	m.born++
@@ -146,16 +152,28 @@ func (m *model) start(i int) {
 	cfg.Cut.Age = []time.Duration{20, 80, 200}[m.rnd.IntN(3)] * time.Millisecond
 	cfg.Cut.Rows = []int64{5, 20, 1000}[m.rnd.IntN(3)]
 	cfg.DrainTimeout = time.Duration(m.rnd.IntN(2)) * 300 * time.Millisecond
-	if i == len(m.lives)-1 {
-		cfg.Group = "twins"
+	if i >= len(m.lives)-2 {
+		cfg.Group = "twin-" + strconv.Itoa(i)
 	}
 	l := &life{trouble: tr, running: m.begin(cfg, g.lake)}
 	tr.kill = l.cancel
+	tr.puts = m.puts
 	m.lives[i] = l
 }
 
 func (m *model) begin(cfg batcher.Config, l *lake.Lake) *running {
 	return m.startDeps(cfg, batcher.Deps{Kafka: m.kafka, Lake: l, Dedup: m.dedup, Version: "test", Log: quiet})
+}
+
+// untilCommit waits until somebody puts a commit, but not for long: it may be
+// that nobody can.
+func (m *model) untilCommit(most time.Duration) {
+	timer := time.NewTimer(most)
+	defer timer.Stop()
+	select {
+	case <-m.puts:
+	case <-timer.C:
+	}
 }
 
 // end stops a life, one in two as a power cut does: nothing of it reaches the
@@ -204,7 +222,7 @@ func (m *model) records(n int) []*kgo.Record {
 		default:
 			m.clock = m.clock.Add(time.Second)
 		}
-		source, id := []string{"app", "shop"}[m.rnd.IntN(2)], "m-"+strconv.Itoa(m.rnd.IntN(15))
+		source, id := []string{"app", "shop"}[m.rnd.IntN(2)], "m-"+strconv.Itoa(m.rnd.IntN(m.ids))
 		r := track(source, id, "Event "+strconv.Itoa(m.rnd.IntN(2)), m.clock, fmt.Sprintf(`{"n":%s}`, oddValue(m.rnd)))
 		switch m.rnd.IntN(30) {
 		case 0:

@@ -24,6 +24,7 @@ type trouble struct {
 	likely atomic.Int64 // of a hundred calls so many go wrong
 	faults func(...any) // told of calls that no batcher may make
 	kill   func()
+	puts   chan struct{} // rung at each commit; nil: nobody listens
 
 	dead  atomic.Bool  // the process has ended: none of its calls arrives
 	until atomic.Int64 // it sleeps until then, and so do its calls; unix nanoseconds
@@ -64,7 +65,7 @@ func mishaps(r *http.Request) []mishap {
 	case isPut(r):
 		return append(writes, taken)
 	}
-	return []mishap{undelivered, answerLost, unavailable, answerCut, slow, asleep, killed}
+	return []mishap{undelivered, answerLost, unavailable, answerCut, slow, asleep}
 }
 
 func (t *trouble) choose(r *http.Request) (mishap, time.Duration) {
@@ -96,6 +97,12 @@ func (t *trouble) awake() {
 func (t *trouble) meddle(rw http.ResponseWriter, r *http.Request, next http.Handler) bool {
 	if isPut(r) && r.Header.Get("If-None-Match") != "*" || r.Method == http.MethodDelete {
 		t.faults(fmt.Sprintf("%s %s: nothing may be overwritten or deleted", r.Method, r.URL.Path))
+	}
+	if isCommit(r) {
+		select {
+		case t.puts <- struct{}{}:
+		default:
+		}
 	}
 	t.awake()
 	if t.dead.Load() {
