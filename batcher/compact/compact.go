@@ -41,12 +41,23 @@ type Deps struct {
 // Compactor compacts a lake. It is not safe for concurrent use, but any number
 // of them may work on one lake.
 type Compactor struct {
-	o Options
-	d Deps
+	o       Options
+	d       Deps
+	settled map[lake.Hour]settled // hours that were not worth it when they were last looked at
+}
+
+// settled is what an hour looked like when there was nothing to do.
+type settled struct {
+	objects int
+	bytes   int64
+	newest  int64
+	orphans int
 }
 
 // New returns a Compactor.
-func New(o Options, d Deps) *Compactor { return &Compactor{o, d} }
+func New(o Options, d Deps) *Compactor {
+	return &Compactor{o: o, d: d, settled: map[lake.Hour]settled{}}
+}
 
 // Scope bounds a round; empty members bound nothing.
 type Scope struct {
@@ -81,6 +92,11 @@ func (c *Compactor) Round(ctx context.Context, scope Scope, now time.Time, done 
 	tables, err := c.tables(ctx, scope)
 	if err != nil {
 		return err
+	}
+	for h := range c.settled {
+		if h.End().Before(scope.Since) {
+			delete(c.settled, h)
+		}
 	}
 	var errs []error
 	orphans := 0
@@ -134,41 +150,52 @@ func (c *Compactor) tables(ctx context.Context, scope Scope) ([][2]string, error
 // day compacts the hours of a table and day. It returns how many objects it saw
 // that nobody names.
 func (c *Compactor) day(ctx context.Context, schema, table, dt string, since, now time.Time, done func(Result)) (orphans int, err error) {
-	before, err := c.d.Lake.CompactionsOf(ctx, schema, table, dt) // first: see invariant 2
-	if err != nil {
-		return 0, fmt.Errorf("%s.%s on %s: %w", schema, table, dt, err)
-	}
 	objects, _, err := c.d.Lake.Objects(ctx, schema, table, dt)
 	if err != nil {
 		return 0, err
 	}
 	worth := c.worth(objects, since, now)
 	var keys []lake.DataKey
-	for _, all := range worth {
+	for h, all := range worth {
+		if s, ok := c.settled[h]; ok && s == look(all, s.orphans) {
+			orphans += s.orphans
+			delete(worth, h)
+			continue
+		}
 		for _, o := range all {
 			keys = append(keys, o.DataKey)
 		}
 	}
+	if len(worth) == 0 {
+		return orphans, nil
+	}
+	compactions, err := c.d.Lake.CompactionsOf(ctx, schema, table, dt)
+	if err != nil {
+		return orphans, fmt.Errorf("%s.%s on %s: %w", schema, table, dt, err)
+	}
 	named, err := c.d.Lake.Committed(ctx, keys)
 	if err != nil {
-		return 0, err
+		return orphans, err
 	}
 	var errs []error
 	for _, h := range slices.SortedFunc(maps.Keys(worth), func(a, b lake.Hour) int { return cmp.Compare(a.HH, b.HH) }) {
 		s := hourState{hour: h, objects: worth[h], named: named}
-		for _, k := range before {
+		for _, k := range compactions {
 			if k.Hour() == h {
 				s.compactions = append(s.compactions, k)
 			}
 		}
-		orphans += s.orphans(now)
+		n := s.orphans(now)
+		orphans += n
 		r, err := c.hour(ctx, s)
 		switch {
 		case errors.Is(err, objstore.ErrExists):
 			c.d.Log.Info("another compactor was first", "hour", h.String())
 		case err != nil:
 			errs = append(errs, fmt.Errorf("compact %s: %w", h, err))
-		case r.Generation > 0:
+		case r.Generation == 0:
+			c.settled[h] = look(s.objects, n)
+		default:
 			if c.d.Compacted != nil {
 				c.d.Compacted.Add(float64(r.Replaced))
 			}
@@ -176,6 +203,16 @@ func (c *Compactor) day(ctx context.Context, schema, table, dt string, since, no
 		}
 	}
 	return orphans, errors.Join(errs...)
+}
+
+// look notes what an hour looks like.
+func look(objects []lake.Object, orphans int) settled {
+	s := settled{objects: len(objects), orphans: orphans}
+	for _, o := range objects {
+		s.bytes += o.Size
+		s.newest = max(s.newest, o.Modified)
+	}
+	return s
 }
 
 // hour compacts one hour, if that is worth it now that commits are known.

@@ -122,6 +122,43 @@ func TestWhatIsNotWorthItStaysAsItIs(t *testing.T) {
 	k.sound()
 }
 
+// A compactor that goes on for ever reads the commits of an hour again only when
+// there is something new in it.
+func TestHoursThatHaveSettledCostAList(t *testing.T) {
+	k := setup(t)
+	for range 4 {
+		k.commit("app.tracks", 0, 1, 10)
+	}
+	c := k.compactor(k.lake, k.options())
+	round := func() (done, gets int) {
+		var n atomic.Int32
+		k.s3.SetIntercept(func(_ http.ResponseWriter, r *http.Request, _ http.Handler) bool {
+			if r.Method == http.MethodGet && r.URL.Query().Get("list-type") == "" {
+				n.Add(1)
+			}
+			return false
+		})
+		k.must(c.Round(t.Context(), compact.Scope{}, now, func(compact.Result) { done++ }))
+		return done, int(n.Load())
+	}
+	if done, _ := round(); done != 1 {
+		t.Errorf("%d compactions", done)
+	}
+	if done, gets := round(); done != 0 || gets == 0 {
+		t.Errorf("after the compaction: %d compactions, %d objects read", done, gets)
+	}
+	if done, gets := round(); done != 0 || gets != 0 {
+		t.Errorf("when nothing has changed: %d compactions, %d objects read", done, gets)
+	}
+	for range 3 {
+		k.commit("app.tracks", 0, 1, 10)
+	}
+	if done, _ := round(); done != 1 {
+		t.Errorf("after late files: %d compactions", done)
+	}
+	k.sound()
+}
+
 func TestOrphansAreNotCompacted(t *testing.T) {
 	k := setup(t)
 	s := k.schema("app.tracks", lake.SchemaEvents, 1)

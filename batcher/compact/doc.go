@@ -12,9 +12,9 @@
 //  1. The files of a generation are durable before the object that names them,
 //     and have the rows of what they replace: as many, with the same (_partition,
 //     _offset), read back from what was written.
-//  2. A generation is chosen before the files that it replaces are listed, and
-//     claimed by If-None-Match: who was first is right, and nothing is replaced
-//     twice.
+//  2. A generation follows those that were read and replaces what they and the
+//     commits have left; it is claimed by If-None-Match. Who was first is right,
+//     and nothing is replaced twice.
 //  3. No object is deleted or overwritten. What a loser or a crash leaves is
 //     millstream gc's, after gc.keep; an attempt ends within attemptTime, which
 //     is far below that.
