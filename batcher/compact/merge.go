@@ -46,8 +46,11 @@ type source struct {
 }
 
 const (
+	takeRows   = 1024
 	flushRows  = 8192
 	flushBytes = 4 << 20
+	// Of the output: half of what the batcher's files have by default leaves room for the inputs.
+	groupBytes = 16 << 20
 )
 
 // run merges everything and puts the files, which no compaction names yet.
@@ -162,7 +165,7 @@ func (s *source) close() error {
 // take moves the available rows of s that are before limit on.
 func (m *merge) take(ctx context.Context, s *source, limit rowKey) error {
 	n := 0
-	for ; n < len(s.offsets); n++ {
+	for ; n < min(len(s.offsets), takeRows); n++ {
 		k := s.key(n)
 		if compareKeys(k, limit) >= 0 {
 			break
@@ -211,6 +214,7 @@ func (m *merge) flush() error {
 		path := filepath.Join(m.c.o.Dir, fmt.Sprintf("out-%d.parquet", len(m.files)))
 		o := m.c.o.Parquet
 		o.Plain = []string{"id", "_offset"}
+		o.RowGroupBytes = min(o.RowGroupBytes, groupBytes)
 		w, err := parquetout.Create(path, m.schema.FileColumns(), o)
 		if err != nil {
 			return err

@@ -12,17 +12,16 @@ import (
 	"github.com/millstream-data/millstream/internal/wire"
 )
 
-// Reader reads the rows of a file that a Writer has made, some at a time, so
-// that they can be written again. It holds one row group as it is in the file
-// and a page of each column. It is not safe for concurrent use.
+// Reader reads the rows of a file that a Writer has made, a row group at a time,
+// so that they can be written again. It holds the values of one row group; of the
+// file's pages and dictionaries, which may be larger together, those of one
+// column. It is not safe for concurrent use.
 type Reader struct {
 	path    string
 	f       *file.Reader
 	columns []*Column
 	index   []int // of columns in the file
 	group   int   // the next one
-	left    int64 // rows of the open group that were not yet read
-	chunks  []file.ColumnChunkReader
 	scratch readScratch
 
 	rows   int   // in columns
@@ -30,7 +29,7 @@ type Reader struct {
 	values []int // of each column before at
 }
 
-// readRows is how many rows are read at a time.
+// readRows is how many values the library is asked for at a time.
 const readRows = 1024
 
 // Open opens a file to read columns, which it must have with these types; it may
@@ -138,36 +137,28 @@ func (r *Reader) CopyTo(columns []*Column, n int) {
 	r.at += n
 }
 
-// fill reads the next rows of the open row group, or of the next one.
+// fill reads the next row group that has rows, column by column.
 func (r *Reader) fill() error {
 	for _, c := range r.columns {
 		c.reset()
 	}
 	clear(r.values)
 	r.rows, r.at = 0, 0
-	for r.left == 0 {
-		if r.group == r.f.NumRowGroups() {
-			return nil
-		}
+	for r.rows == 0 && r.group < r.f.NumRowGroups() {
 		g := r.f.RowGroup(r.group)
 		r.group++
-		r.left, r.chunks = g.NumRows(), r.chunks[:0]
-		for _, i := range r.index {
-			chunk, err := g.Column(i)
+		n := int(g.NumRows())
+		for i, c := range r.columns {
+			chunk, err := g.Column(r.index[i])
 			if err != nil {
 				return err
 			}
-			r.chunks = append(r.chunks, chunk)
+			if err := c.read(chunk, n, &r.scratch); err != nil {
+				return err
+			}
 		}
+		r.rows = n
 	}
-	n := int(min(r.left, readRows))
-	for i, chunk := range r.chunks {
-		if err := r.columns[i].read(chunk, n, &r.scratch); err != nil {
-			return err
-		}
-	}
-	r.rows = n
-	r.left -= int64(n)
 	return nil
 }
 
@@ -199,7 +190,7 @@ func (c *Column) read(from file.ColumnChunkReader, n int, s *readScratch) error 
 	start := len(c.levels)
 	c.levels = slices.Grow(c.levels, n)[:start+n]
 	for done := 0; done < n; {
-		got, err := c.readSome(from, int64(n-done), c.levels[start+done:], s)
+		got, err := c.readSome(from, int64(min(n-done, readRows)), c.levels[start+done:], s)
 		if err != nil {
 			return err
 		}
