@@ -3,6 +3,8 @@ package main
 import (
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -10,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/millstream-data/millstream/internal/lake"
+	"github.com/millstream-data/millstream/internal/parquetout"
 	"github.com/millstream-data/millstream/internal/testkit"
 	"github.com/millstream-data/millstream/internal/wire"
 )
@@ -28,21 +31,46 @@ func aLake(t *testing.T) (l *lake.Lake, key string, args []string) {
 	}
 	fingerprint := columns.Fingerprint()
 	schema8 := wire.Schema8(fingerprint)
+	body, foot := twoRows(t, columns)
 	key = tracksKey + schema8 + ".parquet"
 	c := lake.Commit{
 		V: 1, Kind: lake.KindData, Topic: "millstream.events", Next: 2, Cut: "age", CreatedAt: lake.Time{Time: time.Now()},
 		Accounting: []lake.Accounting{{Source: "app", DT: "2026-11-21", Records: 2, Primary: 2}},
 		Schemas:    map[string]lake.CommitSchema{schema8: {Table: "app.tracks", Version: 1, Fingerprint: fingerprint, Columns: columns}},
-		Files:      []lake.File{{Key: key, Table: "app.tracks", DT: "2026-11-21", HH: "06", Schema: schema8, Next: 2, Rows: 2, Bytes: 5}},
+		Files:      []lake.File{{Key: key, Table: "app.tracks", DT: "2026-11-21", HH: "06", Schema: schema8, Next: 2, Rows: 2, Bytes: foot.Bytes, SHA256: foot.SHA256, CRC32C: foot.CRC32C}},
 	}
 	commit, err := c.Encode()
-	err = errors.Join(err, l.CreateSchema(t.Context(), schema), l.Store.Create(t.Context(), key, []byte("bytes")),
+	err = errors.Join(err, l.CreateSchema(t.Context(), schema), l.Store.Create(t.Context(), key, body),
 		l.Store.Create(t.Context(), l.Paths.Commit(c.Topic, 0, 0), commit))
 	if err != nil {
 		t.Fatal(err)
 	}
 	path := file(t, fmt.Sprintf("lake: {bucket: %s}\ns3: {endpoint: %q, path_style: true, access_key_id: a, secret_access_key: b}\n", testkit.Bucket, s.URL()))
 	return l, key, []string{"--config", path}
+}
+
+// twoRows is a file with the rows (a, 0, 0) and (b, 0, 1).
+func twoRows(t *testing.T, columns wire.Columns) ([]byte, parquetout.Footer) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "f.parquet")
+	w, err := parquetout.Create(path, columns, parquetout.DefaultOptions())
+	if err != nil {
+		t.Fatal(err)
+	}
+	cols := []*parquetout.Column{parquetout.NewColumn(wire.String), parquetout.NewColumn(wire.Int64), parquetout.NewColumn(wire.Int64)}
+	for i, id := range []string{"a", "b"} {
+		cols[0].AppendString(id)
+		cols[1].AppendInt(0)
+		cols[2].AppendInt(int64(i))
+	}
+	w.SetMeta("millstream.table", "app.tracks")
+	err = w.Append(parquetout.NewRecord(cols))
+	foot, finished := w.Finish()
+	body, read := os.ReadFile(path)
+	if err := errors.Join(err, finished, read); err != nil {
+		t.Fatal(err)
+	}
+	return body, foot
 }
 
 // with puts the arguments that find the lake behind a command.
@@ -93,6 +121,20 @@ func TestVerifyPrintsALineForEachChain(t *testing.T) {
 	out, _, err := run(t, nil, with(args, "verify", "--chain")...)
 	if want := "millstream.events/0: offsets 0 to 2, 1 commits, 1 files, 2 rows, 2 records, 0 problems\n"; err != nil || out != want {
 		t.Errorf("%q, %v", out, err)
+	}
+	if out, _, err = run(t, nil, with(args, "verify", "--deep")...); err != nil || !strings.HasSuffix(out, ", 0 problems\n") {
+		t.Errorf("%q, %v", out, err)
+	}
+	body, err := l.Store.Get(t.Context(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body[5] ^= 1
+	if err := l.Store.Put(t.Context(), key, body); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err = run(t, nil, with(args, "verify")...); err != nil {
+		t.Errorf("without --deep: %v", err)
 	}
 	out, _, err = run(t, nil, with(args, "verify", "--chain", "--deep")...)
 	if !errors.Is(err, errFindings) || !strings.Contains(out, "  commit millstream.events/0/0: file "+key+" has the SHA-256 ") {
