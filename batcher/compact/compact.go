@@ -68,7 +68,7 @@ type Scope struct {
 
 // Result is one compaction.
 type Result struct {
-	lake.Hour
+	Hour        lake.Hour
 	Generation  int
 	Replaced    int
 	Files       int

@@ -362,7 +362,7 @@ func TestInputThatIsNotWhatTheLakeSaysIsLeftAlone(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), "compact app.tracks 2026-11-21 06: ") {
 				t.Errorf("got %v", err)
 			}
-			if len(done) != 1 || done[0].Table != "pages" {
+			if len(done) != 1 || done[0].Hour.Table != "pages" {
 				t.Errorf("the other table: %+v", done)
 			}
 		})
