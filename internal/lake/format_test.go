@@ -324,7 +324,7 @@ func TestFormatPageIsComplete(t *testing.T) {
 			t.Errorf("FORMAT.md does not show testdata/%s as it is: %v", name, err)
 		}
 	}
-	for _, v := range []any{eventsCommit(), changesCommit(), lossCommit(), eventsSchema(), mirrorSchema(), compaction()} {
+	for _, v := range []any{eventsCommit(), changesCommit(), lossCommit(), eventsSchema(), mirrorSchema(), compaction(), positions} {
 		b, err := json.Marshal(v)
 		if err != nil {
 			t.Fatal(err)
@@ -336,6 +336,10 @@ func TestFormatPageIsComplete(t *testing.T) {
 			}
 		}
 	}
+}
+
+var positions = lake.LoaderPositions{
+	LowWater: []lake.LoaderPosition{{Topic: "millstream.events", Next: 7}}, Held: []lake.LoaderPosition{{Target: "app.tracks", Topic: "millstream.events", Next: 5}},
 }
 
 // Names of columns in max_bytes.
