@@ -79,6 +79,9 @@
 //	a crash inside a compaction                         its object is missing or whole                                     TestCrashInCompaction
 //	two compactors at once                             the first one wins, the other leaves orphans                       TestOfTwoCompactorsOneWins
 //	two batchers register a column with two types      the first wins, the other's values are cast                        TestSchemaRace
+//	an origin drops, renames or retypes a column       a version of its own, in files of its own                          TestMirrorFollowsItsOrigin
+//	a change without its key, or with a value too wide dead letter; the partition goes on                                 TestChangesThatAreNoRows
+//	an event source and a mirror have one name         who comes second has dead letters                                  TestOneNameForAnEventTableAndAMirror
 //	5,000 event names                                  as many tables as the limit allows; the others in tracks_other     TestEventNameFlood
 //	a new column in every record                       a version a freeze, up to the limit of columns                     TestColumnFlood
 //	most records of a partition are rejected           it rests for a minute, alerts and goes on                          TestRejectionStormRests

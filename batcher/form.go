@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"time"
 
@@ -19,8 +20,17 @@ import (
 // mirrorRow gathers the values of one row of a mirrored table, so that a bad one
 // rejects the row before anything of it is written. Its buffers are reused.
 type mirrorRow struct {
-	values []mirrorValue // by column of the schema
-	buf    []byte
+	values  []mirrorValue // by column of the schema
+	buf     []byte
+	cleaned int // values that lost NULs or what is no UTF-8
+}
+
+// size is what the row's values take.
+func (r *mirrorRow) size() (n int) {
+	for _, v := range r.values {
+		n += max(len(v.bytes), 8)
+	}
+	return n
 }
 
 type mirrorValue struct {
@@ -29,12 +39,14 @@ type mirrorValue struct {
 	float   float64
 	bytes   []byte
 	flag    bool
+	cleaned bool
 }
 
 // read takes the members of object, a row in the forms of s. Names that s does
-// not have are an error: a row has exactly its origin's columns.
+// not have are an error, for a row has exactly its origin's columns; and so is a
+// key with a null.
 func (r *mirrorRow) read(s lake.Schema, object []byte) error {
-	r.values = append(r.values[:0], make([]mirrorValue, len(s.Columns))...)
+	r.values, r.cleaned = append(r.values[:0], make([]mirrorValue, len(s.Columns))...), 0
 	object = trim(object)
 	if len(object) == 0 || object[0] != '{' || !json.Valid(object) {
 		return errNoObject
@@ -42,7 +54,7 @@ func (r *mirrorRow) read(s lake.Schema, object []byte) error {
 	for m := membersOf(object); ; {
 		rawKey, raw, ok := m.next()
 		if !ok {
-			return nil
+			return r.keyed(s)
 		}
 		key, _ := text(r.buf, rawKey)
 		i := originIndex(s, string(key))
@@ -55,7 +67,19 @@ func (r *mirrorRow) read(s lake.Schema, object []byte) error {
 		if err := r.values[i].read(s.Columns[i], raw); err != nil {
 			return fmt.Errorf("column %s: %w", key, err)
 		}
+		if r.values[i].cleaned {
+			r.cleaned++
+		}
 	}
+}
+
+func (r *mirrorRow) keyed(s lake.Schema) error {
+	for i, c := range s.Columns {
+		if !r.values[i].set && slices.Contains(s.Key, c.Name) {
+			return fmt.Errorf("column %s of the key is null or missing", c.From)
+		}
+	}
+	return nil
 }
 
 func originIndex(s lake.Schema, name string) int {
@@ -73,7 +97,9 @@ func (v *mirrorValue) read(c lake.SchemaColumn, raw []byte) (err error) {
 	v.set = true
 	s := raw
 	if raw[0] == '"' {
-		s, _ = text(nil, raw)
+		var clean bool
+		s, clean = text(nil, raw)
+		v.cleaned = !clean
 	}
 	switch c.Form {
 	case event.FormBool:
@@ -90,7 +116,9 @@ func (v *mirrorValue) read(c lake.SchemaColumn, raw []byte) (err error) {
 	case event.FormISO:
 		return v.iso(c.Type, s)
 	case event.FormBase64:
-		v.bytes, err = base64.StdEncoding.DecodeString(string(s))
+		if v.bytes, err = base64.StdEncoding.DecodeString(string(s)); err == nil && len(v.bytes) > maxBytes {
+			err = fmt.Errorf("%d bytes are more than %d", len(v.bytes), maxBytes)
+		}
 		return err
 	case event.FormText, event.FormJSONText:
 		if raw[0] != '"' {
@@ -98,7 +126,8 @@ func (v *mirrorValue) read(c lake.SchemaColumn, raw []byte) (err error) {
 		}
 		return v.text(c.Type, s)
 	case event.FormJSON:
-		s, _ = jsonText(nil, raw)
+		s, clean := jsonText(nil, raw)
+		v.cleaned = !clean
 		return v.text(c.Type, s)
 	default:
 		return fmt.Errorf("unknown form %q", c.Form)
@@ -130,6 +159,9 @@ func (v *mirrorValue) iso(t wire.LakeType, s []byte) error {
 	at, err := time.Parse(time.RFC3339Nano, string(s))
 	if err != nil {
 		return err
+	}
+	if at.Nanosecond()%1000 != 0 || hasSubNano(s) {
+		return fmt.Errorf("%s has digits below a microsecond", s)
 	}
 	v.integer = at.UnixMicro()
 	return nil

@@ -14,6 +14,7 @@ import (
 // mirrored is a table as cdc publishes it.
 type mirrored struct {
 	w      *world
+	source string
 	topic  string
 	table  string
 	schema event.TableSchema
@@ -25,7 +26,7 @@ type mirrorColumn = event.TableColumn
 // mirror makes the topic of a table of the source shop.
 func (w *world) mirror(table string, columns []event.TableColumn) *mirrored {
 	w.t.Helper()
-	m := &mirrored{w: w, topic: w.names.Changes("shop", "public", table), table: "public." + table, client: w.client}
+	m := &mirrored{w: w, source: "shop", topic: w.names.Changes("shop", "public", table), table: "public." + table, client: w.client}
 	m.schema = event.TableSchema{
 		V: 1, Source: "shop", Schema: "public", Table: table, Version: 1, Fingerprint: wire.TableFingerprint(columns), Key: []string{"id"}, Columns: columns,
 	}
@@ -50,7 +51,7 @@ func (m *mirrored) mark(kind wire.Kind, body any) {
 		m.w.t.Fatal(err)
 	}
 	m.produce(&kgo.Record{Key: wire.MarkKey(kind), Headers: wire.AppendChangeHeaders[kgo.RecordHeader](nil, wire.ChangeHeader{
-		Kind: kind, Source: "shop", Table: m.table, Body: b,
+		Kind: kind, Source: m.source, Table: m.table, Body: b,
 	})})
 }
 
@@ -67,7 +68,7 @@ func (m *mirrored) change(op event.Op, object string) {
 
 func (m *mirrored) headers(op event.Op) []kgo.RecordHeader {
 	return wire.AppendChangeHeaders[kgo.RecordHeader](nil, wire.ChangeHeader{
-		Kind: wire.KindChange, Source: "shop", Table: m.table, Op: op, Strategy: "incremental", Poll: "01jd",
+		Kind: wire.KindChange, Source: m.source, Table: m.table, Op: op, Strategy: "incremental", Poll: "01jd",
 		Schema: wire.Schema16(m.schema.Fingerprint), Version: "1",
 	})
 }

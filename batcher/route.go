@@ -24,6 +24,15 @@ func oddHeader(h wire.EventHeader) string {
 	return ""
 }
 
+// dayOf is the day of an account. Times that Kafka keeps for a record may be
+// anything; those that no date tells count for the first day.
+func dayOf(t time.Time) string {
+	if y := t.UTC().Year(); y < 1 || y > 9999 {
+		t = time.Unix(0, 0)
+	}
+	return t.UTC().Format(time.DateOnly)
+}
+
 // routeKey is what decides where an event goes.
 type routeKey struct {
 	source, event string

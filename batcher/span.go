@@ -1,6 +1,7 @@
 package batcher
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -89,7 +90,7 @@ func (s *span) accountOf(source string, day time.Time) *lake.Accounting {
 	if a := s.lastAccount; a != nil && s.lastDay == number && a.Source == source {
 		return a
 	}
-	k := accountKey{source, day.UTC().Format("2006-01-02")}
+	k := accountKey{source, dayOf(day)}
 	a := s.account[k]
 	if a == nil {
 		a = &lake.Accounting{Source: k.source, DT: k.dt}
@@ -194,12 +195,16 @@ func (s *span) addChange(ctx context.Context, rec *kgo.Record) error {
 		s.count(rec, unknownSource, rec.Timestamp, outRejected)
 		return nil
 	}
-	schemaName, tableName, _ := strings.Cut(h.Table, ".")
+	schemaName, tableName, dotted := strings.Cut(h.Table, ".")
 	folder := s.env.names.MirrorSchema(h.Source, schemaName)
 	key := partKey{schema: folder, table: s.env.names.Origin(tableName)}
 	refuse := func(code event.Code, day time.Time, problem error) {
 		s.reject(ctx, rec, h.Source, code, problem.Error())
 		s.count(rec, folder, day, outRejected)
+	}
+	if !dotted {
+		refuse(event.CodeBadChange, rec.Timestamp, fmt.Errorf("header table: %q is not schema.table", h.Table))
+		return nil
 	}
 	if h.Kind != wire.KindChange || len(rec.Value) == 0 {
 		problem, err := s.mark(ctx, rec, h, folder+"."+key.table)
@@ -219,6 +224,10 @@ func (s *span) addChange(ctx context.Context, rec *kgo.Record) error {
 		return nil
 	}
 	row := changeRow{change: change, partition: rec.Partition, offset: rec.Offset}
+	if y := row.readAt().Year(); y < 1 || y > 9999 {
+		refuse(event.CodeBadChange, rec.Timestamp, fmt.Errorf("ts_ms %d is not within the years 1 to 9999", change.TSMillis))
+		return nil
+	}
 	if row.pass, row.page, err = wire.PassAndPage(change.Source.Sequence); err != nil {
 		refuse(event.CodeBadChange, row.readAt(), err)
 		return nil
@@ -242,6 +251,13 @@ func (s *span) addChange(ctx context.Context, rec *kgo.Record) error {
 		refuse(event.CodeBadChange, row.readAt(), err)
 		return nil
 	}
+	if n, most := s.row.size(), s.env.cfg.Limits.MaxRowBytes; n > most {
+		refuse(event.CodeRowTooLarge, row.readAt(), fmt.Errorf("a row of %d bytes; at most %d fit a row", n, most))
+		return nil
+	}
+	if s.row.cleaned > 0 {
+		s.countsOf(folder + "." + key.table).cut[reasonCharacters] += int64(s.row.cleaned)
+	}
 	key.hour, key.version = floorDiv(row.readAt().Unix(), 3600), schema.Version
 	p := s.parts[key]
 	if p == nil {
@@ -257,6 +273,9 @@ func (s *span) addChange(ctx context.Context, rec *kgo.Record) error {
 func (s *span) mirrorSchema(ctx context.Context, table, schema16 string) (schema lake.Schema, known bool, err error) {
 	err = s.env.retry(ctx, "schema of "+table, func(ctx context.Context) (err error) {
 		schema, known, err = s.env.registry.mirror(ctx, table, schema16)
+		if errors.Is(err, errOtherKind) { // its schema mark was rejected for that
+			known, err = false, nil
+		}
 		return err
 	})
 	return schema, known, err
@@ -281,17 +300,33 @@ func (s *span) mark(ctx context.Context, rec *kgo.Record, h wire.ChangeHeader, t
 		})
 		return problem, err
 	case wire.KindPoll:
-		poll, problem := wire.DecodePoll(h.Body)
-		if problem != nil {
+		if _, problem := wire.DecodePoll(h.Body); problem != nil {
 			return problem, nil
 		}
-		b, problem := json.Marshal(lake.Mark{Offset: rec.Offset, Target: target, Poll: poll})
-		if problem == nil {
-			s.marks = append(s.marks, b)
-		}
-		return problem, nil
+		s.marks = append(s.marks, pollMark(rec.Offset, target, h.Body))
+		return nil, nil
 	}
 	return fmt.Errorf("header kind: unknown kind %q", h.Kind), nil
+}
+
+// pollMark is a poll's mark as a commit has it (lake.Mark): with all members
+// that cdc gave it, also those that this version does not know.
+func pollMark(offset int64, target string, body []byte) json.RawMessage {
+	out := fmt.Appendf(nil, `{"offset":%d,"target":%q`, offset, target)
+	for m := membersOf(trim(body)); ; {
+		key, raw, ok := m.next()
+		if !ok {
+			break
+		}
+		if k := string(key); k != `"offset"` && k != `"target"` {
+			out = append(append(append(append(out, ','), key...), ':'), raw...)
+		}
+	}
+	var b bytes.Buffer
+	if err := json.Compact(&b, append(out, '}')); err != nil {
+		panic("BUG: a mark that was decoded is no JSON: " + err.Error())
+	}
+	return b.Bytes()
 }
 
 // keyOnly returns the key's columns of a deleted row, whatever else the change

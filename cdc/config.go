@@ -331,6 +331,20 @@ func splitTable(kind, name string) (schema, table string, ok bool) {
 	return schema, table, schema != "" && table != ""
 }
 
+// Schemas returns the schemas of each source of c whose tables are read, in order.
+func (c Config) Schemas() map[string][]string {
+	out := map[string][]string{}
+	for source, s := range c.Sources {
+		for _, name := range sortedKeys(s.Tables) {
+			schema, _, _ := splitTable(s.Kind, name)
+			if !slices.Contains(out[source], schema) {
+				out[source] = append(out[source], schema)
+			}
+		}
+	}
+	return out
+}
+
 // memberOf is a table's name with every byte that a topic cannot hold replaced, as wire.Topics does.
 func memberOf(kind, name string) string {
 	schema, table, _ := splitTable(kind, name)

@@ -33,6 +33,15 @@ func CheckSources(cfg Config) (string, error) {
 	return fmt.Sprintf("%d with %d keys", len(snap.names), len(snap.keys)), nil
 }
 
+// SourceNames returns the names of the sources of cfg, wherever they stand, in order.
+func SourceNames(cfg Config) ([]string, error) {
+	snap, _, err := compile(cfg)
+	if err != nil {
+		return nil, err
+	}
+	return snap.names, nil
+}
+
 // compile makes a snapshot of the sources as they are now.
 func compile(cfg Config) (*snapshot, *files, error) {
 	if cfg.SourcesFile == "" {

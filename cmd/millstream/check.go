@@ -13,6 +13,7 @@ import (
 	"github.com/millstream-data/millstream/cdc"
 	"github.com/millstream-data/millstream/ingest"
 	"github.com/millstream-data/millstream/internal/kafka"
+	"github.com/millstream-data/millstream/internal/lake"
 	"github.com/millstream-data/millstream/internal/metric"
 	"github.com/millstream-data/millstream/internal/metric/driver"
 	"github.com/millstream-data/millstream/internal/objstore"
@@ -30,7 +31,7 @@ type probe struct {
 
 // check validates the configuration and tries everything that it names:
 //
-//	configuration ─▶ Kafka ─▶ sources ─▶ topics for ingest ─▶ S3 ─▶ batcher's memory ─▶ Redshift ─▶ metric store ─▶ definitions ─▶ boards ─▶ each database
+//	configuration ─▶ Kafka ─▶ sources ─▶ folders ─▶ topics for ingest ─▶ S3 ─▶ batcher's memory ─▶ Redshift ─▶ metric store ─▶ definitions ─▶ boards ─▶ each database
 //
 // With --plan it checks events by a tracking plan instead.
 func (p *program) check(ctx context.Context, args []string) error {
@@ -68,6 +69,13 @@ func (p *program) probes(c Config) []probe {
 	out := []probe{
 		{"kafka", func(ctx context.Context) (string, error) { return kafka.Check(ctx, c.Kafka, log) }},
 		{"sources", func(context.Context) (string, error) { return ingest.CheckSources(c.Ingest) }},
+		{"folders", func(context.Context) (string, error) {
+			events, err := ingest.SourceNames(c.Ingest)
+			if err != nil {
+				return "", err
+			}
+			return lake.CheckFolders(events, c.CDC.Schemas())
+		}},
 		{"ingest", func(ctx context.Context) (string, error) { return ingest.CheckTopics(ctx, c.Ingest, c.Kafka, log) }},
 		{"s3", func(ctx context.Context) (string, error) {
 			cl, err := objstore.New(ctx, c.S3, c.Lake.Bucket, prometheus.NewRegistry())

@@ -4,6 +4,10 @@ import (
 	"crypto/sha256"
 	_ "embed"
 	"encoding/hex"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -78,6 +82,30 @@ func (n *Namer) Origin(name string) string {
 // reads from a schema of a source.
 func (n *Namer) MirrorSchema(source, schema string) string {
 	return n.Origin(source) + "_" + n.Origin(schema)
+}
+
+// CheckFolders says how many folders of the lake, which are schemas of the
+// warehouse, come of sources of events and of the schemas that cdc reads of its
+// sources; or which of them would share one.
+func CheckFolders(events []string, mirrored map[string][]string) (string, error) {
+	n, owners := NewNamer(), map[string]string{}
+	var errs []error
+	claim := func(folder, owner string) {
+		if first, taken := owners[folder]; taken {
+			errs = append(errs, fmt.Errorf("%s and %s would both be %s in the lake and the warehouse: give one of the sources another name", first, owner, folder))
+			return
+		}
+		owners[folder] = owner
+	}
+	for _, source := range events {
+		claim(n.Origin(source), "the event source "+source)
+	}
+	for _, source := range slices.Sorted(maps.Keys(mirrored)) {
+		for _, schema := range mirrored[source] {
+			claim(n.MirrorSchema(source, schema), fmt.Sprintf("the schema %s of the cdc source %s", schema, source))
+		}
+	}
+	return fmt.Sprintf("%d, each with one owner", len(owners)), errors.Join(errs...)
 }
 
 // member turns one name into words of [a-z0-9] joined with "_".

@@ -31,8 +31,8 @@ func TestNamesGolden(t *testing.T) {
 		}
 		pairs++
 	}
-	if pairs < 120 {
-		t.Errorf("%d pairs, want at least 120", pairs)
+	if pairs < 200 {
+		t.Errorf("%d pairs, want at least 200", pairs)
 	}
 }
 
@@ -87,5 +87,43 @@ func TestMirrorsKeepOriginsNames(t *testing.T) {
 	}
 	if got := n.MirrorSchema("shop", "public"); got != "shop_public" {
 		t.Errorf("schema %q", got)
+	}
+}
+
+func TestFoldersHaveOneOwner(t *testing.T) {
+	t.Parallel()
+	saw, err := lake.CheckFolders([]string{"app", "shop_eu"}, map[string][]string{"shop": {"public", "sales"}, "crm": {"public"}})
+	if err != nil || saw != "5, each with one owner" {
+		t.Errorf("%q, %v", saw, err)
+	}
+	for want, c := range map[string]struct {
+		events   []string
+		mirrored map[string][]string
+	}{
+		"the event source shop_public and the schema public of the cdc source shop would both be shop_public": {[]string{"app", "shop_public"}, map[string][]string{"shop": {"public"}}},
+		"the schema Public of the cdc source Shop would both be shop_public":                                  {[]string{"shop_public"}, map[string][]string{"Shop": {"Public"}}},
+		"the schema b_c of the cdc source a and the schema c of the cdc source a_b would both be a_b_c":       {nil, map[string][]string{"a": {"b_c"}, "a_b": {"c"}}},
+	} {
+		if _, err := lake.CheckFolders(c.events, c.mirrored); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %s", err, want)
+		}
+	}
+}
+
+func TestSiblingsMeetNoOtherName(t *testing.T) {
+	t.Parallel()
+	n := lake.NewNamer()
+	for _, in := range []string{"total__float", "Total __ str", "a|_|_float", strings.Repeat("x", 117) + "__str", strings.Repeat("ab_", 60) + "__float"} {
+		if name := n.Name(strings.Split(in, "|")...); lake.IsSibling(name) {
+			t.Errorf("%q gives %q", in, name)
+		}
+	}
+	long, other := strings.Repeat("x", 120)+"1", strings.Repeat("x", 120)+"2"
+	a, b := lake.Sibling(long, lake.SuffixFloat), lake.Sibling(other, lake.SuffixFloat)
+	if len(a) != lake.MaxName || !lake.IsSibling(a) || a == b {
+		t.Errorf("%q and %q", a, b)
+	}
+	if got := lake.Sibling("total", lake.SuffixStr); got != "total__str" {
+		t.Errorf("%q", got)
 	}
 }
