@@ -15,64 +15,6 @@ import (
 	"github.com/millstream-data/millstream/internal/wire"
 )
 
-func TestTypeLattice(t *testing.T) {
-	t.Parallel()
-	for values, want := range map[string]wire.LakeType{
-		`true`: wire.Bool, `true false`: wire.Bool, `1`: wire.Int64, `-0`: wire.Int64, `9007199254740993`: wire.Int64,
-		`1 9223372036854775807`: wire.Int64, `1.0`: wire.Float64, `1e2`: wire.Float64, `1 1.5`: wire.Float64,
-		`9007199254740992 1.5`: wire.Float64, `9007199254740993 1.5`: wire.String, `9223372036854775808`: wire.String, `1 9223372036854775808`: wire.String,
-		`1e400`: wire.String, `1.5 1e400`: wire.String, `"2026-11-21T06:15:02Z"`: wire.Timestamp,
-		`"2026-11-21T06:15:02.123456789+02:00"`: wire.Timestamp, `"2026-11-21T06:15:02"`: wire.String, `"2026-11-21"`: wire.String,
-		`"0000-01-01T00:00:00Z"`: wire.String, `"9999-12-31T23:59:59Z"`: wire.Timestamp, `"0001-01-01T00:00:00+14:00"`: wire.String,
-		`"2026-11-21T06:15:02Z" "x"`: wire.String, `"2026-11-21T06:15:02Z" 1`: wire.String, `"x"`: wire.String, `""`: wire.String,
-		`"x" 1`: wire.String, `true 1`: wire.String, `true "x"`: wire.String, `[]`: wire.JSON, `[1] "x"`: wire.JSON, `{"a":1} 1`: wire.JSON,
-		`1 true "x" [1]`: wire.JSON,
-	} {
-		var k kinds
-		for v := range strings.FieldsSeq(values) {
-			k |= kindOf([]byte(v))
-		}
-		if got := k.lakeType(); got != want {
-			t.Errorf("%s: %s, want %s", values, got, want)
-		}
-	}
-}
-
-// Every cell of the table of value → column in docs/lake.md.
-func TestCastTable(t *testing.T) {
-	t.Parallel()
-	f := func(typ wire.LakeType, want fit, values ...string) {
-		t.Helper()
-		for _, v := range values {
-			var c caster
-			col := parquetout.NewColumn(typ)
-			if got := c.put(col, []byte(v)); got != want {
-				t.Errorf("%s into %s: %d, want %d", v, typ, got, want)
-			}
-			if wrote := col.Len() == 1; wrote == (want == misfit) {
-				t.Errorf("%s into %s: %d values written", v, typ, col.Len())
-			}
-		}
-	}
-	long := `"` + strings.Repeat("x", maxText+1) + `"`
-	f(wire.Bool, fits, `true`, `false`, `"true"`, `"false"`)
-	f(wire.Bool, misfit, `1`, `0`, `"yes"`, `"TRUE"`, `[]`, `{}`)
-	f(wire.Int64, fits, `1`, `-9223372036854775808`, `1.0`, `1e3`, `120e-1`, `"12"`, `"-3"`, `0.0`, `-0`)
-	f(wire.Int64, misfit, `1.5`, `9223372036854775808`, `1e19`, `1e400`, `1e-400`, `"007"`, `"+1"`, `"1.0"`, `"x"`, `""`, `true`, `[1]`, `{}`)
-	f(wire.Float64, fits, `1`, `1.5`, `0.1`, `1e300`, `9007199254740992`, `0.10`, `1.50e1`, `"1.25"`, `"1e3"`, `100000000000000000000`, `-0.0`)
-	f(wire.Float64, lossy, `9007199254740993`, `0.30000000000000004441`, `1e-400`)
-	f(wire.Float64, misfit, `1e400`, `"x"`, `"1e400"`, `"0x10"`, `"Inf"`, `"1_000"`, `"0.30000000000000004441"`, `true`, `[]`)
-	f(wire.Timestamp, fits, `"2026-11-21T06:15:02Z"`, `"2026-11-21T06:15:02.123456+02:00"`, `"2026-11-21T06:15:02.123456000Z"`)
-	f(wire.Timestamp, lossy, `"2026-11-21T06:15:02.1234567Z"`, `"2026-11-21T06:15:02.0000000001Z"`)
-	f(wire.Timestamp, misfit, `1795241702`, `"2026-11-21"`, `"x"`, `true`, `[]`, `"2026-02-30T00:00:00Z"`)
-	f(wire.String, fits, `"x"`, `""`, `1`, `1.50`, `true`, `[1, 2]`, `{"a":1}`, `"\u00e9\ud83d\ude00"`)
-	f(wire.String, cleaned, `"a\u0000b"`, `"\ud800"`, "\"a\xffb\"", `["\u0000"]`)
-	f(wire.String, lossy, long)
-	f(wire.JSON, fits, `"x"`, `1`, `true`, `[1, 2]`, `{"a":"\u00e9"}`)
-	f(wire.JSON, cleaned, `["\u0000"]`, `["\udc00x"]`)
-	f(wire.JSON, digested, long, `[`+long+`]`)
-}
-
 func TestTextIsWhatReadersTake(t *testing.T) {
 	t.Parallel()
 	for in, want := range map[string]string{
@@ -239,28 +181,4 @@ func TestHints(t *testing.T) {
 			t.Errorf("%q: %d, want %d", in, got, want)
 		}
 	}
-}
-
-func FuzzDecodeEvent(f *testing.F) {
-	for _, s := range []string{
-		`{"properties":{"a":1}}`, `{"a":"\u0000\ud800"}`, `[]`, `{`, `{"properties":{"s":"` + strings.Repeat("x", 70_000) + `"}}`,
-		`{"properties":` + strings.Repeat(`{"a":`, 200) + `1` + strings.Repeat("}", 201), `{"properties":{"a":1e400,"b":9223372036854775808}}`,
-		"{\"properties\":{\"\xff\":\"\xff\"}}", `{"properties":{"":{"":1}},"context":{"\\":"."}}`,
-	} {
-		f.Add([]byte(s))
-	}
-	f.Fuzz(func(t *testing.T, value []byte) {
-		p, c := parsed{depth: 5}, testChunk()
-		if err := p.parse(value); err != nil {
-			return
-		}
-		for i := range int64(2) {
-			c.add(eventRow{id: "m", table: "x", receivedAt: time.Unix(1795241702, 0), offset: i, whole: &wire.Rejected{}}, &p, &caster{})
-		}
-		frozen := c.freeze(testSchema(c), &caster{})
-		defer frozen.record.Release()
-		if frozen.record.Rows() != 2 {
-			t.Errorf("%d rows", frozen.record.Rows())
-		}
-	})
 }

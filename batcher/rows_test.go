@@ -78,8 +78,8 @@ func TestRowsEqualEvents(t *testing.T) {
 }
 
 // Whatever comes after a column has got its type, the event can be told from
-// the row: from its columns, or from _unmapped.
-func TestUnmappedIsLossless(t *testing.T) {
+// the row that a reader of the lake sees.
+func TestUnmappedIsLosslessForReaders(t *testing.T) {
 	w := setup(t)
 	w.start(quick(t))
 	w.send(0, track("app", "first", "Thing", day, `{"b":true,"i":1,"f":1.5,"t":"2026-11-21T06:15:02Z","s":"x","j":[1]}`))
