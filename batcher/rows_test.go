@@ -11,7 +11,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -120,68 +119,6 @@ func checkLossless(t *testing.T, schema lake.Schema, r row, props string) {
 		if problem := lost(schema, r, path, raw); problem != "" {
 			t.Error(problem)
 		}
-	}
-}
-
-func TestPoisonRecords(t *testing.T) {
-	w := setup(t)
-	w.start(quick(t))
-	deep := strings.Repeat(`{"a":`, 200) + "1" + strings.Repeat("}", 200)
-	long := strings.Repeat("é", 130_000)
-	noType := track("app", "no-type", "X", day, "{}")
-	noType.Headers[2].Value = []byte("purchase")
-	noID := track("app", "no-id", "X", day, "{}")
-	noID.Headers = append(noID.Headers[:4:4], noID.Headers[5:]...)
-	w.send(0,
-		eventRecord("app", event.Track, "X", "bad-json", day, `{"event":"X",`),
-		eventRecord("app", event.Track, "X", "array", day, `[1]`),
-		eventRecord("app", event.Track, "X", "empty", day, ``),
-		eventRecord("app", event.Track, "", "no-name", day, `{"properties":{}}`),
-		noType, noID,
-		track("app", "long", "X", day, `{"s":"`+long+`"}`),
-		track("app", "nul", "X", day, `{"s":"a\u0000b\ud800c"}`),
-		track("app", "huge", "X", day, `{"big":9223372036854775808,"inf":1e400}`),
-		track("app", "deep", "X", day, deep),
-		eventRecord("app", event.Track, "X", "bytes", day, "{\"properties\":{\"s\":\"a\xffb\"}}"),
-		track("app", "last", "X", day, `{"s":"fine"}`),
-	)
-	commits := w.until(w.names.Events(), 0, 12)
-	w.sound()
-	if got := sum(commits); got.rejected != 6 || got.primary != 6 || got.records != 12 {
-		t.Errorf("totals %+v", got)
-	}
-	rows := w.rows("app.x")
-	if len(rows) != 6 {
-		t.Fatalf("%d rows", len(rows))
-	}
-	byID := map[string]row{}
-	for _, r := range rows {
-		byID[r["id"].(string)] = r
-	}
-	if s := byID["long"]["s"].(string); len(s) > 65_535 || len(s) < 65_530 || !utf8.ValidString(s) {
-		t.Errorf("long string has %d bytes", len(s))
-	}
-	if u := byID["long"]["_unmapped"].(string); !strings.Contains(u, "_sha256") {
-		t.Errorf("long string: _unmapped %s", u)
-	}
-	for id, want := range map[string]string{"nul": "ab\uFFFDc", "bytes": "a\uFFFDb", "last": "fine"} {
-		if byID[id]["s"] != want {
-			t.Errorf("%s: %q, want %q", id, byID[id]["s"], want)
-		}
-	}
-	if byID["huge"]["big"] != "9223372036854775808" || byID["huge"]["inf"] != "1e400" {
-		t.Errorf("huge numbers: %v", byID["huge"])
-	}
-	codes := map[event.Code]int{}
-	for _, l := range w.letters(7) {
-		codes[l.Code]++
-		if l.Code == event.CodeValueTooLarge && !strings.Contains(string(l.Original), long) {
-			t.Error("the dead letter does not have the long string")
-		}
-	}
-	want := map[event.Code]int{event.CodeBadJSON: 3, event.CodeMissingField: 2, event.CodeUnknownType: 1, event.CodeValueTooLarge: 1}
-	if diff := cmp.Diff(want, codes); diff != "" {
-		t.Errorf("codes (-want +got):\n%s", diff)
 	}
 }
 
