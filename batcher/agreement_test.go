@@ -119,7 +119,7 @@ func TestColumnTypesDoNotFlap(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(3, 3))
 	events := make([]string, 12)
 	for i := range events {
-		events[i] = fmt.Sprintf(`{"event":"X","properties":{"a":%s,"b":%s,"c":%s}}`, randomValue(rnd, 0), randomValue(rnd, 0), randomValue(rnd, 0))
+		events[i] = fmt.Sprintf(`{"event":"X","properties":{"a":%s,"b":%s,"c":%s}}`, eventValue(rnd, 0), eventValue(rnd, 0), eventValue(rnd, 0))
 	}
 	var want lake.Schema
 	for round := range 4 {

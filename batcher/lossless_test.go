@@ -229,7 +229,7 @@ func holds(typ wire.LakeType, has any, raw string) bool {
 	return ok1 && ok2 && a.Cmp(b) == 0
 }
 
-var randomNames = []string{"a", "b", "A", "aB", "a_b", "a.b", `back\slash`, "z", "q", "r", "y", "id", "timestamp", "partition", "日本", "", "e\u0301", `q"`, "n\n", "group", "3D"}
+var eventNames = []string{"a", "b", "A", "aB", "a_b", "a.b", `back\slash`, "z", "q", "r", "y", "id", "timestamp", "partition", "日本", "", "e\u0301", `q"`, "n\n", "group", "3D"}
 
 func randomEvent(rnd *rand.Rand) string {
 	members := []string{`"event":"X"`}
@@ -237,9 +237,9 @@ func randomEvent(rnd *rand.Rand) string {
 		switch rnd.IntN(4) {
 		case 0:
 		case 1:
-			members = append(members, quote(root)+":"+randomValue(rnd, 2))
+			members = append(members, quote(root)+":"+eventValue(rnd, 2))
 		default:
-			members = append(members, quote(root)+":"+randomObject(rnd, 7))
+			members = append(members, quote(root)+":"+eventObject(rnd, 7))
 		}
 	}
 	rnd.Shuffle(len(members), func(i, j int) { members[i], members[j] = members[j], members[i] })
@@ -251,15 +251,15 @@ func quote(s string) string {
 	return string(b)
 }
 
-func randomObject(rnd *rand.Rand, depth int) string {
+func eventObject(rnd *rand.Rand, depth int) string {
 	var members []string
 	for range rnd.IntN(6) {
-		members = append(members, quote(randomNames[rnd.IntN(len(randomNames))])+": "+randomValue(rnd, depth-1))
+		members = append(members, quote(eventNames[rnd.IntN(len(eventNames))])+": "+eventValue(rnd, depth-1))
 	}
 	return "{" + strings.Join(members, ",") + "}"
 }
 
-func randomValue(rnd *rand.Rand, depth int) string {
+func eventValue(rnd *rand.Rand, depth int) string {
 	plain := []string{
 		"true", "false", "null", "0", "1", "-1", "32768", "9007199254740993", "9223372036854775807", "9223372036854775808", "1.0", "1e3", "1.5", "0.1", "1e400", "1e-400",
 		"0.30000000000000004441", "16777217", `"true"`, `"12"`, `"007"`, `"1.25"`, `"2026-11-21T06:15:02.123456Z"`, `"2026-11-21T06:15:02.1234567Z"`, `"AQI="`,
@@ -268,7 +268,7 @@ func randomValue(rnd *rand.Rand, depth int) string {
 	if n := rnd.IntN(len(plain) + 8); n < len(plain) || depth <= 0 {
 		return plain[n%len(plain)]
 	}
-	return randomObject(rnd, depth)
+	return eventObject(rnd, depth)
 }
 
 func FuzzDecodeEvent(f *testing.F) {
