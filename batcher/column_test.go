@@ -1,6 +1,8 @@
 package batcher
 
 import (
+	"bytes"
+	"log/slog"
 	"strconv"
 	"strings"
 	"testing"
@@ -198,5 +200,47 @@ func TestColumnRulesAreValidated(t *testing.T) {
 	cfg.Columns.Drop = []string{"app.*.context_user_agent", "*.*._3_d_view"}
 	if err := cfg.Validate(); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestALateDeclarationIsSaidOnce(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	cfg := DefaultConfig()
+	cfg.Types = map[string]string{"app.x.total": "decimal(18,2)", "app.x.day": "date"}
+	r := newRules(cfg, lake.NewNamer(), slog.New(slog.NewTextHandler(&out, nil)))
+	registered := []lake.SchemaColumn{{Name: "total", Type: wire.Float64}, {Name: "day", Type: wire.Date}, {Name: "other", Type: wire.Int64}}
+	for range 3 {
+		r.of("app", "x").compare(registered)
+		r.of("app", "y").compare(registered)
+	}
+	if got := out.String(); strings.Count(got, "level=WARN") != 1 || !strings.Contains(got, "table=app.x column=total declared=decimal(18,2) registered=float64") {
+		t.Errorf("log:\n%s", got)
+	}
+	tb := newTable(t, nil)
+	tb.add(`{"total":1.5}`)
+	tb.next()
+	tb.rules = r.of("app", "x")
+	tb.next() // as after a restart with the declaration
+	tb.add(`{"total":2}`)
+	if counts := tb.next(); len(counts.unmapped) != 0 || tb.discovered()[0] != "total float64" {
+		t.Errorf("columns %v, unmapped %v", tb.discovered(), counts.unmapped)
+	}
+}
+
+func TestTableLabelsAreBounded(t *testing.T) {
+	t.Parallel()
+	var l tableLabels
+	for i := range 300 {
+		want := "app.t" + strconv.Itoa(i)
+		if i >= 200 {
+			want = "other"
+		}
+		if got := l.of("app.t" + strconv.Itoa(i)); got != want {
+			t.Errorf("table %d: %s, want %s", i, got, want)
+		}
+	}
+	if got := l.of("app.t7"); got != "app.t7" {
+		t.Errorf("a table that has its label gets %s", got)
 	}
 }

@@ -82,6 +82,8 @@
 //	an origin drops, renames or retypes a column       a version of its own, in files of its own                          TestMirrorFollowsItsOrigin
 //	a change without its key, or with a value too wide dead letter; the partition goes on                                 TestChangesThatAreNoRows
 //	an event source and a mirror have one name         who comes second has dead letters                                  TestOneNameForAnEventTableAndAMirror
+//	a value that is too large, alone or in _unmapped   a digest in the row, the whole record among the dead letters       TestValuesTooLargeAreCopied
+//	a row beyond what Redshift takes                   dead letter                                                        TestRowsTooLargeAreRejected
 //	5,000 event names                                  as many tables as the limit allows; the others in tracks_other     TestEventNameFlood
 //	a new column in every record                       a version a freeze, up to the limit of columns                     TestColumnFlood
 //	most records of a partition are rejected           it rests for a minute, alerts and goes on                          TestRejectionStormRests
@@ -112,6 +114,8 @@
 //     holds its partitions for a session timeout.
 //   - Two tables of one shape share an entry of a commit's schemas: a file's own
 //     member table decides.
+//   - Headers of a dead letter are cut: one that the broker refuses for its size
+//     would stop the partition for ever.
 //   - A span's dead letters are sent while it is built; their acknowledgement is
 //     part of its commit.
 package batcher

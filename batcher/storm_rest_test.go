@@ -1,9 +1,11 @@
 package batcher_test
 
 import (
+	"os"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -38,5 +40,43 @@ func TestRejectionStormRests(t *testing.T) {
 		t.Errorf("totals %+v", got)
 	}
 	r.stop(t)
+	w.sound()
+}
+
+// The rest of a partition lasts a minute, and so does this test, which runs only
+// with MILLSTREAM_TEST_LONG.
+func TestAPartitionGoesOnAfterItsRest(t *testing.T) {
+	if os.Getenv("MILLSTREAM_TEST_LONG") == "" {
+		t.Skip("takes a minute; MILLSTREAM_TEST_LONG runs it")
+	}
+	w := setup(t)
+	health, r := w.startWatched(quick(t), w.lake)
+	bad := make([]*kgo.Record, 600)
+	for i := range bad {
+		bad[i] = eventRecord("app", event.Track, "X", "bad-"+strconv.Itoa(i), day, "{")
+	}
+	begun := time.Now()
+	w.send(0, bad...)
+	w.until(w.names.Events(), 0, 501)
+	w.send(0, w.tracks(1000)...)
+	for len(w.until(w.names.Events(), 0, 501)) > 0 && time.Since(begun) < 2*time.Minute {
+		if commits := w.until(w.names.Events(), 0, 501); commits[len(commits)-1].Next == 1600 {
+			break
+		}
+		time.Sleep(time.Second)
+	}
+	if took := time.Since(begun); took < time.Minute {
+		t.Errorf("it went on after %s", took)
+	}
+	got := sum(w.until(w.names.Events(), 0, 1600))
+	if got.rejected != 600 || got.primary != 1000 {
+		t.Errorf("totals %+v", got)
+	}
+	if report := health.Report(t.Context()); report.State != telemetry.StateReady {
+		t.Errorf("health: %s", report)
+	}
+	if n := r.counter(t, "millstream_batcher_pause_seconds_total", "reason", "rejects"); n < 59 {
+		t.Errorf("paused for %v s", n)
+	}
 	w.sound()
 }
