@@ -306,3 +306,34 @@ func FuzzDecodeEvent(f *testing.F) {
 		}
 	})
 }
+
+// What tracks_other leaves out is in tracks, or whole in its column properties.
+func TestTracksOtherIsLosslessBesideTracks(t *testing.T) {
+	t.Parallel()
+	const a, b, c = `"text"`, `{"a":1}`, `{"b":{"c":[2]}}`
+	for _, order := range [][]string{{a, b, c}, {b, a, c}, {b, c, a}, {b}, {a}, {`{}`}, {`null`, b}} {
+		e := `{"event":"X","extra":1,"context":{"ip":"10.0.0.1"},"traits":{"t":1}`
+		for _, p := range order {
+			e += `,"properties":` + p
+		}
+		tb := newTable(t, nil)
+		tb.shape = newShapes().other
+		tb.chunk = newChunk(&tb.shape, tb.rules, nil, newValueCounts())
+		r := tb.rowsOf([]string{e + "}"})[0]
+		found := map[string]bool{}
+		for _, m := range membersIn(t, fmt.Sprint(r["_unmapped"])) {
+			found[m.path+m.raw] = true
+		}
+		if has, ok := r[memberProperties].(string); ok {
+			found[memberProperties+has] = true
+		}
+		for _, p := range order {
+			if p != "null" && !found[memberProperties+p] {
+				t.Errorf("%s: properties %s is nowhere in %v", e, p, r)
+			}
+		}
+		if !found["extra1"] || !found["traits.t1"] || len(tb.schema) != len(tb.shape.fixed) {
+			t.Errorf("%s: row %v", e, r)
+		}
+	}
+}
