@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -180,7 +179,7 @@ func (l *Lake) readSchema(ctx context.Context, key string) (Schema, error) {
 	}
 	s, err := DecodeSchema(b)
 	if err != nil {
-		err = errors.Join(fmt.Errorf("read %s", key), err)
+		return s, &FormatError{fmt.Errorf("%s: %w", key, err)}
 	}
-	return s, err
+	return s, nil
 }
