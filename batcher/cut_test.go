@@ -254,3 +254,14 @@ func TestMemoryIsSummedUp(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// Two fetches that compress to a tenth stay within the budget.
+func TestFetchesAreSmall(t *testing.T) {
+	t.Parallel()
+	if budget := DefaultConfig().Memory.Fetch; 2*10*config.Bytes(fetchBytes(budget)) > budget {
+		t.Errorf("two fetches of %d bytes may hold more than %s", fetchBytes(budget), budget)
+	}
+	if got := fetchBytes(config.MiB); got < 1<<20 {
+		t.Errorf("%d bytes: less than the largest batch", got)
+	}
+}

@@ -1,0 +1,56 @@
+package batcher_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/millstream-data/millstream/internal/config"
+	"github.com/millstream-data/millstream/internal/testkit"
+)
+
+// A file that is full, and a column that its file lacks, end that file and not
+// the range.
+func TestFilesEndWithoutACut(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		max  config.Bytes
+		more string // properties of the last events
+	}{
+		"full":       {config.MiB, `{"s":"x"}`},
+		"new column": {100 * config.MiB, `{"s":"x","added":1}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := setup(t)
+			cfg := quick(t)
+			cfg.Cut.Age, cfg.File.MaxBytes, cfg.Compaction.Small = time.Hour, c.max, config.MiB
+			r := w.start(cfg)
+			w.send(0, noise(1, 2500)...) // enough for a first write to the file
+			var recs []*kgo.Record
+			for i := range 10 {
+				recs = append(recs, track("app", fmt.Sprint(i), "Big", day, c.more))
+			}
+			w.send(0, recs...)
+			testkit.Eventually(t, "all is read", func() error {
+				if n := r.counter(t, "millstream_batcher_records_total", "outcome", "row"); n < 2510 {
+					return fmt.Errorf("%v rows", n)
+				}
+				return nil
+			})
+			r.stop(t)
+			commits := w.until(w.names.Events(), 0, 2510)
+			files := 0
+			for _, f := range commits[0].Files {
+				if f.Table == "app.big" {
+					files++
+				}
+			}
+			if len(commits) != 1 || commits[0].Cut != "drain" || files != 2 {
+				t.Errorf("%d commits, the first for %s with %d files of the table", len(commits), commits[0].Cut, files)
+			}
+			w.sound()
+		})
+	}
+}
