@@ -250,17 +250,22 @@ func (b *Batcher) hold(ctx context.Context, client *kgo.Client) {
 
 // fetched returns the size of what was fetched and is not yet in a range, and
 // whether there is room for more. What the client itself holds is bounded by its
-// options, and only leaves it when there is room.
+// options, and only leaves it when there is room. Chains that rest may hold half
+// of the budget beside: others must not wait for them.
 func (b *Batcher) fetched(client *kgo.Client) (bytes int64, room bool) {
 	limit := int64(b.env.cfg.Memory.Fetch)
 	inClient := onHeap * (client.BufferedFetchBytes() + 256*client.BufferedFetchRecords())
-	var inboxes int64
+	var inboxes, resting int64
 	b.mu.Lock()
-	for _, c := range b.chains {
-		inboxes += c.in.held()
+	for id, c := range b.chains {
+		n := c.in.held()
+		inboxes += n
+		if n > 0 && b.env.rests.has(id) {
+			resting += n
+		}
 	}
 	b.mu.Unlock()
-	return inboxes + inClient, inboxes <= max(limit-inClient, limit/8)
+	return inboxes + inClient, inboxes-min(resting, limit/2) <= max(limit-inClient, limit/8)
 }
 
 func (b *Batcher) showMemory(fetched int64) {

@@ -95,6 +95,14 @@ func (r *rests) end(client *kgo.Client, id lake.ChainID, now time.Time) {
 	r.log.Info("partition has rested and goes on", "chain", id.String())
 }
 
+// has says whether a chain rests.
+func (r *rests) has(id lake.ChainID) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	_, ok := r.m[id]
+	return ok
+}
+
 // message says who rests and why; "" if nobody does.
 func (r *rests) message() string {
 	r.mu.Lock()
