@@ -9,6 +9,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
+
+	"github.com/millstream-data/millstream/internal/config"
 )
 
 func TestMetricsAreWellNamed(t *testing.T) {
@@ -92,5 +94,28 @@ func TestMetricsDocumented(t *testing.T) {
 				t.Errorf("%s is on the page, but there is no such metric", m[1])
 			}
 		}
+	}
+}
+
+// docs/configuration.md has every option as the program has it.
+func TestConfigDocumented(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../docs/configuration.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := 0
+	for row := range strings.SplitSeq(config.Reference(struct {
+		Batcher Config `yaml:"batcher" doc:"of this package"`
+	}{DefaultConfig()}), "\n") {
+		if strings.HasPrefix(row, "| `batcher.") {
+			rows++
+			if !strings.Contains(string(page), row+"\n") {
+				t.Errorf("not on the page; make docs writes it anew: %s", row)
+			}
+		}
+	}
+	if rows < 30 {
+		t.Errorf("%d options", rows)
 	}
 }
