@@ -99,7 +99,7 @@ func (b *Batcher) begin(ctx context.Context, id lake.ChainID, log kafka.Log) (fr
 	if errors.Is(err, objstore.ErrNotFound) { // of a commit that was listed
 		err = fmt.Errorf("%w: %w", errCommitMissing, err)
 	}
-	if errors.Is(err, errStopped) || errors.Is(err, errCommitMissing) {
+	if needsOperator(err) {
 		b.stop(id, err)
 		return 0, false, nil
 	}
@@ -124,6 +124,13 @@ func (b *Batcher) begin(ctx context.Context, id lake.ChainID, log kafka.Log) (fr
 	b.env.client.ResumeFetchPartitions(map[string][]int32{id.Topic: {id.Partition}}) // an earlier stop may have paused it
 	b.env.log.Info("chain begins", "chain", id.String(), "position", at.next, "read_from", at.from, "generation", c.generation)
 	return at.from, true, nil
+}
+
+// needsOperator says whether trying again cannot help: the chain must not go on,
+// or the lake has lost or does not understand what it says.
+func needsOperator(err error) bool {
+	_, unreadable := errors.AsType[*lake.FormatError](err)
+	return unreadable || errors.Is(err, errStopped) || errors.Is(err, errCommitMissing)
 }
 
 // tellOwner says how many windows there are; b.mu is held.
@@ -216,7 +223,7 @@ func (b *Batcher) again(ctx context.Context, client *kgo.Client, c *chain) error
 	if errors.Is(c.err, errLost) {
 		reason = "lost"
 	}
-	if errors.Is(c.err, errCommitMissing) {
+	if needsOperator(c.err) {
 		b.mu.Lock()
 		delete(b.chains, c.id)
 		b.mu.Unlock()
@@ -291,8 +298,12 @@ func (b *Batcher) remove(partitions map[string][]int32) []*chain {
 		}
 		delete(b.stopped, id)
 	}
-	defer b.tellOwner()
+	defer func() {
+		b.tellOwner()
+		b.env.metrics.stopped.Set(float64(len(b.stopped)))
+	}()
 	if partitions == nil {
+		clear(b.stopped)
 		for id := range b.chains {
 			take(id)
 		}

@@ -73,6 +73,7 @@
 //	bad JSON, headers, huge numbers, NUL, deep levels  dead letter or _unmapped; the partition goes on                    TestPoisonRecords
 //	Kafka no longer has what was not read              a commit of kind loss, and on                                      TestLostOffsetsAreACommit
 //	the topic was made anew                            the partition stops, others go on                                  TestRecreatedTopicStops
+//	the newest commit is not to be understood          the partition stops, others go on                                  TestUnreadableCommitStopsItsPartition
 //	a data key is taken by other bytes                 the file gets a key of its own                                     TestTakenDataKeyIsNotOverwritten
 //	the store refuses or is away                       retried for ever, not ready, Kafka keeps the data                  TestForbiddenStorePauses
 //	gc removes what nobody names, beside batchers      nothing that a commit names is deleted                             TestGCIsSafeBesideWriters

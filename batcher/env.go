@@ -123,14 +123,15 @@ func (h *storeHealth) oldest() (call string, r refusal) {
 }
 
 // retry repeats do until it succeeds, ctx ends, or the store has answered in a
-// way that repetition cannot change: the key is taken, or there is no such
-// object. Kafka keeps the data meanwhile.
+// way that repetition cannot change: the key is taken, there is no such object,
+// or it is not to be understood. Kafka keeps the data meanwhile.
 func (e *env) retry(ctx context.Context, what string, do func(context.Context) error) error {
 	wait := 100 * time.Millisecond
 	defer e.store.set(what, nil)
 	for {
 		err := do(ctx)
-		if err == nil || errors.Is(err, objstore.ErrExists) || errors.Is(err, objstore.ErrNotFound) {
+		_, unreadable := errors.AsType[*lake.FormatError](err)
+		if err == nil || unreadable || errors.Is(err, objstore.ErrExists) || errors.Is(err, objstore.ErrNotFound) {
 			return err
 		}
 		if ctx.Err() != nil {

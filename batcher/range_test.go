@@ -2,6 +2,7 @@ package batcher_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -52,5 +53,36 @@ func TestFilesEndWithoutACut(t *testing.T) {
 			}
 			w.sound()
 		})
+	}
+}
+
+// A commit that this version does not understand stops its partition, and says
+// which object it is; others go on.
+func TestUnreadableCommitStopsItsPartition(t *testing.T) {
+	w := setup(t)
+	r := w.start(quick(t))
+	for p := range int32(2) {
+		w.send(p, w.tracks(10)...)
+		w.until(w.names.Events(), p, 10)
+	}
+	r.stop(t)
+	key := w.lake.Paths.Commit(w.names.Events(), 0, 10)
+	if err := w.lake.Store.Put(t.Context(), key, []byte(`{"v":2}`)); err != nil {
+		t.Fatal(err)
+	}
+	w.send(0, w.tracks(10)...)
+	w.send(1, w.tracks(10)...)
+	health, r := w.startWatched(quick(t), w.lake)
+	w.until(w.names.Events(), 1, 20)
+	testkit.Eventually(t, "the partition waits for an operator", func() error {
+		report := health.Report(t.Context()).String()
+		if n := r.gauge(t, "millstream_batcher_stopped_partitions"); n != 1 || !strings.Contains(report, key) {
+			return fmt.Errorf("%v partitions are stopped: %s", n, report)
+		}
+		return nil
+	})
+	r.stop(t)
+	if n := r.gauge(t, "millstream_batcher_stopped_partitions"); n != 0 {
+		t.Errorf("%v partitions are still said to be stopped", n)
 	}
 }

@@ -317,7 +317,9 @@ func (c *Client) headBucket(ctx context.Context) error {
 }
 
 // classify turns the SDK's errors into ours. A 409 to a conditional write says
-// that a rival write is in progress; it stays an unknown outcome.
+// that a rival write is in progress; it stays an unknown outcome. A 404 means
+// that an object is not there only to who asked for one: else a proxy that does
+// not know the store for a moment would be taken for a store that has lost it.
 func (c *Client) classify(op, key string, err error) error {
 	if err == nil {
 		return nil
@@ -328,7 +330,10 @@ func (c *Client) classify(op, key string, err error) error {
 		case http.StatusPreconditionFailed:
 			kind = ErrExists
 		case http.StatusNotFound:
-			kind = ErrNotFound
+			kind = ErrRefused
+			if asksForOne(op) {
+				kind = ErrNotFound
+			}
 		case http.StatusForbidden, http.StatusUnauthorized:
 			kind = ErrRefused
 		}
@@ -343,6 +348,14 @@ func (c *Client) classify(op, key string, err error) error {
 		return fmt.Errorf("%s s3://%s: %w (%s)", op, c.at(key), kind, short(err))
 	}
 	return fmt.Errorf("%s s3://%s: %w", op, c.at(key), err)
+}
+
+func asksForOne(op string) bool {
+	switch op {
+	case "get", "open", "head", "delete", "head_bucket":
+		return true
+	}
+	return false
 }
 
 // at names what a call was about: an object, or the bucket itself.

@@ -81,6 +81,7 @@ func TestAnswersOfTheStoreBecomeErrorsToBranchOn(t *testing.T) {
 		"wrong secret":        {http.MethodPut, http.StatusForbidden, "SignatureDoesNotMatch", objstore.ErrRefused},
 		"unauthorised":        {http.MethodPut, http.StatusUnauthorized, "Whatever", objstore.ErrRefused},
 		"no such bucket":      {http.MethodPut, http.StatusNotFound, "NoSuchBucket", objstore.ErrRefused},
+		"not the store":       {http.MethodPut, http.StatusNotFound, "", objstore.ErrRefused},
 		"no such key":         {http.MethodGet, http.StatusNotFound, "NoSuchKey", objstore.ErrNotFound},
 		"slow down":           {http.MethodPut, http.StatusServiceUnavailable, "SlowDown", nil},
 		"broken store":        {http.MethodGet, http.StatusInternalServerError, "InternalError", nil},
