@@ -62,6 +62,35 @@ func TestDedupWindowEdge(t *testing.T) {
 	}
 }
 
+// A record that was hours ahead has moved the log's clock; a window that is read
+// again from an offset above it still knows.
+func TestWindowKeepsItsClockAcrossARestart(t *testing.T) {
+	w := setup(t)
+	w.dedup = dedup.Config{Window: time.Minute, MaxRecords: 10}
+	ahead := day.Add(2 * time.Hour)
+	var recs []*kgo.Record
+	for i := range 13 {
+		r := track("app", fmt.Sprint("m-", i), "A", day, "{}")
+		r.Timestamp = day
+		recs = append(recs, r)
+	}
+	recs[0].Timestamp = ahead // the floor is above it
+	w.send(0, recs...)
+	r := w.start(quick(t))
+	if commits := w.until(w.names.Events(), 0, 13); commits[len(commits)-1].Dedup.Floor != 3 {
+		t.Errorf("the floor is %d", commits[len(commits)-1].Dedup.Floor)
+	}
+	r.stop(t)
+	twin := track("app", "m-8", "A", day, "{}")
+	twin.Timestamp = ahead.Add(30 * time.Second)
+	w.send(0, twin)
+	w.start(quick(t))
+	if got := sum(w.until(w.names.Events(), 0, 14)); got.duplicates != 1 {
+		t.Errorf("totals %+v", got)
+	}
+	w.sound()
+}
+
 // What comes hours late goes to its own hours, in a file for each of them and
 // not one for each record.
 func TestLateDataFewFiles(t *testing.T) {
