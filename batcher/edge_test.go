@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -27,13 +28,15 @@ func TestDedupWindowEdge(t *testing.T) {
 		apart   time.Duration // of the log's clock
 		back    time.Duration // what the second twin's own clock is behind the log's
 		twin    bool
+		noID    bool // what lies between has none
 	}{
-		"at the last offset":             {9, 0, 0, true},
-		"one offset too far":             {10, 0, 0, false},
-		"at the last millisecond":        {1, time.Minute, 0, true},
-		"a millisecond too late":         {1, time.Minute + time.Millisecond, 0, false},
-		"its own clock does not matter":  {1, time.Minute + time.Millisecond, time.Hour, false},
-		"an older clock moves no window": {1, time.Minute, time.Hour, true},
+		"at the last offset":              {9, 0, 0, true, false},
+		"one offset too far":              {10, 0, 0, false, false},
+		"at the last millisecond":         {1, time.Minute, 0, true, false},
+		"a millisecond too late":          {1, time.Minute + time.Millisecond, 0, false, false},
+		"its own clock does not matter":   {1, time.Minute + time.Millisecond, time.Hour, false, false},
+		"a record without an id moves it": {1, time.Minute + time.Millisecond, time.Hour, false, true},
+		"an older clock moves no window":  {1, time.Minute, time.Hour, true, false},
 	} {
 		for _, restart := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, restart %v", name, restart), func(t *testing.T) {
@@ -43,6 +46,9 @@ func TestDedupWindowEdge(t *testing.T) {
 				first := []*kgo.Record{at(track("app", "twin", "A", day, "{}"), day)}
 				for i := range c.between {
 					first = append(first, at(track("app", fmt.Sprint("other-", i), "A", day, "{}"), day.Add(c.apart)))
+				}
+				if c.noID {
+					first[1].Headers = slices.Delete(first[1].Headers, 4, 5)
 				}
 				r := w.start(quick(t))
 				w.send(0, first...)
