@@ -19,6 +19,10 @@ import (
 // for a partition write: nothing that a commit names is ever deleted.
 func TestGCIsSafeBesideWriters(t *testing.T) {
 	w := setup(t)
+	orphan := w.lake.Paths.Data("app", "thing", day, w.names.Events(), 0, 0, 1, "0badcafe") // so that there is one on a lucky day, too
+	if err := w.lake.Store.Create(t.Context(), orphan, []byte("of a batcher that was killed")); err != nil {
+		t.Fatal(err)
+	}
 	rnd := rand.New(rand.NewPCG(3, 9))
 	stop, stopped := make(chan struct{}), make(chan int)
 	go func() { // ends before the test does
