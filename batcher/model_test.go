@@ -25,7 +25,7 @@ import (
 // dawdle, and the log's clock jumps. Whatever happens, every offset is in one
 // commit and became what the rules say.
 //
-// MILLSTREAM_TEST_SEEDS is how many seeds are run (make test: 24 with the race
+// MILLSTREAM_TEST_SEEDS is how many seeds are run (make test: 12 with the race
 // detector, which makes one four times as dear, and 200 without); a seed that fails
 // says how to run it alone.
 func TestChainModel(t *testing.T) {
@@ -53,7 +53,7 @@ func seeds(tb testing.TB) uint64 {
 	tb.Helper()
 	text := os.Getenv("MILLSTREAM_TEST_SEEDS")
 	if text == "" {
-		return 24
+		return 12
 	}
 	n, err := strconv.ParseUint(text, 10, 64)
 	if err != nil {
