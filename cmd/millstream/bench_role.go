@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -26,6 +27,7 @@ import (
 type roleProcess struct {
 	child
 	admin string
+	said  bytes.Buffer  // on standard error; for when it ends badly
 	ended chan struct{} // closed when the process has ended, with err
 	err   error
 }
@@ -46,12 +48,14 @@ func startRole(ctx context.Context, command string, args ...string) (*roleProces
 	}
 	args = append([]string{command, "--set", "admin.listen=" + r.admin, "--set", "log.level=warn"}, args...)
 	r.cmd = exec.CommandContext(ctx, self, args...)
-	r.cmd.Stderr = os.Stderr
+	r.cmd.Stderr = &r.said
 	if err := r.cmd.Start(); err != nil {
 		return nil, err
 	}
 	go func() { // the process ends with stop, kill or ctx
-		r.err = r.cmd.Wait()
+		if err := r.cmd.Wait(); err != nil {
+			r.err = fmt.Errorf("millstream %s: %w: %s", command, err, r.said.Bytes())
+		}
 		close(r.ended)
 	}()
 	return r, nil
@@ -135,7 +139,7 @@ func (b *batcherBench) profileRole(ctx context.Context, role *roleProcess, round
 	go func() { // ends with the profile
 		done <- func() error {
 			for {
-				body, err := role.get(ctx, "/debug/pprof/profile?seconds=10")
+				body, err := role.get(ctx, "/debug/pprof/profile?seconds=5")
 				if errors.Is(err, syscall.ECONNREFUSED) && ctx.Err() == nil {
 					time.Sleep(50 * time.Millisecond) //nolint:forbidigo // until the role listens
 					continue
@@ -152,7 +156,12 @@ func (b *batcherBench) profileRole(ctx context.Context, role *roleProcess, round
 			}
 		}()
 	}()
-	return func() error { return <-done }
+	return func() error {
+		if err := <-done; err != nil {
+			return fmt.Errorf("profile of five seconds: %w; a larger backlog (--events) takes longer", err)
+		}
+		return nil
+	}
 }
 
 // chains follows how far the chains of the topic of events are.
@@ -183,13 +192,6 @@ func (c *chains) look(ctx context.Context, k kafka.Config) error {
 		}
 	}
 	return nil
-}
-
-func (c *chains) sum() (n int64) {
-	for _, v := range c.next {
-		n += v
-	}
-	return n
 }
 
 // watch restarts the batcher, which has its windows to rebuild, and measures
