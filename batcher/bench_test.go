@@ -264,3 +264,24 @@ func fillBuilder(to array.Builder, from arrow.Array) {
 		}
 	}
 }
+
+// BenchmarkWindowRebuild reads records below the position again, which feed the
+// duplicate window alone: what an assignment waits for.
+func BenchmarkWindowRebuild(b *testing.B) {
+	recs, e := benchRecords(benchEvents), benchEnv(b)
+	id := lake.ChainID{Topic: e.topics.Events()}
+	start, n := processorTime(b), 0
+	for b.Loop() {
+		c := newChain(b.Context(), e, id, 1, "bench", place{next: 1 << 40}, func(lake.Commit) {})
+		for i := range 4 * benchEvents { // each id comes four times, far apart
+			r := recs[i%benchEvents]
+			r.Offset = int64(i)
+			if err := c.add(r); err != nil {
+				b.Fatal(err)
+			}
+		}
+		n += 4 * benchEvents
+	}
+	b.ReportMetric(0, "ns/op")
+	b.ReportMetric(float64(n)/(processorTime(b)-start).Seconds(), "records/s")
+}

@@ -117,6 +117,11 @@
 //     member table decides.
 //   - Headers of a dead letter are cut: one that the broker refuses for its size
 //     would stop the partition for ever.
+//   - An event is read once, for both of its tables: a leaf's path is a node that
+//     later events find by their keys, and a chunk knows by the node's number what
+//     to do with it (path.go). leaf_test.go has the plain way to compare with.
+//   - What a chunk's builders hold is used again only after a full one. One that was
+//     written for memory's sake gives it back.
 //   - A span's dead letters are sent while it is built; their acknowledgement is
 //     part of its commit.
 package batcher

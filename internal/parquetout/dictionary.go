@@ -13,9 +13,9 @@ import (
 	"github.com/apache/arrow/go/v15/parquet/metadata"
 )
 
-// A dictionary that is no smaller than half of its values after so many of them
+// A dictionary of more than three quarters of its values, after so many of them,
 // makes no file smaller.
-const dictionaryTrial = 16_384
+const dictionaryTrial = MinRowGroup
 
 // dictionary knows the values that a column's row group has shown the library so
 // far, in the order in which the library has numbered them. A batch without a
@@ -144,7 +144,7 @@ func (d *dictionary) check(to *file.ByteArrayColumnChunkWriter) error {
 	if theirs, ok := to.CurrentEncoder().(interface{ NumEntries() int }); !ok || theirs.NumEntries() != d.len() {
 		panic("BUG: the library numbers a dictionary's values otherwise")
 	}
-	if d.values >= dictionaryTrial && 2*d.len() > d.values {
+	if d.failed || d.values >= dictionaryTrial && 4*d.len() > 3*d.values {
 		to.FallbackToPlain()
 		d.end()
 	}

@@ -129,3 +129,35 @@ func TestFillingBuildersAllocatesNothing(t *testing.T) {
 		t.Errorf("%v allocations for 1,000 rows", n)
 	}
 }
+
+// Columns of ever new values are not worth a dictionary, which a file finds out
+// and its Footer tells.
+func TestDictionaryIsGivenUp(t *testing.T) {
+	t.Parallel()
+	columns := wire.Columns{{Name: "few", Type: wire.String}, {Name: "new", Type: wire.String}, {Name: "thousands", Type: wire.String}}
+	w, err := Create(filepath.Join(t.TempDir(), "f"), columns, DefaultOptions())
+	if err != nil {
+		t.Fatal(err)
+	}
+	cols := []*Column{NewColumn(wire.String), NewColumn(wire.String), NewColumn(wire.String)}
+	for group := range 2 {
+		for i := range 2 * MinRowGroup {
+			cols[0].AppendString(fmt.Sprint(i % 10))
+			cols[1].AppendString(fmt.Sprint(group, i))
+			cols[2].AppendString(fmt.Sprint(i * 7919 % 5000))
+		}
+		if err := w.Append(NewRecord(cols)); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.FlushRowGroup(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	foot, err := w.Finish()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(foot.Plain) != 1 || foot.Plain[0] != "new" {
+		t.Errorf("without a dictionary: %v", foot.Plain)
+	}
+}

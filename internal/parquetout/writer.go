@@ -1,8 +1,10 @@
-// Package parquetout is the one place that writes Parquet. It uses Arrow v15 in
-// the dialect of Redshift's own UNLOAD and guards against that library's traps:
-// an I/O error while a row group is flushed is swallowed there, so the file
-// looks valid with rows missing; sizes of open row groups are estimated too
-// small; misuse panics.
+// Package parquetout is the one place that reads and writes Parquet. It uses
+// Arrow v15 in the dialect of Redshift's own UNLOAD and guards against that
+// library's traps: an I/O error while a row group is flushed is swallowed there,
+// so the file looks valid with rows missing; sizes of open row groups are
+// estimated too small; misuse panics; statistics keep views of the values that
+// they were shown, and tell 0 distinct values of every column; values of a
+// dictionary go to the heap one by one.
 package parquetout
 
 import (
