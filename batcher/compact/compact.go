@@ -105,6 +105,9 @@ func (c *Compactor) Round(ctx context.Context, scope Scope, now time.Time, done 
 		if err != nil {
 			return err
 		}
+		if len(days) == 0 && scope.Table != "" {
+			return fmt.Errorf("table %s: the lake has no data of it", scope.Table)
+		}
 		for _, dt := range days {
 			if scope.DT != "" && dt != scope.DT || dt < scope.Since.UTC().Format(time.DateOnly) {
 				continue
@@ -179,7 +182,7 @@ func (c *Compactor) day(ctx context.Context, schema, table, dt string, since, no
 	}
 	var errs []error
 	for _, h := range slices.SortedFunc(maps.Keys(worth), func(a, b lake.Hour) int { return cmp.Compare(a.HH, b.HH) }) {
-		s := hourState{hour: h, objects: worth[h], named: named}
+		s := hourState{paths: c.d.Lake.Paths, hour: h, objects: worth[h], named: named}
 		for _, k := range compactions {
 			if k.Hour() == h {
 				s.compactions = append(s.compactions, k)

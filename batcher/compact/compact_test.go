@@ -96,6 +96,7 @@ func TestWhatIsNotWorthItStaysAsItIs(t *testing.T) {
 	for range 4 {
 		k.commit("app.tracks", 0, 1, 10)
 	}
+	k.commit("app.pages", 1, 1, 10)
 	for name, tweak := range map[string]func(o *compact.Options){
 		"few files":   func(o *compact.Options) { o.MinFiles = 4 },
 		"large files": func(o *compact.Options) { o.Small = 100 },
@@ -111,6 +112,10 @@ func TestWhatIsNotWorthItStaysAsItIs(t *testing.T) {
 		"another table": {Table: "app.pages"}, "another day": {DT: "2026-11-20"}, "before": {Since: now.Add(-3 * time.Hour)},
 	} {
 		k.must(k.compactor(k.lake, k.options()).Round(t.Context(), s, now, func(r compact.Result) { t.Errorf("%s: %+v", name, r) }))
+	}
+	err := k.compactor(k.lake, k.options()).Round(t.Context(), compact.Scope{Table: "app.nope"}, now, func(compact.Result) {})
+	if err == nil || err.Error() != "table app.nope: the lake has no data of it" {
+		t.Errorf("a table that is not there: %v", err)
 	}
 	for name, s := range map[string]compact.Scope{"the table": {Table: "app.tracks", DT: "2026-11-21", Since: hour}} {
 		n := 0
@@ -230,6 +235,28 @@ func TestVersionsOfAMirrorAreNotMixed(t *testing.T) {
 	}
 	if len(schemas) != 2 || schemas[0] == schemas[1] {
 		t.Errorf("compactions with the schemas %v", schemas)
+	}
+	k.sound()
+}
+
+// The offsets of two topics say nothing of each other: a table whose topic got
+// another name has rows of both.
+func TestTopicsAreNotMixed(t *testing.T) {
+	k := setup(t)
+	for range 4 {
+		for _, topic := range []string{"millstream.changes.shop.public.orders", "millstream.changes.shop.public.orders2"} {
+			k.commitOf("shop_public.orders", lake.SchemaMirror, lake.ChainID{Topic: topic}, 1, 10)
+		}
+	}
+	o := k.options()
+	if first, second := k.round(o), k.round(o); len(first) != 1 || len(second) != 1 || first[0].Replaced != 4 || second[0].Replaced != 4 {
+		t.Errorf("done %+v, then %+v", first, second)
+	}
+	for range 3 {
+		k.commitOf("shop_public.orders", lake.SchemaMirror, lake.ChainID{Topic: "millstream.changes.shop.public.orders2"}, 1, 10)
+	}
+	if done := k.round(o); len(done) != 1 || done[0].Replaced != 4 || done[0].Rows != 70 {
+		t.Errorf("done %+v", done)
 	}
 	k.sound()
 }

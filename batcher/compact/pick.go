@@ -41,6 +41,7 @@ func (c *Compactor) worth(objects []lake.Object, since, now time.Time) map[lake.
 
 // hourState is what the lake has of an hour.
 type hourState struct {
+	paths       lake.Paths
 	hour        lake.Hour
 	compactions []lake.Compaction // by generation
 	objects     []lake.Object
@@ -88,22 +89,23 @@ type input struct {
 
 // pick chooses the files to be rewritten together and the schema to write them
 // with: of a table of events the newest one, of which all others are a prefix;
-// of a mirrored table the one that they share. None if that is not worth it.
+// of a mirrored table the one that they share. Topics are not mixed: offsets of
+// two say nothing of each other. None if that is not worth it.
 func (s hourState) pick(o Options, versions []lake.Schema) ([]input, lake.Schema, error) {
 	known := map[string]lake.Schema{}
 	for _, v := range versions {
 		known[wire.Schema8(v.Fingerprint)] = v
 	}
-	groups := map[string][]input{} // by schema8 of a mirrored table, else one
+	groups := map[string][]input{} // by topic, and of a mirrored table by schema8
 	newest := map[string]lake.Schema{}
 	for _, f := range s.small(o.Small) {
 		v, ok := known[f.Schema]
 		if !ok {
 			return nil, lake.Schema{}, fmt.Errorf("file %s has the schema %s, which is no version of %s", f.Key, f.Schema, s.hour.Name())
 		}
-		group := ""
+		group := s.topic(f.Key)
 		if v.Kind == lake.SchemaMirror {
-			group = f.Schema
+			group += "/" + f.Schema
 		}
 		if v.Version > newest[group].Version {
 			newest[group] = v
@@ -127,6 +129,20 @@ func (s hourState) pick(o Options, versions []lake.Schema) ([]input, lake.Schema
 		}
 	}
 	return bounded(in), schema, nil
+}
+
+// topic is where a file's rows are from; a compacted file's are from where those
+// of what it replaces are.
+func (s hourState) topic(key string) string {
+	if k, ok := s.paths.ParseData(key); ok && !k.Compacted() {
+		return k.Chain.Topic
+	}
+	for _, c := range s.compactions {
+		if slices.ContainsFunc(c.Files, func(f lake.File) bool { return f.Key == key }) {
+			return s.topic(c.Replaces[0])
+		}
+	}
+	return ""
 }
 
 func (s hourState) input(f lake.File, v lake.Schema) input {

@@ -46,7 +46,7 @@ func (p *program) lake(ctx context.Context, args []string) error {
 		return err
 	}
 	if len(files) == 0 {
-		return fmt.Errorf("--table %s: no commit names a file of it%s; millstream verify shows what there is", *table, on(dt))
+		return fmt.Errorf("--table %s: there is no file of it%s that a commit names; millstream verify shows what there is, and what is missing", *table, on(dt))
 	}
 	return write(p.stdout, cfg.Lake.Bucket, files)
 }

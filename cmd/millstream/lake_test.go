@@ -99,12 +99,12 @@ func TestLakeFilesSaysWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	_, _, args := aLake(t)
 	for want, flags := range map[string][]string{
-		"--table tracks: must be a table such as app.tracks":                                       {"--table", "tracks"},
-		"--table : must be a table such as app.tracks":                                             {},
-		"--dt yesterday: must be a day such as 2026-11-21":                                         {"--table", "app.tracks", "--dt", "yesterday"},
-		`--format: must be keys, duckdb, spark or athena (got "csv")`:                              {"--table", "app.tracks", "--format", "csv"},
-		"--table app.nothing: no commit names a file of it; millstream verify shows what there is": {"--table", "app.nothing"},
-		"--table app.tracks: no commit names a file of it on 2026-11-20; millstream verify":        {"--table", "app.tracks", "--dt", "2026-11-20"},
+		"--table tracks: must be a table such as app.tracks":                                                     {"--table", "tracks"},
+		"--table : must be a table such as app.tracks":                                                           {},
+		"--dt yesterday: must be a day such as 2026-11-21":                                                       {"--table", "app.tracks", "--dt", "yesterday"},
+		`--format: must be keys, duckdb, spark or athena (got "csv")`:                                            {"--table", "app.tracks", "--format", "csv"},
+		"--table app.nothing: there is no file of it that a commit names; millstream verify shows what there is": {"--table", "app.nothing"},
+		"--table app.tracks: there is no file of it on 2026-11-20 that a commit names":                           {"--table", "app.tracks", "--dt", "2026-11-20"},
 	} {
 		if _, _, err := run(t, nil, with(args, append([]string{"lake", "files"}, flags...)...)...); err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("got  %v\nwant %s", err, want)
@@ -186,6 +186,7 @@ func TestCompactSaysWhatItDid(t *testing.T) {
 	}
 	for want, flags := range map[string][]string{
 		"--table tracks: must be a table such as app.tracks": {"--table", "tracks"},
+		"table app.nope: the lake has no data of it":         {"--table", "app.nope"},
 		"--dt 1: must be a day such as 2026-11-21":           {"--dt", "1"},
 	} {
 		if _, _, err := run(t, nil, with(args, append([]string{"compact"}, flags...)...)...); err == nil || err.Error() != want {

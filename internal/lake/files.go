@@ -167,7 +167,8 @@ func (l *Lake) firsts(ctx context.Context, id ChainID) ([]int64, error) {
 
 // Files returns the files that make up a table, of one day or, if dt is empty,
 // of all: what commits name, without what compactions replace, with what they
-// have written. A file that should be there and is not is an error.
+// have written. A file of a compaction that is not there is an error; one that a
+// commit names is Verifier's to miss.
 func (l *Lake) Files(ctx context.Context, table, dt string) ([]File, error) {
 	schema, name, err := SplitTable(table)
 	if err != nil {
