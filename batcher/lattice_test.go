@@ -18,6 +18,7 @@ func TestTypeLattice(t *testing.T) {
 }
 
 func latticeJoins(t *testing.T) {
+	t.Parallel()
 	for values, want := range map[string]wire.LakeType{
 		`true`: wire.Bool, `true false`: wire.Bool, `1`: wire.Int64, `-0`: wire.Int64, `9007199254740993`: wire.Int64,
 		`1 9223372036854775807`: wire.Int64, `1.0`: wire.Float64, `1e2`: wire.Float64, `1 1.5`: wire.Float64,
@@ -41,6 +42,7 @@ func latticeJoins(t *testing.T) {
 
 // The join of two kinds takes the values of both whole, whichever comes first.
 func latticePairs(t *testing.T) {
+	t.Parallel()
 	samples := map[kinds][]string{
 		sawBool: {`true`, `false`}, sawInt: {`0`, `-9007199254740992`}, sawBigInt: {`9007199254740993`, `-9223372036854775808`},
 		sawFloat: {`1.5`, `1e300`}, sawHuge: {`9223372036854775809`, `1e400`}, sawTime: {`"2026-11-21T06:15:02Z"`}, sawText: {`"x"`, `""`},
@@ -77,6 +79,7 @@ func castsTo(t *testing.T, typ wire.LakeType, want fit, values ...string) {
 }
 
 func latticeCasts(t *testing.T) {
+	t.Parallel()
 	f := func(typ wire.LakeType, want fit, values ...string) {
 		t.Helper()
 		castsTo(t, typ, want, values...)
@@ -102,6 +105,7 @@ func latticeCasts(t *testing.T) {
 }
 
 func latticeDeclared(t *testing.T) {
+	t.Parallel()
 	f := func(typ wire.LakeType, want fit, values ...string) {
 		t.Helper()
 		castsTo(t, typ, want, values...)
