@@ -19,7 +19,11 @@ type Config struct {
 // DefaultConfig returns the values used in production.
 func DefaultConfig() Config { return Config{Window: 24 * time.Hour, MaxRecords: 1_000_000} }
 
+// maxRecords is the farthest that a window reaches: distances have 32 bits. A
+// window that is full of so many takes 25 GB.
+const maxRecords = 1_000_000_000
+
 // Validate returns every problem, joined, each led by its key path.
 func (c Config) Validate() error {
-	return errors.Join(config.Positive("dedup.window", c.Window), config.Positive("dedup.max_records", c.MaxRecords))
+	return errors.Join(config.Positive("dedup.window", c.Window), config.Between("dedup.max_records", c.MaxRecords, 1, maxRecords))
 }

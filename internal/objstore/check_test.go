@@ -3,9 +3,11 @@ package objstore_test
 import (
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -33,6 +35,47 @@ func TestCheckTakesAConflictForALostRace(t *testing.T) {
 	conflict := answer(http.MethodPut, http.StatusConflict, "ConditionalRequestConflict")
 	s.SetIntercept(func(w http.ResponseWriter, r *http.Request, next http.Handler) bool {
 		return r.Method == http.MethodPut && puts.Add(1) > 5 && conflict(w, r, next)
+	})
+	if err := store.Check(t.Context(), "millstream"); err != nil {
+		t.Error(err)
+	}
+}
+
+// The winner whose answer was lost tries again, and then its own bytes are there before it.
+func TestCheckKnowsAWinnerWhoseAnswerWasLost(t *testing.T) {
+	t.Parallel()
+	s, store := testkit.S3(t)
+	var puts atomic.Int32
+	s.SetIntercept(func(w http.ResponseWriter, r *http.Request, next http.Handler) bool {
+		if r.Method != http.MethodPut || puts.Add(1) > 1 {
+			return false
+		}
+		next.ServeHTTP(httptest.NewRecorder(), r)
+		return answer(http.MethodPut, http.StatusServiceUnavailable, "SlowDown")(w, r, next)
+	})
+	if err := store.Check(t.Context(), "millstream"); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestCheckRacesTwentyAtOnce(t *testing.T) {
+	t.Parallel()
+	s, store := testkit.S3(t)
+	var waiting atomic.Int32
+	all := make(chan struct{})
+	s.SetIntercept(func(_ http.ResponseWriter, r *http.Request, _ http.Handler) bool {
+		if r.Method != http.MethodPut {
+			return false
+		}
+		if waiting.Add(1) == 20 {
+			close(all)
+		}
+		select {
+		case <-all:
+		case <-time.After(20 * time.Second):
+			t.Error("fewer than 20 writes came at once")
+		}
+		return false
 	})
 	if err := store.Check(t.Context(), "millstream"); err != nil {
 		t.Error(err)

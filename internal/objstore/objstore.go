@@ -331,7 +331,7 @@ func (c *Client) classify(op, key string, err error) error {
 			kind = ErrExists
 		case http.StatusNotFound:
 			kind = ErrRefused
-			if asksForOne(op) {
+			if answersWithoutBody(op) {
 				kind = ErrNotFound
 			}
 		case http.StatusForbidden, http.StatusUnauthorized:
@@ -340,6 +340,8 @@ func (c *Client) classify(op, key string, err error) error {
 	}
 	if api, ok := errors.AsType[smithy.APIError](err); ok {
 		switch api.ErrorCode() {
+		case "NoSuchKey":
+			kind = ErrNotFound
 		case "NoSuchBucket", "InvalidAccessKeyId", "SignatureDoesNotMatch", "AccessDenied":
 			kind = ErrRefused
 		}
@@ -350,12 +352,10 @@ func (c *Client) classify(op, key string, err error) error {
 	return fmt.Errorf("%s s3://%s: %w", op, c.at(key), err)
 }
 
-func asksForOne(op string) bool {
-	switch op {
-	case "get", "open", "head", "delete", "head_bucket":
-		return true
-	}
-	return false
+// answersWithoutBody says of which calls a 404 must be believed by its status
+// alone; others give the code, and a proxy before the store does not know it.
+func answersWithoutBody(op string) bool {
+	return op == "head" || op == "delete" || op == "head_bucket"
 }
 
 // at names what a call was about: an object, or the bucket itself.

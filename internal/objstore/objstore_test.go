@@ -82,6 +82,7 @@ func TestAnswersOfTheStoreBecomeErrorsToBranchOn(t *testing.T) {
 		"unauthorised":        {http.MethodPut, http.StatusUnauthorized, "Whatever", objstore.ErrRefused},
 		"no such bucket":      {http.MethodPut, http.StatusNotFound, "NoSuchBucket", objstore.ErrRefused},
 		"not the store":       {http.MethodPut, http.StatusNotFound, "", objstore.ErrRefused},
+		"a proxy before it":   {http.MethodGet, http.StatusNotFound, "", objstore.ErrRefused},
 		"no such key":         {http.MethodGet, http.StatusNotFound, "NoSuchKey", objstore.ErrNotFound},
 		"slow down":           {http.MethodPut, http.StatusServiceUnavailable, "SlowDown", nil},
 		"broken store":        {http.MethodGet, http.StatusInternalServerError, "InternalError", nil},
