@@ -252,7 +252,7 @@ func (c *crowd) arrived(tb testing.TB, cfg kafka.Config) (twice int) {
 // TestH03KillUnderLoad kills ingest at random moments while events come and Kafka comes and goes.
 func TestH03KillUnderLoad(t *testing.T) {
 	t.Parallel()
-	kills := 2 * rounds(t, 2)
+	kills := 4 * rounds(t, 1)
 	broker := newMoody(t)
 	sys := ingestBefore(t, broker, "  timeouts: {ack_timeout: 200ms, drain_delay: 0s}\n  spool: {segment: 64KiB, min_free: 1MiB}\n")
 	sys.start()
