@@ -35,6 +35,9 @@ type Deps struct {
 	// Disk stands between files and the disk; nil: nothing does. It is for disks
 	// that a test fills.
 	Disk func(io.Writer) io.Writer
+	// Rest is how long a partition rests whose records are mostly rejected; 0: a
+	// minute. It is for tests that cannot wait for so long.
+	Rest time.Duration
 	Owns func(int) // told how many partitions of events the batcher owns; nil: nobody asks
 }
 
@@ -79,7 +82,7 @@ func New(cfg Config, d Deps) (*Batcher, error) {
 		env: &env{
 			cfg: cfg, dedup: d.Dedup, version: d.Version, lake: d.Lake, topics: d.Kafka.Names(), log: d.Log, metrics: m,
 			registry: newRegistry(d.Lake, m, cfg.Limits), names: names, rules: newRules(cfg, names, d.Log), shapes: newShapes(),
-			governor: newGovernor(cfg, m), pauses: pauses{metrics: m}, rests: rests{metrics: m, log: d.Log}, disk: d.Disk,
+			governor: newGovernor(cfg, m), pauses: pauses{metrics: m}, rests: rests{metrics: m, log: d.Log}, disk: d.Disk, rest: d.Rest,
 		},
 		kafka: d.Kafka, writer: writer, health: d.Health, owns: d.Owns,
 		started: make(chan struct{}), chains: map[lake.ChainID]*chain{}, stopped: map[lake.ChainID]error{}, hints: map[lake.ChainID]int64{},

@@ -70,6 +70,7 @@ func newChain(ctx context.Context, e *env, id lake.ChainID, generation int, writ
 		writer: lake.Writer{Version: e.version, ID: writer, Generation: generation},
 		in:     newInbox(), done: make(chan struct{}), begun: time.Now(), seen: at.from, limits: e.cfg.of(id.Topic),
 	}
+	c.storm.rest = e.rest
 	c.ctx, c.cancel = context.WithCancelCause(ctx)
 	if c.isEvents {
 		c.window = dedup.New(e.dedup, dedup.State{Floor: at.from, FloorClockMS: at.floorClock})

@@ -41,6 +41,7 @@ type env struct {
 	fileSeq  atomic.Int64
 	store    storeHealth
 	disk     func(io.Writer) io.Writer // nil: the disk itself
+	rest     time.Duration             // Deps.Rest
 	governor *governor
 	rests    rests
 	pauses   pauses

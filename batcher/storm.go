@@ -1,6 +1,7 @@
 package batcher
 
 import (
+	"cmp"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -14,8 +15,8 @@ import (
 // A chain rests when most of its records are rejected: a wrong version, of a
 // sender or of this program, must not empty a topic into the dead letters.
 const (
-	stormRecords = 1000 // that it looks back on
-	stormRest    = time.Minute
+	stormRecords = 1000        // that it looks back on
+	stormRest    = time.Minute // unless Deps.Rest says otherwise
 )
 
 // storm looks back on what became of a chain's records. It has no clock.
@@ -23,7 +24,8 @@ type storm struct {
 	recent   [stormRecords]bool // a ring; true: rejected
 	next     int
 	rejected int
-	until    time.Time // the chain rests until then; zero: it does not
+	until    time.Time     // the chain rests until then; zero: it does not
+	rest     time.Duration // 0: stormRest
 }
 
 // note takes a record and says whether it is the one too many: the chain rests
@@ -40,7 +42,7 @@ func (s *storm) note(rejected bool, now time.Time) (begins bool) {
 	if s.rejected <= stormRecords/2 {
 		return false
 	}
-	*s = storm{until: now.Add(stormRest)}
+	*s = storm{until: now.Add(cmp.Or(s.rest, stormRest)), rest: s.rest}
 	return true
 }
 

@@ -1,7 +1,6 @@
 package batcher_test
 
 import (
-	"os"
 	"strconv"
 	"strings"
 	"testing"
@@ -9,6 +8,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/millstream-data/millstream/batcher"
 	"github.com/millstream-data/millstream/internal/event"
 	"github.com/millstream-data/millstream/internal/telemetry"
 	"github.com/millstream-data/millstream/internal/testkit"
@@ -43,40 +43,31 @@ func TestRejectionStormRests(t *testing.T) {
 	w.sound()
 }
 
-// The rest of a partition lasts a minute, and so does this test, which runs only
-// with MILLSTREAM_TEST_LONG.
 func TestAPartitionGoesOnAfterItsRest(t *testing.T) {
-	if os.Getenv("MILLSTREAM_TEST_LONG") == "" {
-		t.Skip("takes a minute; MILLSTREAM_TEST_LONG runs it")
-	}
 	w := setup(t)
-	health, r := w.startWatched(quick(t), w.lake)
+	const rest = 2 * time.Second
+	health := telemetry.NewHealth()
+	r := w.startDeps(quick(t), batcher.Deps{
+		Kafka: w.kafka, Lake: w.lake, Dedup: w.dedup, Version: "test", Log: testkit.Log(t), Health: health, Rest: rest,
+	})
 	bad := make([]*kgo.Record, 600)
 	for i := range bad {
 		bad[i] = eventRecord("app", event.Track, "X", "bad-"+strconv.Itoa(i), day, "{")
 	}
 	begun := time.Now()
 	w.send(0, bad...)
-	w.until(w.names.Events(), 0, 501)
 	w.send(0, w.tracks(1000)...)
-	testkit.Eventually(t, "most of the rest is over", func() error {
-		if time.Since(begun) < 40*time.Second {
-			return errNotYet
-		}
-		return nil
-	})
-	w.until(w.names.Events(), 0, 1600)
-	if took := time.Since(begun); took < time.Minute {
+	got := sum(w.until(w.names.Events(), 0, 1600))
+	if took := time.Since(begun); took < rest {
 		t.Errorf("it went on after %s", took)
 	}
-	got := sum(w.until(w.names.Events(), 0, 1600))
 	if got.rejected != 600 || got.primary != 1000 {
 		t.Errorf("totals %+v", got)
 	}
 	if report := health.Report(t.Context()); report.State != telemetry.StateReady {
 		t.Errorf("health: %s", report)
 	}
-	if n := r.counter(t, "millstream_batcher_pause_seconds_total", "reason", "rejects"); n < 59 {
+	if n := r.counter(t, "millstream_batcher_pause_seconds_total", "reason", "rejects"); n < rest.Seconds() {
 		t.Errorf("paused for %v s", n)
 	}
 	w.sound()
