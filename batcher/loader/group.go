@@ -209,41 +209,10 @@ func (s *session) rollback(ctx context.Context) error {
 	return err
 }
 
-// gated runs do between BEGIN and COMMIT behind the gate, after the fence was
-// compared. The gate is the transaction's first statement that reads: the
-// snapshot taken behind it includes the last winner's commit. On an error the
-// transaction is left open for the caller to roll back.
+// gated runs do in a transaction behind the gate, under the fence of this
+// tenure.
 func (s *session) gated(ctx context.Context, do func() error) error {
-	s.l.gate.Lock() // before the server's gate: sessions of one process need not wait there
-	defer s.l.gate.Unlock()
-	if err := s.conn.SetTimeout(ctx, s.l.cfg.GateTimeout); err != nil {
-		return err
-	}
-	start := time.Now()
-	for _, st := range []string{"BEGIN", "LOCK TABLE millstream.gate"} {
-		if _, err := s.conn.Exec(ctx, st); err != nil {
-			return err
-		}
-	}
-	s.l.metrics.gateWait.Observe(time.Since(start).Seconds())
-	if err := s.conn.SetTimeout(ctx, s.l.timeout); err != nil {
-		return err
-	}
-	fence, err := s.conn.Fence(ctx)
-	if err != nil {
-		return err
-	}
-	if fence != s.fence {
-		return fmt.Errorf("fence is %d, ours %d: %w", fence, s.fence, warehouse.ErrLeaseTaken)
-	}
-	if err := do(); err != nil {
-		return err
-	}
-	if _, err := s.conn.Exec(ctx, "COMMIT"); err != nil {
-		return err
-	}
-	s.l.metrics.transaction.Observe(time.Since(start).Seconds())
-	return nil
+	return s.l.gate.Do(ctx, s.conn, s.fence, do)
 }
 
 // holdAll notes the targets at fault, so that the others' low water passes

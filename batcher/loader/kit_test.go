@@ -6,8 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -19,13 +17,12 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/millstream-data/millstream/internal/config"
 	"github.com/millstream-data/millstream/internal/dedup"
 	"github.com/millstream-data/millstream/internal/lake"
 	"github.com/millstream-data/millstream/internal/local/redshift"
-	"github.com/millstream-data/millstream/internal/objstore"
 	"github.com/millstream-data/millstream/internal/parquetout"
 	"github.com/millstream-data/millstream/internal/testkit"
+	"github.com/millstream-data/millstream/internal/testkit/warehousetest"
 	"github.com/millstream-data/millstream/internal/warehouse"
 	"github.com/millstream-data/millstream/internal/wire"
 )
@@ -43,26 +40,6 @@ type kit struct {
 	now    time.Time // received_at of the next row
 }
 
-// objects serves COPY from the lake.
-type objects struct{ store *objstore.Client }
-
-func (o objects) Size(ctx context.Context, _, key string) (int64, error) {
-	info, err := o.store.Head(ctx, key)
-	return info.Size, missing(err)
-}
-
-func (o objects) Open(ctx context.Context, _, key string) (io.ReadCloser, error) {
-	r, _, err := o.store.Open(ctx, key)
-	return r, missing(err)
-}
-
-func missing(err error) error {
-	if errors.Is(err, objstore.ErrNotFound) {
-		return fmt.Errorf("%w: %w", fs.ErrNotExist, err)
-	}
-	return err
-}
-
 func setup(t testing.TB) *kit { return setupWith(t, redshift.IsolationSnapshot) }
 
 func setupWith(t testing.TB, isolation string) *kit {
@@ -73,37 +50,13 @@ func setupWith(t testing.TB, isolation string) *kit {
 
 func setupOn(t testing.TB, l *lake.Lake, isolation string) *kit {
 	t.Helper()
-	cfg := redshift.DefaultConfig()
-	cfg.Listen, cfg.Dir, cfg.Isolation, cfg.Faults = "127.0.0.1:0", filepath.Join(t.TempDir(), "redshift"), isolation, true
-	cfg.Memory, cfg.Threads = 256*config.MiB, 1
-	server, err := redshift.New(cfg, objects{l.Store}, testkit.Log(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- server.Run(ctx) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Errorf("redshift: %v", err)
-		}
-	})
+	server := warehousetest.Server(t, l.Store, func(cfg *redshift.Config) { cfg.Isolation = isolation })
 	k := &kit{t: t, lake: l, server: server, next: map[lake.ChainID]int64{}, prev: map[lake.ChainID]*int64{}, now: time.Date(2026, 11, 21, 6, 0, 0, 0, time.UTC)}
 	k.client = k.open()
 	return k
 }
 
-func (k *kit) open() *warehouse.Client {
-	k.t.Helper()
-	cfg := warehouse.DefaultConfig()
-	cfg.DSN, cfg.Password, cfg.SSLMode = "postgres://millstream@"+k.server.Addr().String()+"/millstream", "millstream", "disable"
-	c, err := warehouse.Open(cfg)
-	if err != nil {
-		k.t.Fatal(err)
-	}
-	return c
-}
+func (k *kit) open() *warehouse.Client { return warehousetest.Client(k.t, k.server) }
 
 func testConfig() Config {
 	cfg := DefaultConfig()

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"log/slog"
 	"os"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -28,6 +27,27 @@ type Deps struct {
 	Log       *slog.Logger
 	Registry  prometheus.Registerer
 	Health    *telemetry.Health // nil: nobody asks
+	Beside    []Companion
+}
+
+// Companion is work that the loader with the lease does beside its waves, such
+// as maintenance. It returns nil when ctx ends, which the loss of the lease does
+// too. After an error it is begun again, with a growing pause.
+type Companion struct {
+	Name string
+	Run  func(ctx context.Context, t Tenure) error
+}
+
+// Tenure is one holding of the lease.
+type Tenure struct {
+	gate  *warehouse.Gate
+	fence int64
+}
+
+// Gated runs do in a transaction on c behind the gate, as warehouse.Gate says;
+// warehouse.ErrLeaseTaken says that the tenure has ended.
+func (t Tenure) Gated(ctx context.Context, c *warehouse.Conn, do func() error) error {
+	return t.gate.Do(ctx, c, t.fence, do)
 }
 
 // Loader brings the lake's commits into the warehouse.
@@ -42,8 +62,8 @@ type Loader struct {
 	metrics   *metrics
 	said      atomic.Pointer[telemetry.Check]
 
-	// gate stands before the server's gate. No other lock is taken under it.
-	gate sync.Mutex
+	gate   warehouse.Gate // no lock is taken under it
+	beside []Companion
 }
 
 // New validates cfg and registers metrics and the check named loader.
@@ -58,8 +78,9 @@ func New(cfg Config, d Deps) (*Loader, error) {
 	}
 	l := &Loader{
 		cfg: cfg, warehouse: d.Warehouse, lake: d.Lake, window: d.Dedup.Window, timeout: d.Warehouse.Config().StatementTimeout,
-		holder: holder, log: d.Log, metrics: newMetrics(d.Registry),
+		holder: holder, log: d.Log, metrics: newMetrics(d.Registry), beside: d.Beside,
 	}
+	l.gate.Timeout, l.gate.Statement, l.gate.Waited = cfg.GateTimeout, l.timeout, l.metrics.gated
 	l.say(telemetry.NotReady("The loader has not reached the warehouse yet."))
 	if d.Health != nil {
 		d.Health.Register("loader", func(context.Context) telemetry.Check { return *l.said.Load() })
@@ -115,8 +136,13 @@ func (l *Loader) lead(ctx, work context.Context) (worked bool, err error) {
 	group, held := errgroup.WithContext(work) // ends when the lease is lost
 	done := make(chan struct{})
 	group.Go(func() error { return l.renew(held, fence, done) })
+	beside, stop := context.WithCancel(held)
+	for _, c := range l.beside {
+		group.Go(func() error { l.accompany(beside, c, Tenure{&l.gate, fence}); return nil })
+	}
 	group.Go(func() error {
 		defer close(done)
+		defer stop()
 		w := &waves{Loader: l, conn: conn, fence: fence, seen: catalogue{lake: l.lake}}
 		return w.run(ctx, held)
 	})
@@ -127,6 +153,17 @@ func (l *Loader) lead(ctx, work context.Context) (worked bool, err error) {
 	}
 	l.release(work, fence)
 	return true, err
+}
+
+// accompany runs c until ctx ends.
+func (l *Loader) accompany(ctx context.Context, c Companion, t Tenure) {
+	wait := backoff{min: time.Second, max: 5 * time.Minute}
+	for ctx.Err() == nil {
+		if err := c.Run(ctx, t); err != nil && ctx.Err() == nil {
+			l.log.Warn("companion begins anew", "companion", c.Name, "err", err)
+		}
+		wait.sleep(ctx)
+	}
 }
 
 // release lets the next loader begin at once; if that fails it begins after ttl.

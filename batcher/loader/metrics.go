@@ -1,6 +1,8 @@
 package loader
 
 import (
+	"time"
+
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
 )
@@ -95,4 +97,10 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		m.retries.WithLabelValues(class)
 	}
 	return m
+}
+
+// gated observes a transaction behind the gate.
+func (m *metrics) gated(gate, transaction time.Duration) {
+	m.gateWait.Observe(gate.Seconds())
+	m.transaction.Observe(transaction.Seconds())
 }

@@ -3,11 +3,15 @@
 package loader
 
 import (
+	"context"
 	"net/http"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/millstream-data/millstream/internal/dedup"
 	"github.com/millstream-data/millstream/internal/testkit"
 	"github.com/millstream-data/millstream/internal/wire"
 )
@@ -120,4 +124,60 @@ func TestSourceNamedLikeTheLedgerCannotTouchIt(t *testing.T) {
 	if got := k.query("SELECT target FROM millstream.positions WHERE target <> '*'"); !slices.Equal(got, []string{"app.tracks"}) {
 		t.Errorf("positions: %v", got)
 	}
+}
+
+func TestCompanionsWorkUnderTheLeaseOnly(t *testing.T) {
+	t.Parallel()
+	k := setup(t)
+	began := make(chan string, 2)
+	gone := make(chan error, 2)
+	start := func(name string) (stop func()) {
+		l, err := New(testConfig(), Deps{
+			Warehouse: k.client, Lake: k.lake, Dedup: dedup.DefaultConfig(), Log: testkit.Log(t), Registry: prometheus.NewRegistry(),
+			Beside: []Companion{{Name: "probe", Run: func(ctx context.Context, tn Tenure) error {
+				conn, err := k.client.Connect(ctx)
+				if err != nil {
+					return err
+				}
+				defer conn.Close()
+				if err := tn.Gated(ctx, conn, func() error { return nil }); err != nil {
+					return err
+				}
+				began <- name
+				<-ctx.Done()
+				other, err := k.client.Connect(t.Context())
+				if err != nil {
+					return err
+				}
+				defer other.Close()
+				gone <- tn.Gated(t.Context(), other, func() error { return nil })
+				return nil
+			}}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() { _ = l.Run(ctx); close(done) }()
+		return func() { cancel(); <-done }
+	}
+	stop := start("first")
+	if got := <-began; got != "first" {
+		t.Fatalf("%s began first", got)
+	}
+	stopSecond := start("second")
+	select {
+	case got := <-began:
+		t.Fatalf("%s began while the first had the lease", got)
+	default:
+	}
+	stop()
+	if err := <-gone; err != nil {
+		t.Errorf("a companion that ends with its loader is refused at the gate: %v", err)
+	}
+	if got := <-began; got != "second" {
+		t.Fatalf("%s began after the first had gone", got)
+	}
+	stopSecond()
 }

@@ -1,0 +1,4 @@
+//go:build !cgo
+
+// Package warehousetest is empty without cgo, as the local Redshift needs it.
+package warehousetest
