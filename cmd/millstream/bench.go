@@ -18,19 +18,21 @@ import (
 //	load generator (this process) ──HTTP──▶ ingest, then the bare reference ──▶ embedded Kafka
 func (p *program) bench(ctx context.Context, args []string) error {
 	if len(args) == 0 {
-		return errors.New("bench what? there are: bench ingest, bench batcher, bench e2e")
+		return errors.New("bench what? there are: bench ingest, bench batcher, bench loader, bench e2e")
 	}
 	switch args[0] {
 	case "ingest":
 		return p.benchIngest(ctx, args[1:])
 	case "batcher":
 		return p.benchBatcher(ctx, args[1:])
+	case "loader":
+		return p.benchLoader(ctx, args[1:])
 	case "e2e":
 		return p.benchPath(ctx, args[1:])
 	case "child":
 		return p.benchChild(ctx, args[1:])
 	}
-	return fmt.Errorf("bench %s: there are bench ingest, bench batcher and bench e2e", args[0])
+	return fmt.Errorf("bench %s: there are bench ingest, bench batcher, bench loader and bench e2e", args[0])
 }
 
 // benchPath measures the whole path of a running installation.

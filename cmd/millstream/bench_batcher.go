@@ -185,7 +185,10 @@ func (b *batcherBench) round(ctx context.Context, n int, last bool) error {
 		return err
 	}
 	defer role.kill()
-	profiled := b.profileRole(ctx, role, n)
+	profiled := func() error { return nil }
+	if b.profile != "" && n == 0 {
+		profiled = profileRole(ctx, role, b.profile)
+	}
 	round, err := b.drain(ctx, role, start)
 	if err := errors.Join(err, profiled()); err != nil {
 		return err

@@ -126,6 +126,9 @@ func (p *program) benchChild(ctx context.Context, args []string) error {
 		}
 		return p.serveArrow(ctx, args[1], d)
 	}
+	if len(args) == 2 && args[0] == "duckdb" {
+		return p.serveDuckDB(ctx, args[1])
+	}
 	if len(args) == 3 {
 		stop, err := profileCPU(args[2])
 		if err != nil {
@@ -135,7 +138,7 @@ func (p *program) benchChild(ctx context.Context, args []string) error {
 		args = args[:2]
 	}
 	if len(args) != 2 {
-		return errors.New("bench child: kafka, s3, arrow FOLDER DURATION, bare BROKER or ingest BROKER, and the file of a profile")
+		return errors.New("bench child: kafka, s3, arrow FOLDER DURATION, duckdb FOLDER, bare BROKER or ingest BROKER, and the file of a profile")
 	}
 	kc := kafka.DefaultConfig()
 	kc.Brokers, kc.Topics.Partitions, kc.Topics.Replication = []string{args[1]}, 4, 1

@@ -129,12 +129,9 @@ func (b *batcherBench) start(ctx context.Context, l *lake.Lake) (*roleProcess, e
 	return startRole(ctx, "batcher", args...)
 }
 
-// profileRole fetches a CPU profile of the first round's role; the returned
-// function waits for it.
-func (b *batcherBench) profileRole(ctx context.Context, role *roleProcess, round int) (wait func() error) {
-	if b.profile == "" || round > 0 {
-		return func() error { return nil }
-	}
+// profileRole fetches a CPU profile of five seconds from a role that has just
+// been started; the returned function waits for it.
+func profileRole(ctx context.Context, role *roleProcess, file string) (wait func() error) {
 	done := make(chan error, 1)
 	go func() { // ends with the profile
 		done <- func() error {
@@ -147,7 +144,7 @@ func (b *batcherBench) profileRole(ctx context.Context, role *roleProcess, round
 				if err != nil {
 					return err
 				}
-				f, err := os.Create(b.profile)
+				f, err := os.Create(file)
 				if err == nil {
 					_, err = io.Copy(f, body)
 					err = errors.Join(err, f.Close())
@@ -158,7 +155,7 @@ func (b *batcherBench) profileRole(ctx context.Context, role *roleProcess, round
 	}()
 	return func() error {
 		if err := <-done; err != nil {
-			return fmt.Errorf("profile of five seconds: %w; a larger backlog (--events) takes longer", err)
+			return fmt.Errorf("profile of five seconds: %w; more to do takes longer", err)
 		}
 		return nil
 	}

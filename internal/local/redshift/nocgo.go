@@ -89,3 +89,8 @@ func (s *Server) Close() error {
 	}
 	return nil
 }
+
+// MeasureReference needs DuckDB, and with it cgo.
+func MeasureReference(context.Context, Config, string, map[string][]string) (int64, time.Duration, error) {
+	return 0, 0, errors.New("the reference is DuckDB, which needs a build with cgo")
+}
