@@ -49,12 +49,17 @@
 //	a loader falls silent                                its lease ends by the server's clock                    TestSilentLoadersLeasePassesOn
 //	1023, deadlock, resize, disk full, racing DDL        planned again, after a wait that fits                   TestRetryClasses
 //	COPY brings other rows than the commits promise      nothing of that file is inserted; it is held            TestCopyCountMismatchAborts
-//	one bad file of many                                 found by halving, held; the rest is loaded              TestPoisonFileBisect
+//	one bad file of many                                 named by Redshift, held; the rest is loaded             TestRefusedFileIsNamedByRedshift
+//	one that Redshift does not name                      found by halving, held; the rest is loaded              TestPoisonFileBisect
+//	a file of a mirror that COPY refuses                 the target is held, the file named                      TestFileThatAMirrorCannotLoadIsNamed
+//	a COPY that takes too long                           done in halves; one file alone is held                  TestCopyThatTimesOutIsHalved
+//	an INSERT that takes too long                        the next load is half of it                             TestInsertThatTimesOutIsHalved
+//	a column made narrower behind the loader's back      the catalogue is read again, once; then held            TestColumnMadeNarrowerSinceTheCatalogueWasRead
 //	a held file is mended                                loaded by itself                                        TestMendedFileIsLoadedByItself
 //	a table retyped, or otherwise unfit                  that target is held, others go on                       TestHeldTargetOthersGoOn
 //	a held target is mended                              loaded from where it was held, in order                 TestHeldTargetCatchesUpInOrder
 //	a table with rows is dropped                         held, not made anew without its rows                    TestDroppedTargetIsHeldNotMadeAnew
-//	readers keep a table from being altered              put off to the next wave                                TestReadersPutDDLOff
+//	readers keep a table from being altered              put off; after 10 minutes the session is named          TestReadersPutDDLOff
 //	the table's columns have another order               matched by name                                         TestColumnsByNameNotPosition
 //	a value longer than its column                       widened before the COPY                                 TestWidenThenLoad
 //	a commit is missing                                  its chain stops, others go on                           TestChainGapStopsChain
@@ -78,6 +83,7 @@
 //	chain_lag_offsets{topic, part}   between low water and the newest commit
 //	chain_gaps                       chains that cannot be read on: any alerts
 //	held_files, held_targets         any alerts
+//	skipped_files_total              files that somebody gave up for good
 //	copies_total, copy_bytes_total, bisect_copies_total
 //	copy_count_mismatch_total        any alerts
 //	columns_added_total, columns_widened_total, tables_created_total

@@ -21,7 +21,6 @@ const (
 	reasonReaders = "readers"  // not held: the table's readers leave no room for DDL
 	reasonBehind  = "catch_up" // not done yet
 	reasonLedger  = "ledger"   // the target would be a table of the ledger
-	reasonSkipped = "skipped"  // somebody gave it up for good
 )
 
 // metricsTable is the one table that commits bring into the ledger's schema.
@@ -71,13 +70,42 @@ func (l *Loader) runGroup(ctx context.Context, fence int64, wave string, loads [
 		if err := s.rollback(ctx); err != nil {
 			return err
 		}
-		faults = append(faults, fault)
 		todo = slices.DeleteFunc(todo, func(w *work) bool { return w == fault.work })
+		fresh, err := s.refit(ctx, fault)
+		if err != nil {
+			return err
+		}
+		if fresh != nil {
+			todo = append(todo, fresh)
+			continue
+		}
+		faults = append(faults, fault)
 	}
 	for _, w := range todo {
 		l.loaded(w)
 	}
 	return s.holdAll(ctx, faults)
+}
+
+// refit begins a load anew whose values were longer than the catalogue had
+// said, once: somebody made the column anew since it was read. It returns nil
+// for every other fault.
+func (s *session) refit(ctx context.Context, fault *targetError) (*work, error) {
+	if fault.reason != string(warehouse.ClassTooLong) || fault.work.refitted {
+		return nil, nil
+	}
+	s.l.metrics.retries.WithLabelValues(string(warehouse.ClassTooLong)).Inc()
+	fault.work.id = event.ULID(time.Now()) // its staging tables stay until the session ends
+	fresh := &work{load: fault.work.load, started: fault.work.started, refitted: true}
+	ready, again, err := s.prepare(ctx, []*work{fresh})
+	if err != nil {
+		return nil, err
+	}
+	if len(again) > 0 {
+		*fault = *again[0]
+		return nil, nil
+	}
+	return ready[0], nil
 }
 
 // prepare does what needs no gate: catalogue, widening, staging.
@@ -220,8 +248,11 @@ func (s *session) gated(ctx context.Context, do func() error) error {
 func (s *session) holdAll(ctx context.Context, faults []*targetError) error {
 	var statements []string
 	for _, f := range faults {
-		if f.reason == reasonReaders {
-			s.l.log.Warn("load put off, the table has readers", "target", f.work.target(), "err", f.err)
+		if waits, told, err := s.putOff(ctx, f); waits || err != nil {
+			if err != nil {
+				return err
+			}
+			statements = append(statements, told...)
 			s.l.metrics.loads.WithLabelValues(string(f.work.kind()), outcomeRetried).Inc()
 			continue
 		}
@@ -235,15 +266,60 @@ func (s *session) holdAll(ctx context.Context, faults []*targetError) error {
 	return s.gated(ctx, func() error { return s.execAll(ctx, statements) })
 }
 
+// putOff says whether a fault is none that holds its target, but leaves the load
+// to a later wave, and returns the statements that tell people of it.
+func (s *session) putOff(ctx context.Context, f *targetError) (waits bool, told []string, err error) {
+	target := f.work.target()
+	switch {
+	case f.reason == reasonReaders:
+		since := s.l.patience.blocked(target, time.Now())
+		s.l.log.Warn("load put off, the table has readers", "target", target, "seconds", since.Seconds(), "err", f.err)
+		if since < s.l.blockedAfter {
+			return true, nil, nil
+		}
+		told, err = s.nameBlocker(ctx, f.work)
+		return true, told, err
+	case f.reason == string(warehouse.ClassSlow) && f.work.divisible():
+		s.l.patience.halve(target, len(f.work.files))
+		s.l.log.Warn("load halved", "target", target, "files", len(f.work.files), "err", f.err)
+		return true, nil, nil
+	}
+	return false, nil, nil
+}
+
+// nameBlocker tells people which session a target's DDL waits for.
+func (s *session) nameBlocker(ctx context.Context, w *work) ([]string, error) {
+	words := "readers leave no moment in which the table can be altered"
+	for _, sh := range w.shapes {
+		who, err := s.conn.Blocker(ctx, sh.name)
+		if err != nil {
+			return nil, err
+		}
+		if who != "" {
+			words = who
+			break
+		}
+	}
+	return warehouse.Blocked(w.target(), reasonReaders, words), nil
+}
+
+// divisible says that a smaller load could do a part of this one: a load covers
+// whole commits.
+func (ld *load) divisible() bool {
+	commits := 0
+	for _, s := range ld.spans {
+		commits += s.commits
+	}
+	return commits > 1
+}
+
 // hold returns the statements that hold a load's target, or say that it is held
 // still.
 func (e *targetError) hold() []string {
-	code, words := warehouse.Reason(e.err)
-	said := e.err.Error()
-	if code != "" {
-		said = code + " " + words
+	said, w := told(e.err), e.work
+	if file, ok := errors.AsType[*fileError](e.err); ok {
+		said = file.Error()
 	}
-	w := e.work
 	if len(w.repair) > 0 {
 		return []string{warehouse.RetriedFile(w.target(), w.repair[0].FileKey, said)}
 	}

@@ -120,33 +120,6 @@ func TestDroppedTargetIsHeldNotMadeAnew(t *testing.T) {
 	}
 }
 
-func TestPoisonFileBisect(t *testing.T) {
-	t.Parallel()
-	k := setup(t)
-	w := k.tenure(k.loader(k.client))
-	var bad lake.File
-	for i := range 40 {
-		c := k.commit(0, table{name: "app.notes", columns: noteColumns, rows: events(2)})
-		if i == 23 {
-			bad = c.Files[0]
-		}
-	}
-	if err := k.lake.Store.Put(t.Context(), bad.Key, []byte(strings.Repeat("x", int(bad.Bytes)))); err != nil {
-		t.Fatal(err)
-	}
-	k.wave(w)
-	if got := k.one("SELECT COUNT(*), COUNT(DISTINCT id) FROM app.notes"); got != "78|78" {
-		t.Errorf("notes: %s, want 78|78", got)
-	}
-	if got := k.query("SELECT file_key, reason FROM millstream.held"); !slices.Equal(got, []string{bad.Key + "|file"}) {
-		t.Errorf("held: %v", got)
-	}
-	k.wave(w)
-	if got := k.one("SELECT next_offset FROM millstream.positions WHERE target = 'app.notes'"); got != "80" {
-		t.Errorf("position: %s, want 80", got)
-	}
-}
-
 func TestMendedFileIsLoadedByItself(t *testing.T) {
 	t.Parallel()
 	k := setup(t)

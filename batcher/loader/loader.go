@@ -62,8 +62,10 @@ type Loader struct {
 	metrics   *metrics
 	said      atomic.Pointer[telemetry.Check]
 
-	gate   warehouse.Gate // no lock is taken under it
-	beside []Companion
+	gate         warehouse.Gate // no lock is taken under it
+	beside       []Companion
+	patience     patience
+	blockedAfter time.Duration
 }
 
 // New validates cfg and registers metrics and the check named loader.
@@ -79,6 +81,7 @@ func New(cfg Config, d Deps) (*Loader, error) {
 	l := &Loader{
 		cfg: cfg, warehouse: d.Warehouse, lake: d.Lake, window: d.Dedup.Window, timeout: d.Warehouse.Config().StatementTimeout,
 		holder: holder, log: d.Log, metrics: newMetrics(d.Registry), beside: d.Beside,
+		blockedAfter: blockedAfter,
 	}
 	l.gate.Timeout, l.gate.Statement, l.gate.Waited = cfg.GateTimeout, l.timeout, l.metrics.gated
 	l.say(telemetry.NotReady("The loader has not reached the warehouse yet."))

@@ -36,6 +36,7 @@ type metrics struct {
 	chainGaps     prometheus.Gauge
 	heldFiles     prometheus.Gauge
 	heldTargets   prometheus.Gauge
+	skippedFiles  prometheus.Gauge
 	copies        prometheus.Counter
 	copyBytes     prometheus.Counter
 	bisects       prometheus.Counter
@@ -75,6 +76,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		chainGaps:     gauge("chain_gaps", "Chains that cannot be read on."),
 		heldFiles:     gauge("held_files", "Files that wait for somebody to mend something."),
 		heldTargets:   gauge("held_targets", "Targets that do."),
+		skippedFiles:  gauge("skipped_files_total", "Files that somebody gave up for good."),
 		copies:        counter("copies_total", "COPYs that succeeded."),
 		copyBytes:     counter("copy_bytes_total", "Bytes of files that they read."),
 		bisects:       counter("bisect_copies_total", "COPYs that looked for a bad file."),

@@ -56,6 +56,18 @@ type ledger struct {
 	positions map[string]map[warehouse.Chain]int64
 	targets   map[string]*heldTarget
 	files     []warehouse.Held
+	blocked   map[string]bool // targets of which people were told whom they wait for
+	portions  map[string]int  // files that a load of a target takes at most, if fewer than others
+}
+
+// skipped is how many files somebody gave up for good.
+func (led *ledger) skipped() (n int) {
+	for _, h := range led.files {
+		if h.Reason == warehouse.Skipped {
+			n++
+		}
+	}
+	return n
 }
 
 // heldTarget is a target that is held as a whole.
@@ -66,7 +78,7 @@ type heldTarget struct {
 }
 
 func newLedger(positions []warehouse.Position, held []warehouse.Held) *ledger {
-	led := &ledger{low: map[warehouse.Chain]int64{}, positions: map[string]map[warehouse.Chain]int64{}, targets: map[string]*heldTarget{}}
+	led := &ledger{low: map[warehouse.Chain]int64{}, positions: map[string]map[warehouse.Chain]int64{}, targets: map[string]*heldTarget{}, blocked: map[string]bool{}}
 	for _, p := range positions {
 		if p.Target == warehouse.LowWater {
 			led.low[p.Chain] = p.Next
@@ -78,7 +90,12 @@ func newLedger(positions []warehouse.Position, held []warehouse.Held) *ledger {
 		led.positions[p.Target][p.Chain] = p.Next
 	}
 	for _, h := range held {
-		if h.FileKey != warehouse.WholeTarget {
+		switch h.FileKey {
+		case warehouse.NothingHeld:
+			led.blocked[h.Target] = true
+			continue
+		case warehouse.WholeTarget:
+		default:
 			led.files = append(led.files, h)
 			continue
 		}
@@ -142,7 +159,8 @@ type load struct {
 	wasHeld bool
 	remain  map[warehouse.Chain]int64
 	// Of held files that are tried again: no position moves.
-	repair []warehouse.Held
+	repair  []warehouse.Held
+	blocked bool // people were told whom it waits for
 }
 
 func (ld *load) target() string { return ld.name.String() }
@@ -227,10 +245,14 @@ func gather(chains []*chain, led *ledger, cfg WaveConfig, only string) map[strin
 				ld := loads[target]
 				if ld == nil {
 					name, _ := warehouse.ParseName(target) // newEntry has seen to it
-					ld = &load{name: name, spans: map[warehouse.Chain]*span{}, remain: map[warehouse.Chain]int64{}, wasHeld: isHeld, created: c.CreatedAt.Time}
+					ld = &load{name: name, spans: map[warehouse.Chain]*span{}, remain: map[warehouse.Chain]int64{}, wasHeld: isHeld, blocked: led.blocked[target], created: c.CreatedAt.Time}
 					loads[target] = ld
 				}
-				ld.add(ch.id, c, p, led.position(target, ch.id), cfg)
+				limit := cfg
+				if n, ok := led.portions[target]; ok {
+					limit.Files = min(limit.Files, n)
+				}
+				ld.add(ch.id, c, p, led.position(target, ch.id), limit)
 			}
 		}
 	}

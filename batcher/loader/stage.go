@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"strconv"
 	"time"
 
@@ -12,10 +11,6 @@ import (
 	"github.com/millstream-data/millstream/internal/warehouse"
 	"github.com/millstream-data/millstream/internal/wire"
 )
-
-// maxBadFiles is how many files of one load are taken for bad by themselves;
-// with more the target is held: the fault is then not the files'.
-const maxBadFiles = 8
 
 // work is a load on its way through a session.
 type work struct {
@@ -29,7 +24,9 @@ type work struct {
 	started   time.Time
 	result    warehouse.Load
 	manifests map[string]int // that were put of each schema, for names that differ
+	halves    int            // of COPYs that took too long, for the same reason
 	trials    int
+	refitted  bool // begun anew for a catalogue that was stale
 }
 
 // stage is a staging table and the files that are in it.
@@ -97,27 +94,23 @@ func (s *session) widen(ctx context.Context, w *work) error {
 // their own by one COPY.
 func (s *session) stage(ctx context.Context, w *work) error {
 	for _, files := range w.bySchema() {
-		st := stage{table: staged(w.id, files, w.shapes[0].columns, w.info), files: files}
-		if err := s.copy(ctx, w, &st); err != nil {
+		if err := s.fill(ctx, w, files); err != nil {
 			return ownFault(w, err)
-		}
-		if len(st.files) > 0 {
-			w.stages = append(w.stages, st)
 		}
 	}
 	if w.info.kind == kindMirror && len(w.stages) > 0 {
-		w.mirror = &warehouse.Mirror{Target: w.name, Temp: "chg_" + w.id, Key: w.info.key, Staged: w.tables()}
+		w.mirror = &warehouse.Mirror{Target: w.name, Temp: "chg_" + w.id, Key: w.info.key, Staged: w.staged()}
 		if _, err := s.conn.Exec(ctx, w.mirror.Gather()); err != nil {
 			return ownFault(w, err)
 		}
 	}
 	if target, key, ok := w.latestOf(w.shapes[0].columns); ok && len(w.stages) > 0 {
-		w.latest = &warehouse.Latest{Target: target, From: w.name, Key: key, Temp: "new_" + w.id, Staged: w.tables(), Since: w.since()}
+		w.latest = &warehouse.Latest{Target: target, From: w.name, Key: key, Temp: "new_" + w.id, Staged: w.staged(), Since: w.since()}
 	}
 	return nil
 }
 
-func (w *work) tables() []warehouse.Staging {
+func (w *work) staged() []warehouse.Staging {
 	out := make([]warehouse.Staging, len(w.stages))
 	for i, st := range w.stages {
 		out[i] = st.table
@@ -136,6 +129,37 @@ func (w *work) since() time.Time {
 	return out
 }
 
+// fill copies files of one fingerprint into a staging table, or, when that takes
+// too long, each half of them into one.
+func (s *session) fill(ctx context.Context, w *work, files []dueFile) error {
+	st := stage{table: staged(w.id, files, w.shapes[0].columns, w.info), files: files}
+	if w.halves > 0 {
+		st.table.Name += "_" + strconv.Itoa(w.halves)
+	}
+	err := s.copy(ctx, w, &st)
+	switch slow := err != nil && warehouse.Classify(err) == warehouse.ClassSlow; {
+	case slow && len(files) > 1:
+		s.l.metrics.retries.WithLabelValues(string(warehouse.ClassSlow)).Inc()
+		s.l.log.Warn("copy halved", "target", w.target(), "files", len(files), "err", err)
+		for _, half := range [][]dueFile{files[:len(files)/2], files[len(files)/2:]} {
+			w.halves++
+			if err := s.fill(ctx, w, half); err != nil {
+				return err
+			}
+		}
+		return nil
+	case slow && w.info.kind != kindMirror:
+		w.refuse(files[0], err)
+		return nil
+	case err != nil:
+		return err
+	}
+	if len(st.files) > 0 {
+		w.stages = append(w.stages, st)
+	}
+	return nil
+}
+
 // copy fills a staging table. When COPY refuses, or brings other rows than the
 // commits promise, the files at fault are found and left out, and noted.
 func (s *session) copy(ctx context.Context, w *work, st *stage) error {
@@ -145,7 +169,7 @@ func (s *session) copy(ctx context.Context, w *work, st *stage) error {
 	err := s.copyFiles(ctx, w, st.table, st.table.Name, st.files)
 	if err != nil && fileFault(err) {
 		if w.info.kind == kindMirror {
-			return &targetError{work: w, reason: reasonFile, err: err} // a mirror must not skip a change
+			return s.refusedChange(ctx, w, st.files, err)
 		}
 		st.files, err = s.leaveOutBad(ctx, w, st, err)
 	}
@@ -161,13 +185,20 @@ func (s *session) copy(ctx context.Context, w *work, st *stage) error {
 	return nil
 }
 
+// refusedChange is the fault of a mirror, which must not skip a change.
+func (s *session) refusedChange(ctx context.Context, w *work, files []dueFile, cause error) error {
+	bad, err := s.named(ctx, files, cause)
+	if err != nil {
+		return err
+	}
+	for _, fault := range bad {
+		cause = fault
+	}
+	return &targetError{work: w, reason: reasonFile, err: cause}
+}
+
 // errCount says that COPY brought other rows than the commits promise.
 var errCount = errors.New("rows are not those of the commits")
-
-// fileFault says that an error of COPY may be that of one file.
-func fileFault(err error) bool {
-	return errors.Is(err, errCount) || warehouse.Classify(err) == warehouse.ClassTarget && !warehouse.IsCode(err, "42501", "42P01")
-}
 
 // copyFiles puts a manifest of files, copies them and counts the rows.
 func (s *session) copyFiles(ctx context.Context, w *work, table warehouse.Staging, into string, files []dueFile) error {
@@ -175,7 +206,7 @@ func (s *session) copyFiles(ctx context.Context, w *work, table warehouse.Stagin
 	var want, bytes int64
 	for _, f := range files {
 		manifest.Entries = append(manifest.Entries, wire.ManifestEntry{
-			URL: "s3://" + s.l.lake.Store.Bucket() + "/" + f.Key, Mandatory: true, Meta: wire.ManifestMeta{ContentLength: f.Bytes},
+			URL: s.url(f.Key), Mandatory: true, Meta: wire.ManifestMeta{ContentLength: f.Bytes},
 		})
 		want, bytes = want+f.Rows, bytes+f.Bytes
 	}
@@ -241,74 +272,4 @@ func (w *work) manifestID(schema8 string) string {
 		return fmt.Sprintf("%s-%d", w.id, n)
 	}
 	return w.id
-}
-
-// leaveOutBad finds the files that COPY refuses, notes them, and copies the
-// others.
-func (s *session) leaveOutBad(ctx context.Context, w *work, st *stage, cause error) ([]dueFile, error) {
-	bad, err := s.bisect(ctx, w, st, st.files, cause)
-	if err != nil {
-		return nil, err
-	}
-	var good []dueFile
-	for _, f := range st.files {
-		fault, isBad := bad[f.Key]
-		if !isBad {
-			good = append(good, f)
-			continue
-		}
-		code, words := warehouse.Reason(fault)
-		reason := reasonFile
-		if errors.Is(fault, errCount) {
-			reason = reasonCount
-		}
-		w.bad = append(w.bad, warehouse.Held{Target: w.target(), Chain: f.chain, First: f.first, FileKey: f.Key, Reason: reason, Error: code + " " + words, Attempts: 1})
-	}
-	if _, err := s.conn.Exec(ctx, st.table.Drop()); err != nil {
-		return nil, err
-	}
-	if len(good) == 0 {
-		return nil, nil
-	}
-	if _, err := s.conn.Exec(ctx, st.table.Create()); err != nil {
-		return nil, err
-	}
-	return good, s.copyFiles(ctx, w, st.table, st.table.Name, good)
-}
-
-// bisect returns the files among files that COPY refuses by themselves, with
-// its words; cause is what it said of all of them.
-func (s *session) bisect(ctx context.Context, w *work, st *stage, files []dueFile, cause error) (map[string]error, error) {
-	if len(files) == 1 {
-		return map[string]error{files[0].Key: cause}, nil
-	}
-	bad := map[string]error{}
-	for _, half := range [][]dueFile{files[:len(files)/2], files[len(files)/2:]} {
-		trial := st.table
-		w.trials++
-		trial.Name = fmt.Sprintf("try_%s_%d", w.id, w.trials)
-		if _, err := s.conn.Exec(ctx, trial.Create()); err != nil {
-			return nil, err
-		}
-		err := s.copyFiles(ctx, w, trial, trial.Name, half)
-		s.l.metrics.bisects.Inc()
-		if err != nil && !fileFault(err) {
-			return nil, err
-		}
-		if _, dropErr := s.conn.Exec(ctx, trial.Drop()); dropErr != nil {
-			return nil, dropErr
-		}
-		if err == nil {
-			continue
-		}
-		found, err := s.bisect(ctx, w, st, half, err)
-		if err != nil {
-			return nil, err
-		}
-		maps.Copy(bad, found)
-		if len(bad) > maxBadFiles {
-			return nil, &targetError{work: w, reason: reasonFile, err: cause}
-		}
-	}
-	return bad, nil
 }

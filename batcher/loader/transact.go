@@ -247,6 +247,9 @@ func (w *work) bookkeeping() []string {
 		}
 		return append(out, warehouse.ReleaseFile(w.target(), w.repair[0].FileKey))
 	}
+	if w.blocked {
+		out = append(out, warehouse.Unblocked(w.target()))
+	}
 	if w.wasHeld {
 		out = append(out, warehouse.ReleaseTarget(w.target()))
 		for _, id := range sortedChains(w.remain) {
@@ -281,6 +284,7 @@ func (l *Loader) loaded(w *work) {
 	for op, n := range map[string]int64{opStaged: r.Staged, opInserted: r.Inserted, opUpdated: r.Updated, opDeleted: r.Deleted, opDuplicate: r.Duplicates} {
 		l.metrics.rows.WithLabelValues(op).Add(float64(n))
 	}
+	l.patience.done(w.target(), l.cfg.Wave.Files)
 	for _, h := range w.bad {
 		l.log.Error("file held", "target", w.target(), "file", h.FileKey, "reason", h.Reason, "err", h.Error)
 	}

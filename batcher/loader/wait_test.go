@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -19,7 +20,7 @@ import (
 func TestReadersPutDDLOff(t *testing.T) {
 	t.Parallel()
 	k := setup(t)
-	w := k.tenure(k.loader(k.client))
+	w := k.tenure(k.loader(k.client, func(c *Config) { c.DDLTimeout = 300 * time.Millisecond }))
 	k.commit(0, table{name: "app.notes", columns: eventColumns(), rows: events(1)})
 	k.wave(w)
 	reader, err := k.client.Connect(t.Context())
@@ -36,6 +37,14 @@ func TestReadersPutDDLOff(t *testing.T) {
 	k.wave(w)
 	if got := k.query("SELECT target, COUNT(*) FROM millstream.loads GROUP BY 1 ORDER BY 1"); !slices.Equal(got, []string{"app.notes|1", "app.tracks|1"}) {
 		t.Errorf("loads while a reader is there: %v", got)
+	}
+	w.blockedAfter = 0 // the next wave tells people
+	k.wave(w)
+	if got := k.query("SELECT target, file_key, reason FROM millstream.held"); !slices.Equal(got, []string{"app.notes||readers"}) {
+		t.Errorf("held: %v", got)
+	}
+	if got, want := w.said.Load().Sentence, "Loading"; !strings.HasPrefix(got, want) {
+		t.Errorf("health says %q of what is not held", got)
 	}
 	if _, err := reader.Exec(t.Context(), "COMMIT"); err != nil {
 		t.Fatal(err)

@@ -20,13 +20,17 @@ import (
 // lowWaterEvery is how often low water is written: it only saves listing.
 const lowWaterEvery = time.Minute
 
+// busyPatience is how long a cluster may be busy before the loader calls itself
+// not ready.
+const busyPatience = 5 * time.Minute
+
 // classStore is the class of failures of the object store, beside those of
 // warehouse.
 const classStore = "store"
 
 var retryClasses = []string{
 	string(warehouse.ClassConflict), string(warehouse.ClassUnknown), string(warehouse.ClassBusy), string(warehouse.ClassSlow),
-	string(warehouse.ClassRaced), string(warehouse.ClassTarget), classStore,
+	string(warehouse.ClassRaced), string(warehouse.ClassTooLong), string(warehouse.ClassTarget), classStore,
 }
 
 // waves is one tenure of the lease. It belongs to one goroutine.
@@ -44,6 +48,7 @@ type waves struct {
 func (w *waves) run(ctx, work context.Context) error {
 	again := 0 // waves in a row that followed a failure at once
 	busy := backoff{min: w.cfg.Interval, max: 5 * time.Minute}
+	var busySince time.Time
 	for ctx.Err() == nil {
 		start := time.Now()
 		failures, err := w.once(ctx, work)
@@ -55,12 +60,19 @@ func (w *waves) run(ctx, work context.Context) error {
 		class := worst(failures)
 		if class == "" {
 			w.metrics.lastSuccess.SetToCurrentTime()
-			again = 0
+			again, busySince = 0, time.Time{}
 			busy.reset()
 			pause(ctx, w.cfg.Interval-time.Since(start))
 			continue
 		}
 		w.say(telemetry.Degraded("The last wave failed in part: %v", failures[0]))
+		if class != string(warehouse.ClassBusy) {
+			busySince = time.Time{}
+		} else if busySince.IsZero() {
+			busySince = start
+		} else if time.Since(busySince) > busyPatience {
+			w.say(telemetry.NotReady("The warehouse has not worked for %s: %v", time.Since(busySince).Round(time.Second), failures[0]))
+		}
 		switch again++; {
 		case class == string(warehouse.ClassBusy), class == classStore:
 			busy.sleep(ctx)
@@ -112,7 +124,9 @@ func (w *waves) readLedger(ctx context.Context) (*ledger, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newLedger(positions, held), nil
+	led := newLedger(positions, held)
+	led.portions = w.patience.limits()
+	return led, nil
 }
 
 // load runs groups, some at a time. No new group begins after ctx has ended.
@@ -189,7 +203,7 @@ func (w *waves) retries(ctx context.Context, led *ledger) []*load {
 		out = append(out, ld)
 	}
 	for _, h := range led.files {
-		if h.Reason == reasonSkipped || !retryDue(h.Attempts, h.Age, w.cfg.Retry) || led.targets[h.Target] != nil {
+		if h.Reason == warehouse.Skipped || !retryDue(h.Attempts, h.Age, w.cfg.Retry) || led.targets[h.Target] != nil {
 			continue
 		}
 		name, err := warehouse.ParseName(h.Target)
@@ -298,6 +312,9 @@ func (w *waves) putPositions(ctx context.Context, led *ledger) error {
 		}
 	}
 	for _, h := range led.files {
+		if h.Reason == warehouse.Skipped {
+			continue
+		}
 		o.Held = append(o.Held, positionsEntry{Target: h.Target, Topic: h.Chain.Topic, Part: h.Chain.Part, Next: h.First})
 	}
 	body, err := json.Marshal(o)
@@ -321,7 +338,9 @@ func (w *waves) report(led *ledger, loads map[string]*load) {
 	w.metrics.dueRows.Set(float64(rows))
 	w.metrics.oldestDue.Set(age.Seconds())
 	w.metrics.heldTargets.Set(float64(len(led.targets)))
-	w.metrics.heldFiles.Set(float64(len(led.files)))
+	skipped := led.skipped()
+	w.metrics.heldFiles.Set(float64(len(led.files) - skipped))
+	w.metrics.skippedFiles.Set(float64(skipped))
 	gaps := 0
 	for _, ch := range w.seen.chains {
 		if ch.stopped {
@@ -333,8 +352,8 @@ func (w *waves) report(led *ledger, loads map[string]*load) {
 	switch {
 	case gaps > 0:
 		w.say(telemetry.Degraded("%d chains of commits cannot be read on; the log names them.", gaps))
-	case len(led.targets)+len(led.files) > 0:
-		w.say(telemetry.Degraded("%d targets and %d files are held; SELECT * FROM millstream.held says why.", len(led.targets), len(led.files)))
+	case len(led.targets)+len(led.files)-skipped > 0:
+		w.say(telemetry.Degraded("%d targets and %d files are held; SELECT * FROM millstream.held says why.", len(led.targets), len(led.files)-skipped))
 	default:
 		w.say(telemetry.Ready("Loading; the oldest commit to load is %s old.", age.Round(time.Second)))
 	}

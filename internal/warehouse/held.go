@@ -9,8 +9,16 @@ import (
 // WholeTarget is the file key under which a target is held as a whole.
 const WholeTarget = "*"
 
-// Held is work that waits for somebody to mend something: a file, or with
-// FileKey "*" all of a target's commits of a chain from First on.
+// NothingHeld is the file key of a row that holds nothing and tells people of a
+// target whose loads are put off.
+const NothingHeld = ""
+
+// Skipped is the reason of a file that somebody gave up for good.
+const Skipped = "skipped"
+
+// Held is work that waits for somebody to mend something: a file, with FileKey
+// "*" all of a target's commits of a chain from First on, or with FileKey "" no
+// work at all: then Error says whom the target's loads wait for.
 type Held struct {
 	Target   string
 	Chain    Chain
@@ -73,3 +81,12 @@ func RetriedFile(target, key, words string) string {
 	return fmt.Sprintf("UPDATE millstream.held SET attempts = attempts + 1, error = %s WHERE target = %s AND file_key = %s",
 		Literal(cut(words, 4096)), Literal(target), Literal(key))
 }
+
+// Blocked returns the statements that tell people whom a target's loads wait
+// for.
+func Blocked(target, reason, words string) []string {
+	return []string{Unblocked(target), InsertHeld([]Held{{Target: target, FileKey: NothingHeld, Reason: reason, Error: words}})}
+}
+
+// Unblocked returns the statement that takes back what Blocked said.
+func Unblocked(target string) string { return ReleaseFile(target, NothingHeld) }
