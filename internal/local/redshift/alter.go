@@ -34,12 +34,13 @@ func (s *session) drop(ctx context.Context, st statement, nodes []node) (*result
 		if err != nil {
 			return nil, err
 		}
-		if t == nil && quiet {
-			continue
-		}
 		what := "Table"
 		if st.kind == kindDropView {
 			what = "View"
+		}
+		if t == nil && quiet {
+			s.inform("00000", fmt.Sprintf("%s %q does not exist and will be skipped", what, name.String()))
+			continue
 		}
 		if t == nil || t.view != (st.kind == kindDropView) {
 			return nil, pgError("42P01", "%s %q does not exist", what, name.String())

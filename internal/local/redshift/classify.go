@@ -1,7 +1,9 @@
 package redshift
 
 import (
+	"errors"
 	"strings"
+	"unicode/utf8"
 )
 
 // kind is what a statement does; it decides state, locks and rewriting.
@@ -123,6 +125,9 @@ func parse(text string) ([]statement, error) {
 	for _, part := range splitStatements(toks) {
 		st, err := classify(part)
 		if err != nil {
+			if e, ok := errors.AsType[*sqlError](err); ok {
+				e.at = utf8.RuneCountInString(text[:part[0].at]) + 1
+			}
 			return nil, err
 		}
 		out = append(out, st)

@@ -4,8 +4,12 @@ package redshift
 
 import (
 	"encoding/binary"
+	"fmt"
+	"io"
 	"net"
+	"strings"
 	"sync"
+	"time"
 )
 
 // listener hands out connections that speak as Redshift does.
@@ -20,16 +24,25 @@ func (l listener) Accept() (net.Conn, error) {
 		return nil, err
 	}
 	conn := &clientConn{Conn: c}
+	_ = c.SetReadDeadline(time.Now().Add(loginTimeout))
 	l.track(conn)
 	return conn, nil
 }
 
-// clientConn rewrites what psql-wire says about the server until it is ready for the first query: version 150000 and
-// client_encoding UTF8 are fixed in the library.
+// loginTimeout is how long a client may take from its first byte to its password, as in PostgreSQL.
+const loginTimeout = time.Minute
+
+// The codes that stand in a start-up packet where others have the protocol's version.
+const (
+	sslRequest = 80877103
+	gssRequest = 80877104
+)
+
+// clientConn mends what psql-wire has no option for: it says that the server is an 8.0.2, refuses encryption in a way
+// that a cancel request survives, and adds type modifiers to row descriptions and positions to errors.
 type clientConn struct {
 	net.Conn
-	started bool   // the first ReadyForQuery has passed
-	rest    []byte // an unfinished message
+	head []byte // read of the start-up packet and not yet handed on; nil until it has come
 
 	mu      sync.Mutex
 	onClose func() // guarded by mu; run once
@@ -63,32 +76,42 @@ func (c *clientConn) whenClosed(f func()) {
 	c.onClose = f
 }
 
-// Write implements net.Conn. psql-wire writes whole messages, except for the single byte that answers SSLRequest.
-func (c *clientConn) Write(p []byte) (int, error) {
-	if c.started || len(p) == 1 && len(c.rest) == 0 {
-		return c.Conn.Write(p)
+// Read implements net.Conn. It answers requests for encryption itself: psql-wire takes no cancel request behind one.
+func (c *clientConn) Read(p []byte) (int, error) {
+	for c.head == nil {
+		head := make([]byte, 8)
+		if _, err := io.ReadFull(c.Conn, head); err != nil {
+			return 0, err
+		}
+		switch binary.BigEndian.Uint32(head[4:]) {
+		case sslRequest, gssRequest:
+			if _, err := c.Conn.Write([]byte{'N'}); err != nil {
+				return 0, err
+			}
+		default:
+			c.head = head
+		}
 	}
-	c.rest = append(c.rest, p...)
-	var out []byte
-	for len(c.rest) >= 5 {
-		size := 1 + int(binary.BigEndian.Uint32(c.rest[1:5]))
-		if len(c.rest) < size {
-			break
-		}
-		msg := c.rest[:size]
-		c.rest = c.rest[size:]
-		switch msg[0] {
-		case 'S':
-			msg = parameterStatus(msg)
-		case 'Z':
-			c.started = true
-		}
-		out = append(out, msg...)
-		if c.started {
-			out = append(out, c.rest...)
-			c.rest = nil
-			break
-		}
+	if len(c.head) > 0 {
+		n := copy(p, c.head)
+		c.head = c.head[n:]
+		return n, nil
+	}
+	return c.Conn.Read(p)
+}
+
+// Write implements net.Conn. psql-wire writes whole messages, one at a time or a batch of rows.
+func (c *clientConn) Write(p []byte) (int, error) {
+	out := p
+	switch p[0] {
+	case 'S':
+		out = parameterStatus(p)
+	case 'Z':
+		_ = c.SetReadDeadline(time.Time{}) // the login is over
+	case 'T':
+		out = rowDescription(p)
+	case 'E':
+		out = errorResponse(p)
 	}
 	if _, err := c.Conn.Write(out); err != nil {
 		return 0, err
@@ -107,6 +130,47 @@ func parameterStatus(msg []byte) []byte {
 		return message('S', "server_encoding\x00UNICODE\x00")
 	}
 	return msg
+}
+
+// rowDescription moves each column's type modifier to its place: psql-wire writes -1 there, so wireColumns passes it as
+// the table's object id, which nobody misses.
+func rowDescription(msg []byte) []byte {
+	out := append([]byte(nil), msg...)
+	for i := 7; i < len(out); i += 18 { // behind each name
+		for out[i] != 0 {
+			i++
+		}
+		i++
+		copy(out[i+12:i+16], out[i:i+4])
+		clear(out[i : i+4])
+	}
+	return out
+}
+
+// positionMark leads a hint that begins with the error's position in the statement, which psql-wire has no field for.
+const positionMark = "\x01"
+
+// positioned puts position at into hint for errorResponse to take out.
+func positioned(hint string, at int) string {
+	if at <= 0 {
+		return hint
+	}
+	return fmt.Sprintf("%s%d%s%s", positionMark, at, positionMark, hint)
+}
+
+// errorResponse gives the position its own field.
+func errorResponse(msg []byte) []byte {
+	before, rest, found := strings.Cut(string(msg[5:]), "\x00H"+positionMark)
+	if !found {
+		return msg
+	}
+	at, rest, _ := strings.Cut(rest, positionMark)
+	if hint, tail, _ := strings.Cut(rest, "\x00"); hint == "" {
+		rest = tail
+	} else {
+		rest = "H" + rest
+	}
+	return message('E', before+"\x00P"+at+"\x00"+rest)
 }
 
 // message frames body as a message of type t.

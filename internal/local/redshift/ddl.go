@@ -27,6 +27,7 @@ func (s *session) createTable(ctx context.Context, st statement, nodes []node) (
 	}
 	if exists {
 		if ifNotExists {
+			s.inform("00000", errRelationExists(t.name.table).msg+" and will be skipped")
 			return &result{tag: st.tag}, nil
 		}
 		return nil, errRelationExists(t.name.table)

@@ -10,6 +10,11 @@ import (
 
 // dispatch runs a statement by its kind. alone is false inside a block and for a query string of several statements.
 func (s *session) dispatch(ctx context.Context, st statement, alone bool) (*result, error) {
+	if s.pathPending {
+		if path, _ := s.parameter("search_path"); s.searchPath(ctx, path) != nil {
+			return nil, ctx.Err()
+		}
+	}
 	nodes := tree(st.toks)
 	switch st.kind {
 	case kindSelect:
@@ -58,18 +63,19 @@ func (s *session) dispatch(ctx context.Context, st statement, alone bool) (*resu
 func (s *session) control(ctx context.Context, st statement, nodes []node) (*result, error) {
 	switch st.kind {
 	case kindBegin:
-		if s.state == txImplicit {
-			s.state = txBlock
+		if s.state == txBlock {
+			s.warn("25001", "there is already a transaction in progress")
 		}
+		s.state = txBlock
 		return &result{tag: st.tag}, nil
-	case kindCommit:
-		tag := st.tag
-		if s.state == txFailed {
-			tag = "ROLLBACK"
+	case kindCommit, kindRollback:
+		if s.state == txImplicit {
+			s.warn("25P01", "there is no transaction in progress")
 		}
-		return &result{tag: tag}, s.commit()
-	case kindRollback:
-		return &result{tag: st.tag}, s.rollback()
+		if st.kind == kindRollback || s.state == txFailed {
+			return &result{tag: "ROLLBACK"}, s.rollback()
+		}
+		return &result{tag: st.tag}, s.commit()
 	case kindSet:
 		return s.set(ctx, st, nodes)
 	case kindReset:
@@ -106,7 +112,7 @@ func (s *session) selectRows(ctx context.Context, st statement, nodes []node) (*
 	if err != nil {
 		return nil, err
 	}
-	return &result{cols: cols, rows: rows, tag: st.tag}, nil
+	return &result{cols: cols, rows: rows, tag: st.tag, format: format{s.settings.zone, s.settings.digits}}, nil
 }
 
 // lockReads takes share locks on what rw reads, then the snapshot, if there is anything to read.
@@ -225,7 +231,7 @@ func (s *session) exec(ctx context.Context, text string) (int64, error) {
 }
 
 func explainColumns() []column {
-	return []column{{name: "QUERY PLAN", typ: colType{oid: oidVarchar, declared: "character varying(65535)", duck: "VARCHAR"}}}
+	return []column{textColumn("QUERY PLAN")}
 }
 
 // explain shows DuckDB's plan: it has nothing to do with what a cluster would choose, and says so.

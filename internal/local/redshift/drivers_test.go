@@ -94,24 +94,6 @@ func TestServerReportsWhatRedshiftReports(t *testing.T) {
 	}
 }
 
-func TestPortalWithARowLimitSuspends(t *testing.T) {
-	t.Parallel()
-	c := setup(t).connect()
-	c.do("CREATE TABLE public.n (i INT)", "INSERT INTO n SELECT 1 UNION ALL SELECT 2 UNION ALL SELECT 3")
-	if _, err := c.Exec(t.Context(), "BEGIN"); err != nil {
-		t.Fatal(err)
-	}
-	c.do("DECLARE c CURSOR FOR SELECT i FROM n ORDER BY i")
-	if got := c.rows("FETCH 2 FROM c"); len(got) != 2 {
-		t.Errorf("fetch 2: got %v", got)
-	}
-	if got := c.rows("FETCH ALL FROM c"); len(got) != 1 || got[0] != "3" {
-		t.Errorf("fetch the rest: got %v", got)
-	}
-	c.do("COMMIT")
-	c.fails("34000", "FETCH 1 FROM c")
-}
-
 func TestLargeResultStreamsAfterCommit(t *testing.T) {
 	t.Parallel()
 	c := setup(t).connect()

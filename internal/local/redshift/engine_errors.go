@@ -19,6 +19,7 @@ func wireError(err error) error {
 	e := translate(err)
 	out := psqlerr.WithCode(errors.New(e.msg), codes.Code(e.code))
 	out = psqlerr.WithDetail(out, e.detail)
+	out = psqlerr.WithHint(out, positioned(e.hint, e.at))
 	if e.fatal {
 		return psqlerr.WithSeverity(out, psqlerr.LevelFatal)
 	}

@@ -11,6 +11,8 @@ type sqlError struct {
 	code   string // SQLSTATE
 	msg    string
 	detail string
+	hint   string
+	at     int  // character of the query string that is to blame, from 1; 0 if none is
 	fatal  bool // ends the connection
 }
 
@@ -28,6 +30,12 @@ func syntaxError(msg string) *sqlError { return pgError("42601", "%s", msg) }
 // unsupported is for what Redshift may well have and this server lacks.
 func unsupported(what string) *sqlError {
 	return pgError("0A000", "the local Redshift does not support %s", what)
+}
+
+// withHint adds what to do instead.
+func (e *sqlError) withHint(hint string) *sqlError {
+	e.hint = hint
+	return e
 }
 
 // internalError is one of Redshift's XX000 with a code of its own, which it prints in a block under DETAIL.

@@ -23,13 +23,16 @@ type token struct {
 	kind tokenKind
 	pre  string
 	val  string
+	at   int // bytes of the text before it
 }
 
 // lex splits text into tokens. Only an unfinished quote or comment is an error.
 func lex(text string) ([]token, error) {
 	l := lexer{in: text}
 	for l.space(); l.pos < len(l.in); l.space() {
+		l.start = l.pos
 		if err := l.next(); err != nil {
+			err.at = utf8.RuneCountInString(text[:l.start]) + 1
 			return nil, err
 		}
 	}
@@ -41,11 +44,12 @@ type lexer struct {
 	in    string
 	pos   int
 	blank bool
+	start int // of the token that is read
 	out   []token
 }
 
 func (l *lexer) add(kind tokenKind, val string) {
-	t := token{kind: kind, val: val}
+	t := token{kind: kind, val: val, at: l.start}
 	if l.blank {
 		t.pre = " "
 	}
@@ -88,7 +92,7 @@ func (l *lexer) space() {
 // operators are the symbols of more than one character, longest first.
 var operators = [...]string{"!~~*", "!~~", "!~*", "~~*", "::", "<=", ">=", "<>", "!=", "||", "!~", "~*", "~~", "->>", "->", "=>", ":="}
 
-func (l *lexer) next() error {
+func (l *lexer) next() *sqlError {
 	rest := l.in[l.pos:]
 	c := rest[0]
 	switch {
@@ -159,7 +163,7 @@ func (l *lexer) number() {
 	l.add(tokNumber, l.in[start:l.pos])
 }
 
-func (l *lexer) quoted() error {
+func (l *lexer) quoted() *sqlError {
 	var b strings.Builder
 	for i := l.pos + 1; i < len(l.in); i++ {
 		if l.in[i] != '"' {
@@ -182,7 +186,7 @@ func (l *lexer) quoted() error {
 }
 
 // dollar reads $1, or a dollar-quoted literal.
-func (l *lexer) dollar() error {
+func (l *lexer) dollar() *sqlError {
 	rest := l.in[l.pos:]
 	end := 1
 	for end < len(rest) && rest[end] >= '0' && rest[end] <= '9' {
@@ -210,7 +214,7 @@ func (l *lexer) dollar() error {
 }
 
 // str reads a literal; as in PostgreSQL 8.0, a backslash escapes.
-func (l *lexer) str() error {
+func (l *lexer) str() *sqlError {
 	var b strings.Builder
 	for i := l.pos + 1; i < len(l.in); i++ {
 		switch c := l.in[i]; {

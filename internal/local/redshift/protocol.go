@@ -4,6 +4,8 @@ package redshift
 
 import (
 	"context"
+	"fmt"
+	"runtime/debug"
 	"strconv"
 
 	wire "github.com/jeroenrinzema/psql-wire"
@@ -12,15 +14,42 @@ import (
 // maxBuffered bounds the results that wait while the last statement of a query string runs.
 const maxBuffered = 64 << 20
 
+// maxStatement is the longest query string in bytes, Redshift's. maxMessage leaves room for what surrounds it, so that
+// a longer one is refused by its length and not by the connection's end.
+const (
+	maxStatement = 16 << 20
+	maxMessage   = 4 * maxStatement
+)
+
 // parse is psql-wire's callback for a query string and for a Parse message.
-func (s *Server) parse(ctx context.Context, q wire.Query) (wire.PreparedStatements, error) {
+func (s *Server) parse(ctx context.Context, q wire.Query) (out wire.PreparedStatements, err error) {
 	sess := sessionFrom(ctx)
-	sess.run.Lock()
-	defer sess.run.Unlock()
-	if q.SimpleQuery {
-		return sess.simple(q.Query)
-	}
-	return sess.prepare(q)
+	err = sess.guarded(func() error {
+		if n := len(q.Query); n > maxStatement {
+			return pgError("54000", "Statement is too large. Statement Size: %d bytes. Maximum Allowed: %d bytes", n, maxStatement)
+		}
+		if q.SimpleQuery {
+			out, err = sess.simple(q.Query)
+			return err
+		}
+		out, err = sess.prepare(q)
+		return err
+	})
+	return out, err
+}
+
+// guarded runs f with the session to itself. A panic in f fails the statement; it must not end the whole process.
+func (s *session) guarded(f func() error) (err error) {
+	s.run.Lock()
+	defer s.run.Unlock()
+	defer func() {
+		if r := recover(); r != nil {
+			s.srv.log.Error("a statement panicked", "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
+			s.fail()
+			err = pgError("XX000", "a defect of the local Redshift: %v", r).withHint("Please report the statement.")
+		}
+	}()
+	return f()
 }
 
 // simple runs a query string to its end, the implicit transaction's end included, and returns statements that only
@@ -34,6 +63,9 @@ func (s *session) simple(text string) (wire.PreparedStatements, error) {
 	if len(stmts) == 0 {
 		return wire.Prepared(wire.NewStatement(s.empty)), nil
 	}
+	if s.state == txFailed && stmts[0].kind != kindCommit && stmts[0].kind != kindRollback {
+		return nil, errAborted() // also if what follows could not be parsed
+	}
 	var out wire.PreparedStatements
 	for i, st := range stmts {
 		res, err := s.execute(st, len(stmts) == 1)
@@ -43,7 +75,7 @@ func (s *session) simple(text string) (wire.PreparedStatements, error) {
 			}
 		}
 		if err != nil {
-			return append(out, failure(err)), nil
+			return append(out, failure(located(err, text, st.toks))), nil
 		}
 		out = append(out, s.playback(res))
 	}
@@ -74,12 +106,14 @@ func (s *session) playback(res *result) *wire.PreparedStatement {
 func (s *session) stream(res *result, w wire.DataWriter) error {
 	var sent int64
 	for {
-		s.run.Lock()
-		rows, err := res.next(batchRows)
-		if err != nil || len(rows) == 0 {
-			res.close()
-		}
-		s.run.Unlock()
+		var rows [][]any
+		err := s.guarded(func() (err error) {
+			rows, err = res.next(batchRows)
+			if err != nil || len(rows) == 0 {
+				res.close()
+			}
+			return err
+		})
 		if err != nil {
 			return err
 		}
@@ -111,32 +145,39 @@ func (s *session) prepare(q wire.Query) (wire.PreparedStatements, error) {
 	}
 	ctx, stop := s.begin()
 	defer stop()
-	params, err := s.parameterTypes(ctx, st, q.ParameterOIDs)
+	params, cols, err := s.analyse(ctx, st, q.ParameterOIDs)
 	if err != nil {
-		return nil, err
-	}
-	described := st
-	if described.toks, err = bindNulls(st.toks, params); err != nil {
-		return nil, err
-	}
-	cols, err := s.describe(ctx, described)
-	if err != nil {
-		return nil, err
+		return nil, located(err, q.Query, st.toks)
 	}
 	run := func(ctx context.Context, w wire.DataWriter, values []wire.Parameter) error {
-		res, err := s.bound(ctx, st, params, values, cols)
-		if err != nil {
+		var res *result
+		err := s.guarded(func() (err error) {
+			res, err = s.bound(ctx, st, params, values, cols)
 			return err
+		})
+		if err != nil {
+			return located(err, q.Query, st.toks)
 		}
 		return s.stream(res, w)
 	}
 	return wire.Prepared(wire.NewStatement(run, wire.WithParameters(params), wire.WithColumns(wireColumns(cols)))), nil
 }
 
+// analyse tells what a statement takes and returns.
+func (s *session) analyse(ctx context.Context, st statement, given []uint32) ([]uint32, []column, error) {
+	params, err := s.parameterTypes(ctx, st, given)
+	if err != nil {
+		return nil, nil, err
+	}
+	if st.toks, err = bindNulls(st.toks, params); err != nil {
+		return nil, nil, err
+	}
+	cols, err := s.describe(ctx, st)
+	return params, cols, err
+}
+
 // bound executes a prepared statement with its parameters written into it.
 func (s *session) bound(ctx context.Context, st statement, params []uint32, values []wire.Parameter, cols []column) (*result, error) {
-	s.run.Lock()
-	defer s.run.Unlock()
 	toks, err := bindValues(st.toks, params, values, wire.TypeMap(ctx))
 	if err != nil {
 		return nil, err

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 )
 
 // columnMeta is a column as it was declared.
@@ -174,3 +175,6 @@ func (s *session) schemaExists(ctx context.Context, name string) (bool, error) {
 	err := s.duck.QueryRowContext(ctx, "SELECT count(*) FROM _rs.schemas WHERE name = "+quoteString(name)).Scan(&n)
 	return n > 0, err
 }
+
+// stamp is now in the form of the registry's timestamps.
+func stamp() string { return quoteString(time.Now().UTC().Format("2006-01-02 15:04:05.000000")) }

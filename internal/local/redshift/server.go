@@ -49,8 +49,8 @@ type Server struct {
 	closed   bool
 }
 
-// maxMessage is the longest statement in bytes, and the size of each connection's read buffer; Redshift takes 16 MB.
-const maxMessage = 4 << 20
+// startUpBuffer is the size in bytes of a connection's read buffer, and so the longest message before the login.
+const startUpBuffer = 32 << 10
 
 // New opens the database under cfg.Dir, which locks it, and binds the listener. objects stay the caller's.
 func New(cfg Config, objects Objects, log *slog.Logger) (_ *Server, err error) {
@@ -93,7 +93,7 @@ func New(cfg Config, objects Objects, log *slog.Logger) (_ *Server, err error) {
 	s.wire, err = wire.NewServer(s.parse,
 		wire.Logger(slog.New(slog.DiscardHandler)), wire.SessionAuthStrategy(s.authenticate), wire.BackendKeyData(keyData),
 		wire.CancelRequest(s.cancelRequest), wire.TxStatus(txStatus), wire.SyncConn(syncSession), wire.ErrorSanitizer(wireError),
-		wire.ExtendTypes(extendTypes), wire.MessageBufferSize(maxMessage))
+		wire.ExtendTypes(extendTypes), wire.MessageBufferSize(startUpBuffer))
 	if err != nil {
 		return nil, err
 	}
@@ -233,7 +233,7 @@ func (s *Server) authenticate(ctx context.Context, w *buffer.Writer, r *buffer.R
 func (s *Server) login(ctx context.Context, w *buffer.Writer, r *buffer.Reader) (*session, error) {
 	params := wire.ClientParameters(ctx)
 	if _, found := params["standard_conforming_strings"]; found {
-		return nil, pgError("42704", `unrecognized configuration parameter "standard_conforming_strings"`)
+		return nil, errNoParameter("standard_conforming_strings")
 	}
 	if s.faults.refuses() {
 		return nil, pgError("53300", "sorry, too many clients already")
@@ -263,7 +263,19 @@ func (s *Server) login(ctx context.Context, w *buffer.Writer, r *buffer.Reader) 
 	if !ok {
 		panic("BUG: a connection that the listener did not make")
 	}
-	return s.newSession(addr.conn)
+	sess, err := s.newSession(addr.conn)
+	if err != nil {
+		return nil, err
+	}
+	r.MaxMessageSize = maxMessage
+	given := make(map[string]string, len(params))
+	for name, value := range params {
+		given[string(name)] = value
+	}
+	if err := sess.guarded(func() error { return sess.startUp(sess.base, given) }); err != nil {
+		return nil, err // the connection's end ends the session
+	}
+	return sess, nil
 }
 
 // newSession opens a session on its own DuckDB connection; it ends with the client's.
@@ -277,7 +289,7 @@ func (s *Server) newSession(conn *clientConn) (*session, error) {
 	base, cancel := context.WithCancelCause(context.Background())
 	sess := &session{
 		srv: s, conn: conn, duck: duck, base: base, secret: int32(binary.BigEndian.Uint32(secret[:])),
-		settings: map[string]string{}, temps: map[string]*tableMeta{}, prepared: map[string][]token{}, cursors: map[string]*cursor{}, path: []string{"public"},
+		settings: newSettings(), temps: map[string]*tableMeta{}, prepared: map[string][]token{}, cursors: map[string]*cursor{}, results: map[*result]bool{}, path: []string{"public"},
 	}
 	s.mu.Lock()
 	if len(s.sessions) >= s.cfg.Sessions || s.closed {

@@ -6,9 +6,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"maps"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -37,24 +35,24 @@ type session struct {
 	cancelMu sync.Mutex
 	cancel   context.CancelCauseFunc // of the running statement; guarded by cancelMu
 
-	run       sync.Mutex // held while a statement runs and by end; guards all below
-	ended     bool
-	state     txState
-	began     bool      // DuckDB's transaction is open
-	snapshot  int64     // newest commit when it opened
-	started   time.Time // of the transaction
-	wrote     map[string]bool
-	read      map[string]bool
-	path      []string
-	settings  map[string]string
-	local     map[string]string // settings before SET LOCAL
-	temps     map[string]*tableMeta
-	tempsThen map[string]*tableMeta // when the transaction began
-	prepared  map[string][]token
-	cursors   map[string]*cursor
-	results   []*result // open ones
-	copyCount int64
-	copyID    int64
+	run         sync.Mutex // held while a statement runs and by end; guards all below
+	ended       bool
+	state       txState
+	began       bool      // DuckDB's transaction is open
+	snapshot    int64     // newest commit when it opened
+	started     time.Time // of the transaction
+	wrote       map[string]bool
+	read        map[string]bool
+	path        []string
+	pathPending bool // a schema of path was not there when it was set
+	settings    settings
+	temps       map[string]*tableMeta
+	tempsThen   map[string]*tableMeta // when the transaction began
+	prepared    map[string][]token
+	cursors     map[string]*cursor
+	results     map[*result]bool // open ones
+	copyCount   int64
+	copyID      int64
 }
 
 // interrupt ends the running statement with cause, if there is one.
@@ -97,7 +95,7 @@ func (s *session) begin() (ctx context.Context, stop func()) {
 
 // withTimeout runs f under the session's statement_timeout.
 func (s *session) withTimeout(f func() error) error {
-	ms, _ := strconv.Atoi(s.settings["statement_timeout"])
+	ms, _ := strconv.Atoi(s.settings.values["statement_timeout"])
 	if ms <= 0 {
 		return f()
 	}
@@ -135,13 +133,21 @@ func (s *session) execute(st statement, alone bool) (*result, error) {
 		s.fail()
 		return nil, err
 	}
-	res.stop = stop
 	if res.rows == nil {
 		stop()
-	} else {
-		s.results = append(s.results, res)
+		return res, nil
 	}
+	s.keep(res, stop)
 	return res, nil
+}
+
+// keep notes an open result, for the end of its transaction; stop runs when it is closed.
+func (s *session) keep(res *result, stop func()) {
+	s.results[res] = true
+	res.stop = func() {
+		stop()
+		delete(s.results, res)
+	}
 }
 
 // faulty runs st, unless a fault says otherwise.
@@ -174,88 +180,6 @@ func (s *session) faulty(ctx context.Context, st statement, alone bool) (*result
 	return res, err
 }
 
-// open begins a transaction of the front; DuckDB's follows when data is touched.
-func (s *session) open(state txState) {
-	s.state = state
-	s.started = time.Now().UTC()
-	s.wrote, s.read = map[string]bool{}, map[string]bool{}
-	s.tempsThen = make(map[string]*tableMeta, len(s.temps))
-	maps.Copy(s.tempsThen, s.temps)
-}
-
-// touch opens DuckDB's transaction if it is not open yet: this takes the snapshot.
-func (s *session) touch(ctx context.Context) error {
-	if s.began {
-		return nil
-	}
-	s.snapshot = s.srv.commits.now()
-	// An interrupt could come when DuckDB has begun and we are told that it has not.
-	if _, err := s.duck.ExecContext(context.WithoutCancel(ctx), "BEGIN TRANSACTION"); err != nil {
-		return err
-	}
-	s.began = true
-	return ctx.Err()
-}
-
-// commit makes the transaction durable and ends it; after an error it is rolled back.
-func (s *session) commit() error {
-	if s.state == txFailed {
-		return s.rollback()
-	}
-	if s.began {
-		if err := s.srv.commits.check(s); err != nil {
-			_ = s.rollback()
-			return err
-		}
-		if _, err := s.duck.ExecContext(context.Background(), "COMMIT"); err != nil {
-			_ = s.rollback()
-			return err
-		}
-		s.srv.commits.add(s.wrote)
-		s.began = false
-	}
-	s.over()
-	return nil
-}
-
-// rollback undoes the transaction and ends it.
-func (s *session) rollback() error {
-	var err error
-	if s.began {
-		_, err = s.duck.ExecContext(context.Background(), "ROLLBACK")
-		s.began = false
-	}
-	if s.state != txIdle && s.tempsThen != nil {
-		s.temps = s.tempsThen
-	}
-	s.over()
-	return err
-}
-
-// over frees what lives as long as a transaction.
-func (s *session) over() {
-	s.state = txIdle
-	s.tempsThen = nil
-	maps.Copy(s.settings, s.local)
-	s.local = nil
-	clear(s.cursors)
-	s.srv.locks.releaseAll(s.pid)
-}
-
-// fail is what an error does to the transaction.
-func (s *session) fail() {
-	switch s.state {
-	case txIdle:
-	case txImplicit:
-		s.closeResults()
-		_ = s.rollback()
-	case txBlock, txFailed:
-		s.closeResults()
-		_ = s.rollback()
-		s.state = txFailed
-	}
-}
-
 // lock takes a table lock for the transaction. Temporary tables belong to the session and need none.
 func (s *session) lock(ctx context.Context, name tableName, mode lockMode) error {
 	if name.schema == "" {
@@ -272,27 +196,25 @@ func (s *session) lock(ctx context.Context, name tableName, mode lockMode) error
 	return s.srv.locks.acquire(ctx, s.pid, name.String(), mode)
 }
 
-// finish ends an implicit transaction: at the end of a query string, or at Sync.
-func (s *session) finish(failed bool) error {
-	if s.state != txImplicit {
-		return nil
-	}
-	if failed {
-		return s.rollback()
-	}
-	return s.commit()
+// warn sends the client a warning beside the answer.
+func (s *session) warn(code, msg string) { s.notice("WARNING", code, msg) }
+
+// inform says what a statement left undone.
+func (s *session) inform(code, msg string) { s.notice("INFO", code, msg) }
+
+func (s *session) notice(severity, code, msg string) {
+	_, _ = s.conn.Write(message('N', "S"+severity+"\x00C"+code+"\x00M"+msg+"\x00\x00"))
 }
 
 func (s *session) closeResults() {
-	for _, r := range s.results {
+	for r := range s.results {
 		r.close()
 	}
-	s.results = nil
 }
 
 func (s *session) env() environment {
 	return environment{
-		now: time.Now().UTC(), user: s.srv.cfg.User, database: s.srv.cfg.Database, schema: s.path[0],
+		now: wallClock(time.Now(), s.settings.zone), user: s.srv.cfg.User, database: s.srv.cfg.Database, schema: s.path[0],
 		pid: s.pid, copyCount: s.copyCount, copyID: s.copyID,
 	}
 }
@@ -320,60 +242,8 @@ func syncSession(ctx context.Context, failed bool) error {
 	if failed {
 		s.fail()
 	}
-	s.closeResults()
+	if s.state != txBlock { // a block's portals go on being read behind a Sync
+		s.closeResults()
+	}
 	return s.finish(failed)
-}
-
-// commitLog tells which tables were committed when, for the serializable level.
-type commitLog struct {
-	mu   sync.Mutex
-	seq  int64
-	last map[string]int64 // guarded by mu, as is seq
-}
-
-func (c *commitLog) now() int64 {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.seq
-}
-
-func (c *commitLog) add(tables map[string]bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.seq++
-	for t := range tables {
-		c.last[t] = c.seq
-	}
-}
-
-// check refuses, at the serializable level, a transaction that wrote and whose reads or writes another has overtaken.
-func (c *commitLog) check(s *session) error {
-	if s.srv.cfg.Isolation != IsolationSerializable || len(s.wrote) == 0 {
-		return nil
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, set := range []map[string]bool{s.read, s.wrote} {
-		for t := range set {
-			if c.last[t] > s.snapshot {
-				return errSerialisation(t)
-			}
-		}
-	}
-	return nil
-}
-
-// searchPath reads the value of SET search_path.
-func searchPath(value string) []string {
-	var out []string
-	for part := range strings.SplitSeq(value, ",") {
-		part = strings.ToLower(strings.Trim(strings.TrimSpace(part), `"'`))
-		if part != "" && part != "$user" && part != "pg_catalog" {
-			out = append(out, part)
-		}
-	}
-	if len(out) == 0 {
-		out = []string{"public"}
-	}
-	return out
 }
