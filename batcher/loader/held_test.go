@@ -51,7 +51,7 @@ func TestHeldTargetOthersGoOn(t *testing.T) {
 		t.Errorf("held: %v", got)
 	}
 	k.exec(`DROP TABLE app.sales`)
-	k.exec(`UPDATE millstream.held SET attempts = 0`) // millstream loader retry
+	k.retry("app.sales")
 	k.wave(w)
 	if got := k.one("SELECT COUNT(*), COUNT(DISTINCT id), SUM(total) FROM app.sales"); got != "5|5|7.5" {
 		t.Errorf("sales: %s, want 5|5|7.5", got)

@@ -136,7 +136,7 @@ func (s *session) alter(ctx context.Context, w *work, sh shape) error {
 // brings latest state up to date from those that were inserted.
 func (s *session) appendRows(ctx context.Context, w *work) error {
 	for _, st := range w.stages {
-		in := warehouse.Insert{Target: w.name, Staging: st.table, Since: st.since, Window: s.l.window}
+		in := warehouse.Insert{Target: w.name, Staging: st.table, Since: st.since, Window: s.l.warehouse.Config().Window(w.name, s.l.window)}
 		res, err := s.conn.Exec(ctx, in.SQL())
 		if err != nil {
 			return err

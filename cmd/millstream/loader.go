@@ -14,7 +14,14 @@ var loaderSections = []section{"admin", "s3", "lake", "dedup", "warehouse", "loa
 // loader runs the loader alone:
 //
 //	S3: commits ──▶ what is due ▶ manifests ──COPY──▶ staging ──one transaction──▶ Redshift: tables and ledger
+//
+// Words after it are commands by hand: retry, skip, reload.
 func (p *program) loader(ctx context.Context, args []string) error {
+	if len(args) > 0 {
+		if run, ok := loaderByHand()[args[0]]; ok {
+			return run(p, ctx, args[1:])
+		}
+	}
 	f := p.newFlags("loader", "--config FILE [--set KEY=VALUE …]")
 	return p.runRole(ctx, f, args, loaderSections, (*services).startLoader)
 }

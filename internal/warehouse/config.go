@@ -24,7 +24,9 @@ type Config struct {
 	StatementTimeout time.Duration `yaml:"statement_timeout" doc:"time for a statement, queueing included"`
 	QueryGroup       string        `yaml:"query_group" doc:"query group of all statements, for a WLM queue of their own"`
 	Keys             string        `yaml:"keys" doc:"rules: DISTKEY, SORTKEY and ENCODE by kind of table; auto: left to Redshift"`
-	Grants           []string      `yaml:"grants" doc:"groups that may use new schemas and read new tables"`
+	Grants           []string      `yaml:"grants" doc:"who may use new schemas and read new tables: groups, as analysts or group:analysts, role:analysts, user:ada"`
+	// Tables are by schema.table.
+	Tables map[string]TableConfig `yaml:"tables" doc:"tables that differ from the rules, by schema.table, such as app.order_completed: {distkey: user_id, dedupe: 72h}; keys hold for new tables and by millstream loader reload"`
 }
 
 // The values of Config.Keys.
@@ -50,6 +52,8 @@ func (c Config) Validate() error {
 		config.Positive("warehouse.connect_timeout", c.ConnectTimeout),
 		config.Positive("warehouse.statement_timeout", c.StatementTimeout),
 		config.OneOf("warehouse.keys", c.Keys, KeysRules, KeysAuto),
+		c.validateGrants(),
+		c.validateTables(),
 	)
 }
 

@@ -78,8 +78,8 @@ func RetriedTarget(target, reason, words string) string {
 
 // RetriedFile returns the statement that notes another failure of a held file.
 func RetriedFile(target, key, words string) string {
-	return fmt.Sprintf("UPDATE millstream.held SET attempts = attempts + 1, error = %s WHERE target = %s AND file_key = %s",
-		Literal(cut(words, 4096)), Literal(target), Literal(key))
+	return fmt.Sprintf("UPDATE millstream.held SET attempts = attempts + 1, error = %s WHERE target = %s AND file_key = %s AND reason <> %s",
+		Literal(cut(words, 4096)), Literal(target), Literal(key), Literal(Skipped))
 }
 
 // Blocked returns the statements that tell people whom a target's loads wait
@@ -90,3 +90,16 @@ func Blocked(target, reason, words string) []string {
 
 // Unblocked returns the statement that takes back what Blocked said.
 func Unblocked(target string) string { return ReleaseFile(target, NothingHeld) }
+
+// RetryHeld returns the statement that has what is held of a target tried in
+// the next wave.
+func RetryHeld(target string) string {
+	return fmt.Sprintf("UPDATE millstream.held SET attempts = 0 WHERE target = %s AND file_key <> %s AND reason <> %s", Literal(target), Literal(NothingHeld), Literal(Skipped))
+}
+
+// SkipFile returns the statement that gives up on a held file for good. What
+// Redshift said of it stays behind the reason why.
+func SkipFile(h Held, why string) string {
+	return fmt.Sprintf("UPDATE millstream.held SET reason = %s, error = %s WHERE target = %s AND file_key = %s",
+		Literal(Skipped), Literal(cut(why+" | "+h.Error, 4096)), Literal(h.Target), Literal(h.FileKey))
+}

@@ -46,6 +46,15 @@ func MirrorLayout(key []string, cursor string) Layout {
 // null and none has a default: a NOT NULL could never be dropped and a default
 // forbids widening.
 func (c Config) CreateTable(n Name, columns []Column, l Layout) string {
+	return c.createTable(n, n, columns, l)
+}
+
+// createTable creates table n as the configuration says of the table as.
+func (c Config) createTable(n, as Name, columns []Column, l Layout) string {
+	l, overridden := c.layoutFor(as, l)
+	if overridden {
+		c.Keys = KeysRules
+	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "CREATE TABLE %s (", n.SQL())
 	for i, col := range columns {
@@ -106,17 +115,17 @@ func Widen(n Name, column string, to Type) string {
 func (c Config) CreateSchema(schema string) []string {
 	out := []string{"CREATE SCHEMA IF NOT EXISTS " + Ident(schema)}
 	for _, g := range c.Grants {
-		out = append(out, fmt.Sprintf("GRANT USAGE ON SCHEMA %s TO GROUP %s", Ident(schema), Ident(g)))
+		out = append(out, fmt.Sprintf("GRANT USAGE ON SCHEMA %s TO %s", Ident(schema), grantee(g)))
 	}
 	return out
 }
 
-// GrantTable returns the statements that let the configured groups read a new
+// GrantTable returns the statements that let those of the configuration read a new
 // table.
 func (c Config) GrantTable(n Name) []string {
 	out := make([]string, len(c.Grants))
 	for i, g := range c.Grants {
-		out[i] = fmt.Sprintf("GRANT SELECT ON %s TO GROUP %s", n.SQL(), Ident(g))
+		out[i] = fmt.Sprintf("GRANT SELECT ON %s TO %s", n.SQL(), grantee(g))
 	}
 	return out
 }

@@ -9,4 +9,4 @@ INSERT INTO millstream.held (target, topic, part, first_offset, file_key, reason
 DELETE FROM millstream.held WHERE target = 'app.tracks' AND file_key = '*';
 DELETE FROM millstream.held WHERE target = 'app.tracks' AND file_key = 'k';
 UPDATE millstream.held SET attempts = attempts + 1, reason = 'target', error = '42501 no' WHERE target = 'app.tracks' AND file_key = '*';
-UPDATE millstream.held SET attempts = attempts + 1, error = 'w' WHERE target = 'app.tracks' AND file_key = 'k';
+UPDATE millstream.held SET attempts = attempts + 1, error = 'w' WHERE target = 'app.tracks' AND file_key = 'k' AND reason <> 'skipped';
