@@ -1,7 +1,6 @@
 package loader
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 
@@ -143,15 +142,6 @@ func kindOf(name warehouse.Name, columns wire.Columns) kind {
 		return kindMetrics
 	}
 	return kindAppend
-}
-
-// originColumns are a mirror's own columns.
-func originColumns(columns []warehouse.Column) ([]warehouse.Column, error) {
-	own, ok := warehouse.OriginColumns(columns)
-	if !ok {
-		return nil, errors.New("the files lack the batcher's columns of changes")
-	}
-	return own, nil
 }
 
 // staged returns a schema's staging table, with the target's types.

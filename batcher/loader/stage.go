@@ -99,8 +99,7 @@ func (s *session) stage(ctx context.Context, w *work) error {
 		}
 	}
 	if w.info.kind == kindMirror && len(w.stages) > 0 {
-		w.mirror = &warehouse.Mirror{Target: w.name, Temp: "chg_" + w.id, Key: w.info.key, Staged: w.staged()}
-		if _, err := s.conn.Exec(ctx, w.mirror.Gather()); err != nil {
+		if err := s.stageMirror(ctx, w); err != nil {
 			return ownFault(w, err)
 		}
 	}

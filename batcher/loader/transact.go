@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/millstream-data/millstream/internal/warehouse"
@@ -81,10 +80,8 @@ func (s *session) apply(ctx context.Context, w *work) error {
 			return ownFault(w, err)
 		}
 	}
-	for _, p := range lastPolls(w.marks) {
-		if err := s.conn.WritePoll(ctx, p); err != nil {
-			return ownFault(w, err)
-		}
+	if err := s.polls(ctx, w); err != nil {
+		return ownFault(w, err)
 	}
 	return nil
 }
@@ -154,50 +151,6 @@ func (s *session) appendRows(ctx context.Context, w *work) error {
 		return nil
 	}
 	return s.execAll(ctx, []string{w.latest.Gather(), w.latest.Merge()})
-}
-
-// mirror applies the last change of each key.
-func (s *session) mirror(ctx context.Context, w *work) error {
-	count, err := s.conn.Exec(ctx, w.mirror.Deleted())
-	if err != nil {
-		return err
-	}
-	if w.result.Deleted, err = strconv.ParseInt(count.Rows[0][0], 10, 64); err != nil {
-		return err
-	}
-	gone, err := s.conn.Exec(ctx, w.mirror.Delete())
-	if err != nil {
-		return err
-	}
-	came, err := s.conn.Exec(ctx, w.mirror.Insert())
-	if err != nil {
-		return err
-	}
-	w.result.Updated = min(max(0, gone.Affected-w.result.Deleted), came.Affected)
-	w.result.Inserted = came.Affected - w.result.Updated
-	return nil
-}
-
-// metricCells puts the cells of a file in the place of those of lower
-// revisions.
-func (s *session) metricCells(ctx context.Context, w *work) error {
-	for _, st := range w.stages {
-		c := warehouse.Cells{Target: w.name, Staging: st.table, Temp: "day_" + st.table.Name}
-		if _, err := s.conn.Exec(ctx, c.Gather()); err != nil {
-			return err
-		}
-		gone, err := s.conn.Exec(ctx, c.Delete())
-		if err != nil {
-			return err
-		}
-		came, err := s.conn.Exec(ctx, c.Insert())
-		if err != nil {
-			return err
-		}
-		w.result.Deleted += gone.Affected
-		w.result.Inserted += came.Affected
-	}
-	return nil
 }
 
 // record writes positions, history, polls, and what is held or let go.
