@@ -13,6 +13,9 @@ const databaseFile = databaseName + ".duckdb"
 
 // bootstrap creates the registry, brings views and macros up to this build's, and locks DuckDB up.
 func (s *Server) bootstrap() error {
+	if err := s.registerFunctions(); err != nil {
+		return err
+	}
 	statements := []string{
 		"SET GLOBAL TimeZone = 'UTC'",
 		"SET GLOBAL integer_division = true",
@@ -36,6 +39,7 @@ func (s *Server) bootstrap() error {
 		fmt.Sprintf("DELETE FROM _rs.load_errors WHERE occurred_at < %s::TIMESTAMP - INTERVAL %d SECONDS", stamp(), int(loadErrorsKept.Seconds())),
 	}
 	statements = append(statements, macros()...)
+	statements = append(statements, dialectMacros()...)
 	statements = append(statements, s.catalogViews()...)
 	statements = append(statements,
 		"SET GLOBAL allowed_directories = ["+quoteString(s.scratch+"/")+"]",

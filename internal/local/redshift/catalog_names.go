@@ -45,7 +45,7 @@ func catalogRelation(name tableName) (sql string, found bool, err error) {
 // forbiddenSchema tells the schemas that belong to the engine.
 func forbiddenSchema(name string) bool {
 	switch name {
-	case "_rs", "main", "temp", "system", "pg_catalog", "information_schema", "millstream_local", databaseName:
+	case "_rs", "_rt", "main", "temp", "system", "pg_catalog", "information_schema", "millstream_local", databaseName:
 		return true
 	}
 	return false

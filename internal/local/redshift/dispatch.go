@@ -9,7 +9,24 @@ import (
 )
 
 // dispatch runs a statement by its kind. alone is false inside a block and for a query string of several statements.
+// Where an argument's type cannot be known when macros are bound, which says so before anything has happened, the
+// statement runs again without them.
 func (s *session) dispatch(ctx context.Context, st statement, alone bool) (*result, error) {
+	res, err := s.dispatchOnce(ctx, st, alone)
+	if typeUnknown(err) && !s.untyped {
+		s.untyped = true
+		defer func() { s.untyped = false }()
+		return s.dispatchOnce(ctx, st, alone)
+	}
+	return res, err
+}
+
+// typeUnknown recognises DuckDB's complaint about a macro whose overloads it cannot tell apart.
+func typeUnknown(err error) bool {
+	return err != nil && strings.Contains(err.Error(), "has multiple overloads that match the supplied arguments")
+}
+
+func (s *session) dispatchOnce(ctx context.Context, st statement, alone bool) (*result, error) {
 	if s.pathPending {
 		if path, _ := s.parameter("search_path"); s.searchPath(ctx, path) != nil {
 			return nil, ctx.Err()
@@ -125,6 +142,12 @@ func (s *session) lockReads(ctx context.Context, rw *rewriter) error {
 	if len(rw.reads) == 0 {
 		return nil
 	}
+	if rw.leader != "" {
+		return &sqlError{
+			code: "0A000", msg: "Specified types or functions (one per INFO message) not supported on Redshift tables.",
+			detail: "Function " + rw.leader + " runs on the leader node alone.",
+		}
+	}
 	return s.touch(ctx)
 }
 
@@ -183,6 +206,16 @@ func (s *session) describeQuery(ctx context.Context, text string) ([]column, err
 
 // describe answers what a statement would return, for the extended protocol.
 func (s *session) describe(ctx context.Context, st statement) ([]column, error) {
+	cols, err := s.describeOnce(ctx, st)
+	if typeUnknown(err) && !s.untyped {
+		s.untyped = true
+		defer func() { s.untyped = false }()
+		return s.describeOnce(ctx, st)
+	}
+	return cols, err
+}
+
+func (s *session) describeOnce(ctx context.Context, st statement) ([]column, error) {
 	nodes := tree(st.toks)
 	switch st.kind {
 	case kindSelect:

@@ -15,19 +15,23 @@ type environment struct {
 	pid       int32
 	copyCount int64
 	copyID    int64
+	untyped   bool // the statement holds an argument whose type is not known when macros are bound
 }
 
 // rewriter turns Redshift's expressions and queries into DuckDB's, over one statement.
 type rewriter struct {
-	env   environment
-	reads []tableName     // tables in FROM, catalogue and CTEs left out
-	ctes  map[string]bool // names that WITH defines; scopes are not told apart
-	limit string          // of a TOP that waits for its query's end
-	live  bool            // the text is kept (a view, a default): the clock is read when it runs
+	env      environment
+	reads    []tableName     // tables in FROM, catalogue and CTEs left out
+	ctes     map[string]bool // names that WITH defines; scopes are not told apart
+	elements map[string]bool // names of what FROM unnests
+	limit    string          // of a TOP that waits for its query's end
+	live     bool            // the text is kept (a view, a default): the clock is read when it runs
+	inFrom   bool            // the next call is a table
+	leader   string          // a function that runs on the leader node alone
 }
 
 func newRewriter(env environment) *rewriter {
-	return &rewriter{env: env, ctes: map[string]bool{}}
+	return &rewriter{env: env, ctes: map[string]bool{}, elements: map[string]bool{}}
 }
 
 // query rewrites a whole SELECT.
@@ -72,7 +76,7 @@ func (rw *rewriter) list(in []node, c clauses) ([]node, error) {
 	for i := 0; i < len(in); {
 		c.step(in[i], out)
 		var err error
-		if c.expect && (in[i].name() && !in[i].is("from", "join", "lateral", "only") || in[i].open == '(' || in[i].kind == tokString && !in[i].raw) {
+		if c.expect && (in[i].name() && !in[i].is("from", "join", "lateral", "only", "into", "update") || in[i].open == '(' || in[i].kind == tokString && !in[i].raw) {
 			c.expect = false
 			out, i, err = rw.table(out, in, i)
 		} else {
@@ -198,6 +202,7 @@ func (rw *rewriter) table(out, in []node, i int) ([]node, int, error) {
 		into := len(out) > 0 && out[len(out)-1].is("into")
 		if next < len(in) && in[next].open == '(' && !into && len(parts) > 0 {
 			var err error
+			rw.inFrom = true
 			if out, i, err = rw.named(out, in, i); err != nil {
 				return nil, i, err
 			}

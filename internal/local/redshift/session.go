@@ -53,6 +53,7 @@ type session struct {
 	results     map[*result]bool // open ones
 	copyCount   int64
 	copyID      int64
+	untyped     bool // the running statement is tried again without the macros that need types
 }
 
 // interrupt ends the running statement with cause, if there is one.
@@ -215,7 +216,7 @@ func (s *session) closeResults() {
 func (s *session) env() environment {
 	return environment{
 		now: wallClock(time.Now(), s.settings.zone), user: s.srv.cfg.User, database: s.srv.cfg.Database, schema: s.path[0],
-		pid: s.pid, copyCount: s.copyCount, copyID: s.copyID,
+		pid: s.pid, copyCount: s.copyCount, copyID: s.copyID, untyped: s.untyped,
 	}
 }
 

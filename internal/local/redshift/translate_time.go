@@ -5,6 +5,70 @@ import (
 	"strings"
 )
 
+// timeTranslator covers dates and times.
+func timeTranslator(name string) translator {
+	switch name {
+	case "getdate":
+		return func(rw *rewriter, _ call) (string, error) {
+			return "date_trunc('second', " + rw.timestamp(rw.env.now) + ")", nil
+		}
+	case "now":
+		return func(rw *rewriter, _ call) (string, error) {
+			rw.leader = "now"
+			return "CAST(" + rw.timestamp(rw.env.now) + " AS TIMESTAMPTZ)", nil
+		}
+	case "extract":
+		return extractCall
+	case "dateadd", "date_add":
+		return dateAdd
+	case "datediff", "date_diff":
+		return dateDiff
+	case "date_part", "pgdate_part":
+		return datePart
+	case "date_part_year":
+		return template(1, 1, `date_part('year', CAST($1 AS DATE))`)
+	case "date_trunc":
+		return dateTrunc
+	case "add_months":
+		return template(2, 2, "rs_add_months(CAST($1 AS TIMESTAMP), CAST($2 AS BIGINT))")
+	case "months_between":
+		return template(2, 2, "rs_months_between(CAST($1 AS TIMESTAMP), CAST($2 AS TIMESTAMP))")
+	case "next_day":
+		return template(2, 2, "CAST(rs_next_day(CAST($1 AS TIMESTAMP), $2) AS DATE)")
+	case "last_day":
+		return template(1, 1, "last_day(CAST($1 AS DATE))")
+	case "date_cmp", "date_cmp_timestamp", "date_cmp_timestamptz", "timestamp_cmp", "timestamp_cmp_date", "timestamp_cmp_timestamptz",
+		"timestamptz_cmp", "timestamptz_cmp_date", "timestamptz_cmp_timestamp":
+		return template(2, 2, `"_rt".main.compare(CAST($1 AS TIMESTAMP), CAST($2 AS TIMESTAMP))`)
+	case "interval_cmp":
+		return template(2, 2, `"_rt".main.compare(CAST(rs_interval(CAST($1 AS VARCHAR)) AS INTERVAL), CAST(rs_interval(CAST($2 AS VARCHAR)) AS INTERVAL))`)
+	case "convert_timezone":
+		return convertTimezone
+	case "timezone":
+		return template(2, 2, "timezone($1, $2)")
+	case "timeofday":
+		return func(rw *rewriter, _ call) (string, error) {
+			return quoteString(rw.env.now.Format("Mon Jan 02 15:04:05.000000 2006 MST")), nil
+		}
+	case "to_char":
+		return toChar
+	case "to_date":
+		return readDate
+	case "to_timestamp":
+		return readTime
+	}
+	return nil
+}
+
+// moment is an argument over which a function of moments is called: a date is midnight.
+func (rw *rewriter) moment(arg []node) (string, error) {
+	s, err := rw.timestampArg(arg)
+	if err != nil || rw.env.untyped || len(arg) == 1 && arg[0].kind == tokString {
+		return s, err
+	}
+	return `"_rt".main.moment(` + s + ")", nil
+}
+
 // datePartName returns DuckDB's name for one of Redshift's date parts.
 func datePartName(s string) (string, bool) {
 	switch strings.ToLower(s) {
@@ -56,7 +120,7 @@ func partOf(arg []node) (string, error) {
 
 func dateAdd(rw *rewriter, c call) (string, error) {
 	if len(c.args) != 3 {
-		return "", pgError("42883", "function dateadd with %d arguments does not exist", len(c.args))
+		return "", wrongArguments(c)
 	}
 	part, err := partOf(c.args[0])
 	if err != nil {
@@ -66,7 +130,7 @@ func dateAdd(rw *rewriter, c call) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	at, err := rw.timestampArg(c.args[2])
+	at, err := rw.moment(c.args[2])
 	if err != nil {
 		return "", err
 	}
@@ -88,7 +152,7 @@ func dateAdd(rw *rewriter, c call) (string, error) {
 
 func dateDiff(rw *rewriter, c call) (string, error) {
 	if len(c.args) != 3 {
-		return "", pgError("42883", "function datediff with %d arguments does not exist", len(c.args))
+		return "", wrongArguments(c)
 	}
 	part, err := partOf(c.args[0])
 	if err != nil {
@@ -104,13 +168,16 @@ func dateDiff(rw *rewriter, c call) (string, error) {
 
 func datePart(rw *rewriter, c call) (string, error) {
 	if len(c.args) != 2 {
-		return "", pgError("42883", "function date_part with %d arguments does not exist", len(c.args))
+		return "", wrongArguments(c)
 	}
 	part, err := partOf(c.args[0])
 	if err != nil {
 		return "", err
 	}
-	at, err := rw.timestampArg(c.args[1])
+	at, err := rw.moment(c.args[1])
+	if part == "epoch" {
+		return "CAST(floor(date_part('epoch', " + at + ")) AS BIGINT)", err
+	}
 	return fmt.Sprintf("date_part('%s', %s)", part, at), err
 }
 
@@ -118,18 +185,18 @@ func extractCall(rw *rewriter, c call) (string, error) {
 	if len(c.args) != 1 || len(c.args[0]) < 3 || !c.args[0][1].is("from") {
 		return "", syntaxError("syntax error in EXTRACT")
 	}
-	return datePart(rw, call{args: [][]node{c.args[0][:1], c.args[0][2:]}})
+	return datePart(rw, call{name: "date_part", args: [][]node{c.args[0][:1], c.args[0][2:]}})
 }
 
 func dateTrunc(rw *rewriter, c call) (string, error) {
 	if len(c.args) != 2 {
-		return "", pgError("42883", "function date_trunc with %d arguments does not exist", len(c.args))
+		return "", wrongArguments(c)
 	}
 	part, err := partOf(c.args[0])
 	if err != nil {
 		return "", err
 	}
-	at, err := rw.timestampArg(c.args[1])
+	at, err := rw.moment(c.args[1])
 	return fmt.Sprintf("date_trunc('%s', %s)", part, at), err
 }
 
@@ -144,7 +211,7 @@ func convertTimezone(rw *rewriter, c call) (string, error) {
 		args = args[1:]
 	}
 	if len(args) != 2 {
-		return "", pgError("42883", "function convert_timezone with %d arguments does not exist", len(c.args))
+		return "", wrongArguments(c)
 	}
 	to, err := rw.expr(args[0])
 	if err != nil {
@@ -154,99 +221,54 @@ func convertTimezone(rw *rewriter, c call) (string, error) {
 	return fmt.Sprintf("timezone(%s, timezone(%s, CAST(%s AS TIMESTAMP)))", to, zone, at), err
 }
 
-// timePatterns maps TO_CHAR's patterns to strftime's, longest first where one begins another.
-var timePatterns = [...]struct{ from, to string }{
-	{"YYYY", "%Y"},
-	{"IYYY", "%G"},
-	{"HH24", "%H"},
-	{"HH12", "%I"},
-	{"Month", "%B"},
-	{"DDD", "%j"},
-	{"Day", "%A"},
-	{"Mon", "%b"},
-	{"YY", "%y"},
-	{"MM", "%m"},
-	{"MI", "%M"},
-	{"MS", "%g"},
-	{"DD", "%d"},
-	{"Dy", "%a"},
-	{"HH", "%I"},
-	{"SS", "%S"},
-	{"US", "%f"},
-	{"IW", "%V"},
-	{"AM", "%p"},
-	{"PM", "%p"},
-	{"TZ", "%Z"},
-}
-
-// strftime translates a pattern; a letter that no pattern covers is refused rather than copied.
-func strftime(pattern string) (string, error) {
-	var b strings.Builder
-next:
-	for i := 0; i < len(pattern); {
-		if pattern[i] == '"' {
-			if end := strings.IndexByte(pattern[i+1:], '"'); end >= 0 {
-				b.WriteString(strings.ReplaceAll(pattern[i+1:i+1+end], "%", "%%"))
-				i += end + 2
-				continue
-			}
-		}
-		for _, p := range timePatterns {
-			if len(pattern)-i >= len(p.from) && strings.EqualFold(pattern[i:i+len(p.from)], p.from) {
-				b.WriteString(p.to)
-				i += len(p.from)
-				continue next
-			}
-		}
-		c := pattern[i]
-		if c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z' && c != 'T' {
-			return "", unsupported("the date pattern " + pattern)
-		}
-		b.WriteByte(c)
-		i++
-	}
-	return b.String(), nil
-}
-
+// toChar chooses between numbers and moments by the pattern: only that of a number has a 9 or a 0.
 func toChar(rw *rewriter, c call) (string, error) {
 	if len(c.args) != 2 {
-		return "", pgError("42883", "function to_char with %d arguments does not exist", len(c.args))
+		return "", wrongArguments(c)
 	}
-	pattern, ok := literalOf(c.args[1])
-	if !ok {
-		return "", unsupported("TO_CHAR with a computed pattern")
-	}
-	format, err := strftime(pattern)
+	value, err := rw.timestampArg(c.args[0])
 	if err != nil {
 		return "", err
 	}
-	at, err := rw.timestampArg(c.args[0])
-	return fmt.Sprintf("strftime(%s, %s)", at, quoteString(format)), err
+	pattern, err := rw.expr(c.args[1])
+	if err != nil {
+		return "", err
+	}
+	if lit, ok := literalOf(c.args[1]); ok && strings.ContainsAny(lit, "90") && !strings.Contains(lit, `"`) {
+		if value, err = rw.expr(c.args[0]); err != nil {
+			return "", err
+		}
+		if _, err := readNumberFormat(lit); err != nil {
+			return "", err
+		}
+		return "rs_to_char_number(CAST(" + value + " AS VARCHAR), " + pattern + ")", nil
+	}
+	return fmt.Sprintf(`rs_to_char(CAST(%s AS TIMESTAMP), %s, CASE typeof(%s) WHEN 'TIMESTAMP WITH TIME ZONE' THEN 'UTC' ELSE '' END)`, value, pattern, value), nil
 }
 
-// parseTime is TO_TIMESTAMP.
-func parseTime(rw *rewriter, c call) (string, error) {
-	text, err := strptime(rw, c)
+// readTime is TO_TIMESTAMP.
+func readTime(rw *rewriter, c call) (string, error) {
+	text, err := timeByFormat(rw, c)
 	return "CAST(" + text + " AS TIMESTAMPTZ)", err
 }
 
-func parseDate(rw *rewriter, c call) (string, error) {
-	text, err := strptime(rw, c)
+// readDate is TO_DATE.
+func readDate(rw *rewriter, c call) (string, error) {
+	text, err := timeByFormat(rw, c)
 	return "CAST(" + text + " AS DATE)", err
 }
 
-func strptime(rw *rewriter, c call) (string, error) {
-	if len(c.args) != 2 {
-		return "", pgError("42883", "function %s with %d arguments does not exist", c.name, len(c.args))
-	}
-	pattern, ok := literalOf(c.args[1])
-	if !ok {
-		return "", unsupported(c.name + " with a computed pattern")
-	}
-	format, err := strftime(pattern)
+func timeByFormat(rw *rewriter, c call) (string, error) {
+	args, err := rw.args(c)
 	if err != nil {
 		return "", err
 	}
-	text, err := rw.expr(c.args[0])
-	return fmt.Sprintf("strptime(%s, %s)", text, quoteString(format)), err
+	switch len(args) {
+	case 2:
+		args = append(args, "false")
+	case 3:
+	default:
+		return "", wrongArguments(c)
+	}
+	return fmt.Sprintf("rs_to_timestamp(%s, %s, %s)", args[0], args[1], args[2]), nil
 }

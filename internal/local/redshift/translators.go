@@ -9,7 +9,7 @@ import (
 // switches and not a table because the translators call back into the rewriter, which asks it.
 func translatorOf(name string) translator {
 	for _, of := range [...]func(string) translator{
-		generalTranslator, timeTranslator, textTranslator, jsonTranslator, sessionTranslator, catalogTranslator,
+		generalTranslator, aggregateTranslator, mathTranslator, timeTranslator, textTranslator, regexpTranslator, jsonTranslator, sessionTranslator, catalogTranslator,
 	} {
 		if t := of(name); t != nil {
 			return t
@@ -18,11 +18,13 @@ func translatorOf(name string) translator {
 	return nil
 }
 
-// generalTranslator covers conversions, conditions and aggregates.
+// generalTranslator covers conversions and conditions.
 func generalTranslator(name string) translator {
 	switch name {
 	case "cast":
 		return castCall
+	case "try_cast":
+		return tryCastCall
 	case "convert":
 		return convertCall
 	case "nvl", "isnull", "ifnull":
@@ -31,107 +33,8 @@ func generalTranslator(name string) translator {
 		return template(3, 3, "CASE WHEN $1 IS NOT NULL THEN $2 ELSE $3 END")
 	case "decode":
 		return decode
-	case "listagg":
-		return listAgg
-	case "count":
-		return count
-	case "ratio_to_report":
-		return ratioToReport
-	case "trunc":
-		return trunc
-	}
-	return nil
-}
-
-// timeTranslator covers dates and times.
-func timeTranslator(name string) translator {
-	switch name {
-	case "getdate":
-		return func(rw *rewriter, _ call) (string, error) {
-			return "date_trunc('second', " + rw.timestamp(rw.env.now) + ")", nil
-		}
-	case "now":
-		return func(rw *rewriter, _ call) (string, error) {
-			return "CAST(" + rw.timestamp(rw.env.now) + " AS TIMESTAMPTZ)", nil
-		}
-	case "extract":
-		return extractCall
-	case "dateadd", "date_add":
-		return dateAdd
-	case "datediff", "date_diff":
-		return dateDiff
-	case "date_part", "pgdate_part":
-		return datePart
-	case "date_trunc":
-		return dateTrunc
-	case "add_months":
-		return template(2, 2, "($1 + to_months(CAST($2 AS INTEGER)))")
-	case "convert_timezone":
-		return convertTimezone
-	case "to_char":
-		return toChar
-	case "to_date":
-		return parseDate
-	case "to_timestamp":
-		return parseTime
-	}
-	return nil
-}
-
-// textTranslator covers strings.
-func textTranslator(name string) translator {
-	switch name {
-	case "len", "length":
-		return template(1, 1, `length("_rs".text_of($1))`)
-	case "char_length", "character_length":
-		return renamed("length")
-	case "octet_length":
-		return renamed("strlen")
-	case "charindex":
-		return template(2, 2, "instr($2, $1)")
-	case "concat":
-		return template(2, 2, "($1 || $2)")
-	case "btrim":
-		return renamed("trim")
-	case "strpos":
-		return template(2, 2, "instr($1, $2)")
-	case "regexp_substr":
-		return template(2, 2, "regexp_extract($1, $2)")
-	case "regexp_count":
-		return template(2, 2, "length(regexp_extract_all($1, $2))")
-	case "regexp_replace":
-		return regexpReplace
-	case "sha", "func_sha1":
-		return renamed("sha1")
-	case "strtol":
-		return strtol
-	}
-	return nil
-}
-
-// jsonTranslator covers SUPER and JSON.
-func jsonTranslator(name string) translator {
-	switch name {
-	case "json_parse":
-		return template(1, 1, "json($1)")
-	case "can_json_parse":
-		return template(1, 1, "json_valid($1)")
-	case "is_valid_json":
-		return template(1, 1, "(json_valid($1) AND json_type($1) = 'OBJECT')")
-	case "is_valid_json_array":
-		return template(1, 1, "(json_valid($1) AND json_type($1) = 'ARRAY')")
-	case "json_serialize":
-		return template(1, 1, "CAST($1 AS VARCHAR)")
-	case "json_extract_path_text":
-		return jsonPath
-	case "json_extract_array_element_text":
-		return template(2, 3, `coalesce(json_extract_string($1, '$[' || $2 || ']'), '')`)
-	case "get_array_length":
-		return renamed("json_array_length")
-	case "json_typeof":
-		return template(1, 1, `"_rs".json_typeof($1)`)
-	case "json_size":
-		return template(1, 1, "strlen(CAST($1 AS VARCHAR))")
+	case "generate_series":
+		return generateSeries
 	}
 	return nil
 }
@@ -260,114 +163,25 @@ func decode(rw *rewriter, c call) (string, error) {
 	return b.String() + " END", nil
 }
 
-func count(rw *rewriter, c call) (string, error) {
-	args, err := rw.args(c)
-	if err != nil {
-		return "", err
+// tryCastCall is TRY_CAST: NULL where CAST would fail.
+func tryCastCall(rw *rewriter, c call) (string, error) {
+	sql, err := castCall(rw, c)
+	if err == nil && !strings.HasPrefix(sql, "CAST(") {
+		return sql, nil // to text, which takes everything
 	}
-	if c.approximate && c.distinct {
-		return "approx_count_distinct(" + strings.Join(args, ", ") + ")", nil
-	}
-	return rw.plain(c, "count", args)
+	return "TRY_" + sql, err
 }
 
-func listAgg(rw *rewriter, c call) (string, error) {
+// generateSeries is a set of rows also where it is an expression.
+func generateSeries(rw *rewriter, c call) (string, error) {
 	args, err := rw.args(c)
-	if err != nil {
-		return "", err
+	if err != nil || len(args) < 2 || len(args) > 3 {
+		return "", wrongArguments(c)
 	}
-	if len(args) == 1 {
-		args = append(args, "''")
+	rw.leader = c.name
+	sql := "generate_series(" + strings.Join(args, ", ") + ")"
+	if c.table {
+		return sql, nil
 	}
-	args[0] = `"_rs".text_of(` + args[0] + ")"
-	order := ""
-	if c.within != nil {
-		if order, err = rw.expr(c.within); err != nil {
-			return "", err
-		}
-		order = " " + order
-	}
-	distinct := ""
-	if c.distinct {
-		distinct = "DISTINCT "
-	}
-	return "string_agg(" + distinct + strings.Join(args, ", ") + order + ")", nil
-}
-
-func ratioToReport(rw *rewriter, c call) (string, error) {
-	args, err := rw.args(c)
-	if err != nil || len(args) != 1 || c.over == nil {
-		return "", syntaxError("RATIO_TO_REPORT needs one argument and OVER")
-	}
-	window, err := rw.expr(c.over.kids)
-	return fmt.Sprintf("(CAST(%s AS DOUBLE) / sum(%s) OVER (%s))", args[0], args[0], window), err
-}
-
-func regexpReplace(rw *rewriter, c call) (string, error) {
-	args, err := rw.args(c)
-	if err != nil {
-		return "", err
-	}
-	if len(args) == 2 {
-		args = append(args, "''")
-	}
-	if len(args) != 3 {
-		return "", unsupported("REGEXP_REPLACE with a position")
-	}
-	return fmt.Sprintf(`regexp_replace(%s, %s, regexp_replace(%s, '\$(\d)', '\\\1', 'g'), 'g')`, args[0], args[1], args[2]), nil
-}
-
-func strtol(rw *rewriter, c call) (string, error) {
-	args, err := rw.args(c)
-	if err != nil || len(args) != 2 {
-		return "", pgError("42883", "function strtol with %d arguments does not exist", len(args))
-	}
-	switch args[1] {
-	case "10":
-		return "CAST(" + args[0] + " AS BIGINT)", nil
-	case "16":
-		return "CAST('0x' || (" + args[0] + ") AS BIGINT)", nil
-	}
-	return "", unsupported("STRTOL with base " + args[1])
-}
-
-// trunc cuts numbers only: which of the two TRUNC means cannot be told from the text.
-func trunc(rw *rewriter, c call) (string, error) {
-	args, err := rw.args(c)
-	if err != nil {
-		return "", err
-	}
-	if len(args) == 1 && len(c.args[0]) > 0 {
-		last := c.args[0][len(c.args[0])-1]
-		if strings.Contains(args[0], "TIMESTAMP") || last.name() && strings.HasSuffix(last.val, "_at") {
-			return "CAST(" + args[0] + " AS DATE)", nil
-		}
-	}
-	if len(args) == 2 {
-		return fmt.Sprintf("(trunc((%s) * power(10, %s)) / power(10, %s))", args[0], args[1], args[1]), nil
-	}
-	return rw.plain(c, "trunc", args)
-}
-
-// jsonPath is JSON_EXTRACT_PATH_TEXT: the empty string where there is nothing, as Redshift has it.
-func jsonPath(rw *rewriter, c call) (string, error) {
-	args, err := rw.args(c)
-	if err != nil || len(args) < 2 {
-		return "", pgError("42883", "function json_extract_path_text with %d arguments does not exist", len(args))
-	}
-	quiet := false
-	if last := args[len(args)-1]; last == "true" || last == "false" {
-		quiet = last == "true"
-		args = args[:len(args)-1]
-	}
-	var path strings.Builder
-	path.WriteString("'$'")
-	for _, a := range args[1:] {
-		path.WriteString(` || '."' || ` + a + ` || '"'`)
-	}
-	found := fmt.Sprintf("coalesce(json_extract_string(%s, %s), '')", args[0], path.String())
-	if quiet {
-		return fmt.Sprintf("CASE WHEN json_valid(%s) THEN %s END", args[0], found), nil
-	}
-	return fmt.Sprintf("CASE WHEN (%s) IS NOT NULL THEN %s END", args[0], found), nil
+	return "unnest(" + sql + ")", nil
 }
