@@ -10,6 +10,8 @@ PKG              ?= ./...
 
 .DEFAULT_GOAL := help
 
+test integration: export TMPDIR := $(shell scripts/scratch.sh)
+
 .PHONY: help
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
