@@ -16,7 +16,7 @@ exec scripts/services.sh bash -euo pipefail -c '
   scripts/sdk.sh test
   MILLSTREAM_TEST_CONFORMANCE=$(mktemp)
   export MILLSTREAM_TEST_CONFORMANCE
-  go test -count=1 -tags integration -timeout 20m "$@" ./internal/e2e ./internal/metric/... ./cdc ./rollup ./internal/local/redshift
+  go test -count=1 -tags integration -parallel 4 -timeout 20m "$@" ./internal/e2e ./internal/metric/... ./cdc ./rollup ./internal/local/redshift
   go test -count=1 -tags integration -timeout 10m -run RealServices "$@" ./batcher
   # Alone: its cases watch the clock.
   go test -count=1 -tags integration -timeout 20m "$@" ./sdk/conformance || { cat "$MILLSTREAM_TEST_CONFORMANCE"; exit 1; }

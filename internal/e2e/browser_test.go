@@ -146,6 +146,7 @@ func (w *wallboard) close() {
 }
 
 func TestWallboardShowsTheNumberChangeAndHeals(t *testing.T) {
+	t.Parallel()
 	sys := newDev(t)
 	sys.start()
 	order := func(id string) {
@@ -174,6 +175,7 @@ func TestWallboardShowsTheNumberChangeAndHeals(t *testing.T) {
 }
 
 func TestSegmentNodeSDKNeedsOnlyAnotherHost(t *testing.T) {
+	t.Parallel()
 	sys := newDev(t)
 	sys.start()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -193,6 +195,7 @@ func TestSegmentNodeSDKNeedsOnlyAnotherHost(t *testing.T) {
 }
 
 func TestPsqlDescribesTables(t *testing.T) {
+	t.Parallel()
 	sys := newDev(t)
 	sys.start()
 	if status, answer, err := sys.post("/v1/track", []byte(`{"userId":"u1","event":"Order Completed","properties":{"total":12.5}}`)); err != nil || status != http.StatusOK {

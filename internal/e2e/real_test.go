@@ -164,6 +164,7 @@ func makeBucket(tb testing.TB, name string) {
 }
 
 func TestKillOnRealServices(t *testing.T) {
+	t.Parallel()
 	sys, origin := newReal(t)
 	app := openPostgresApp(t, origin)
 	killOften(t, sys, app, rounds(t, 6))
@@ -176,6 +177,7 @@ func TestKillOnRealServices(t *testing.T) {
 // TestEachRoleInAProcessOfItsOwn runs the six roles as an operator deploys
 // them: they meet in bytes only.
 func TestEachRoleInAProcessOfItsOwn(t *testing.T) {
+	t.Parallel()
 	sys, origin := newReal(t)
 	app := openPostgresApp(t, origin)
 	var roles []*system
@@ -204,6 +206,7 @@ func TestEachRoleInAProcessOfItsOwn(t *testing.T) {
 }
 
 func TestCheckNamesWhatIsWrong(t *testing.T) {
+	t.Parallel()
 	sys, origin := newReal(t)
 	openPostgresApp(t, origin)
 	check := func(more ...string) *system {
