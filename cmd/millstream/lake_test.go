@@ -133,7 +133,7 @@ func TestVerifyPrintsALineForEachChain(t *testing.T) {
 	if err := l.Store.Put(t.Context(), key, body); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err = run(t, nil, with(args, "verify")...); err != nil {
+	if _, _, err = run(t, nil, with(args, "verify", "--chain")...); err != nil {
 		t.Errorf("without --deep: %v", err)
 	}
 	out, _, err = run(t, nil, with(args, "verify", "--chain", "--deep")...)
@@ -143,7 +143,7 @@ func TestVerifyPrintsALineForEachChain(t *testing.T) {
 	if err := l.Store.Delete(t.Context(), key); err != nil {
 		t.Fatal(err)
 	}
-	out, _, err = run(t, nil, with(args, "verify")...)
+	out, _, err = run(t, nil, with(args, "verify", "--chain")...)
 	if !errors.Is(err, errFindings) || !strings.Contains(out, ", 1 problems\n  commit millstream.events/0/0: file "+key+" is missing\n") {
 		t.Errorf("%q, %v", out, err)
 	}

@@ -88,7 +88,7 @@ func commands() []command {
 		{"check", "validates the configuration, connects to each service, says what is wrong and how to mend it", (*program).check},
 		{"tail", "shows events and refusals as they come in, of every process", (*program).tail},
 		{"replay", "runs what the HTTP edge refused through its code again", (*program).replay},
-		{"verify", "proves from S3 alone that no chain of commits has a gap or an overlap, and that compactions are balanced", (*program).verify},
+		{"verify", "shows per source and day that accepted = lake = warehouse = metrics, or names each difference; --chain: that the lake is whole", (*program).verify},
 		{"compact", "rewrites the small files of hours that are over as fewer ones with the same rows", (*program).compact},
 		{"gc", "finds data objects that no reader can need; --delete removes them", (*program).gc},
 		{"lake", "lake files: the files that make up a table, as a list or a statement for DuckDB, Spark or Athena", (*program).lake},
@@ -104,6 +104,12 @@ var errUsage = errors.New("usage")
 
 // errFindings says that check or verify found something, and has printed it.
 var errFindings = errors.New("findings")
+
+// undecidedError says that verify has neither found something nor nothing.
+type undecidedError struct{ err error }
+
+func (e undecidedError) Error() string { return e.err.Error() }
+func (e undecidedError) Unwrap() error { return e.err }
 
 func (p *program) run(ctx context.Context, args []string) error {
 	if len(args) == 0 || slices.Contains([]string{"help", "-h", "--help"}, args[0]) {
@@ -142,5 +148,8 @@ func (p *program) exitCode(err error) int {
 		return 2
 	}
 	fmt.Fprintln(p.stderr, "millstream:", err)
+	if errors.As(err, new(undecidedError)) {
+		return 2
+	}
 	return 1
 }

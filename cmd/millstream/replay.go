@@ -69,6 +69,7 @@ func (p *program) nearby(args []string) Config {
 		return defaultConfig()
 	}
 	dev.S3.Endpoint = "http://" + dev.Local.S3.Listen
+	dev.Warehouse.Password = dev.Local.Redshift.Password
 	return dev
 }
 

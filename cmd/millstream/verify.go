@@ -2,82 +2,97 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
-	"github.com/millstream-data/millstream/batcher/compact"
-	"github.com/millstream-data/millstream/internal/lake"
-	"github.com/millstream-data/millstream/internal/objstore"
+	"github.com/millstream-data/millstream/internal/metric/driver"
+	"github.com/millstream-data/millstream/internal/telemetry"
+	"github.com/millstream-data/millstream/internal/verify"
+	"github.com/millstream-data/millstream/internal/warehouse"
 )
 
-// openLake returns the lake of the configuration, for commands that are no role.
-func openLake(ctx context.Context, cfg Config) (*lake.Lake, error) {
-	cl, err := objstore.New(ctx, cfg.S3, cfg.Lake.Bucket, prometheus.NewRegistry())
-	if err != nil {
-		return nil, err
-	}
-	return &lake.Lake{Store: cl, Paths: lake.Paths{Prefix: cfg.Lake.Prefix}}, nil
-}
-
-// verify proves from S3 alone that the lake is whole:
+// verify compares what was accepted with what each sink holds:
 //
-//	S3: commits ─▶ continuity, arithmetic, files present ─▶ a line for each chain
-//	    with --deep: data objects ─▶ sums, footers, rows
-//	    compactions ─▶ as many rows as they replace ─▶ a line for each table that has some
+//	metric store: cells ──┐
+//	warehouse: tables, ledger ──▶ a line for each source and day ──▶ exit code 0 if every difference has a name
+//	S3: commits ──────────┤
+//	Kafka: what no commit has ┘
 func (p *program) verify(ctx context.Context, args []string) error {
-	f := p.newFlags("verify", "[--chain] [--deep] --config FILE [--set KEY=VALUE …]")
-	f.set.Bool("chain", true, "check the chains of commits, and the compactions")
-	deep := f.set.Bool("deep", false, "read every data object, too: sums, columns, rows, and where they are from")
+	f := p.newFlags("verify", "[--from DAY] [--to DAY] [--source S] [--rows] [--json] | --chain [--deep]  --config FILE [--set KEY=VALUE …]")
+	from := f.set.String("from", "", "first `day`, UTC, such as 2026-11-21; without --to and --from: yesterday")
+	to := f.set.String("to", "", "last `day`, UTC; without it: today")
+	rows := f.set.Bool("rows", false, "compare rows, too: name those that are missing or too many")
+	asJSON := f.set.Bool("json", false, "print the report as JSON")
+	chain := f.set.Bool("chain", false, "check from S3 alone that chains of commits and compactions are whole")
+	deep := f.set.Bool("deep", false, "as --chain, and read every data object: sums, columns, rows, and where they are from")
+	var o verify.Options
+	f.set.StringVar(&o.Source, "source", "", "only this `source`: a folder of the lake, a schema of the warehouse")
+	f.set.DurationVar(&o.Wait, "wait", 90*time.Second, "how long commits may take to reach what metrics have counted")
 	cfg, err := p.load(f, args, p.nearby(args), "s3", "lake")
 	if err != nil {
-		return err
+		return undecided(err)
 	}
-	l, err := openLake(ctx, cfg)
+	if *chain || *deep {
+		return p.verifyChains(ctx, cfg, *deep)
+	}
+	if o.From, o.To, err = verify.ParseDays(*from, *to, time.Now()); err != nil {
+		return undecided(err)
+	}
+	o.Rows = *rows
+	report, err := p.compare(ctx, cfg, o)
 	if err != nil {
-		return err
+		return undecided(err)
 	}
-	v := &lake.Verifier{Lake: l}
-	if *deep {
-		n := &compact.Inspector{Store: l.Store, Dir: os.TempDir()}
-		v.Deep, v.Lineage = n.Deep, n.Lineage
+	print := report.Text
+	if *asJSON {
+		print = report.JSON
 	}
-	chains, err := l.Chains(ctx)
-	if err != nil {
-		return err
+	if err := print(p.stdout); err != nil {
+		return undecided(err)
 	}
-	bad := 0
-	for _, id := range chains {
-		r, err := v.Chain(ctx, id)
-		if err != nil {
-			return err
-		}
-		bad += p.findings(r.Problems, "%s: offsets %d to %d, %d commits, %d files, %d rows, %d records",
-			r.ID, r.First, r.Next, r.Commits, r.Files, r.Rows, r.Records)
-	}
-	tables, err := l.CompactedTables(ctx)
-	if err != nil {
-		return err
-	}
-	for _, t := range tables {
-		r, err := v.Compactions(ctx, t[0], t[1])
-		if err != nil {
-			return err
-		}
-		bad += p.findings(r.Problems, "%s: %d compactions of %d files into %d, %d rows", r.Table, r.Compactions, r.Replaced, r.Files, r.Rows)
-	}
-	if bad > 0 {
+	if !report.Balanced {
 		return errFindings
 	}
 	return nil
 }
 
-// findings prints a line and the problems below it, and returns their number.
-func (p *program) findings(problems []string, format string, args ...any) int {
-	fmt.Fprintf(p.stdout, format+", %d problems\n", append(args, len(problems))...)
-	for _, problem := range problems {
-		fmt.Fprintf(p.stdout, "  %s\n", problem)
+// undecided marks an error as one that leaves the question open.
+func undecided(err error) error {
+	if errors.Is(err, errUsage) {
+		return err
 	}
-	return len(problems)
+	return undecidedError{err}
+}
+
+// compare opens what the configuration names and compares it.
+func (p *program) compare(ctx context.Context, cfg Config, o verify.Options) (*verify.Report, error) {
+	if err := errors.Join(cfg.Warehouse.Validate(), cfg.Dedup.Validate(), cfg.MetricStore.Validate(), cfg.Kafka.Validate()); err != nil {
+		return nil, err
+	}
+	l, err := openLake(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	w, err := warehouse.Open(cfg.Warehouse)
+	if err != nil {
+		return nil, err
+	}
+	d := verify.Deps{Lake: l, Warehouse: w, Window: cfg.Dedup.Window, Kafka: &cfg.Kafka, Dir: os.TempDir(), Log: telemetry.NewLogger(p.stderr, cfg.Log)}
+	if file, ok := cfg.MetricStore.SQLiteFile(); ok {
+		if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) { // opening it would make it
+			return nil, fmt.Errorf("metric_store.dsn: there is no file %s", file)
+		}
+	}
+	if cfg.MetricStore.DSN != "" {
+		store, err := driver.Open(ctx, cfg.MetricStore)
+		if err != nil {
+			return nil, err
+		}
+		defer store.Close() //nolint:errcheck // it was only read
+		d.Metrics = store
+	}
+	return verify.Run(ctx, o, d)
 }
