@@ -15,7 +15,7 @@ var catalogNames = map[string]bool{
 	"pg_auth_members": true, "pg_proc": true, "pg_language": true, "pg_collation": true, "pg_trigger": true, "pg_rewrite": true,
 	"pg_policy": true, "pg_tablespace": true, "pg_settings": true, "pg_am": true, "pg_enum": true, "pg_range": true,
 	"pg_cast": true, "pg_operator": true, "pg_conversion": true, "pg_default_acl": true,
-	"pg_stat_activity": true, "sys_query_history": true, "svl_s3log": true, "pg_external_schema": true,
+	"svl_s3log": true, "pg_external_schema": true,
 	"svv_external_schemas": true, "is_table_constraints": true, "is_key_column_usage": true,
 }
 

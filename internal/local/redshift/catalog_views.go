@@ -92,8 +92,6 @@ func catalogQueries(database, user, isolation string) map[string]string {
 		"pg_am":                  empty("oid BIGINT, amname VARCHAR"),
 		"pg_enum":                empty("oid BIGINT, enumtypid BIGINT, enumsortorder REAL, enumlabel VARCHAR"),
 		"pg_range":               empty("rngtypid BIGINT, rngsubtype BIGINT"),
-		"pg_stat_activity":       empty("datid BIGINT, datname VARCHAR, procpid INTEGER, usesysid BIGINT, usename VARCHAR, current_query VARCHAR, query_start TIMESTAMP"),
-		"sys_query_history":      empty("user_id INTEGER, query_id BIGINT, session_id INTEGER, query_type VARCHAR, status VARCHAR, start_time TIMESTAMP, end_time TIMESTAMP, elapsed_time BIGINT, error_message VARCHAR, query_text VARCHAR"),
 		"svl_s3log":              empty("pid INTEGER, query INTEGER, segment INTEGER, step INTEGER, node INTEGER, slice INTEGER, eventtime TIMESTAMP, message VARCHAR"),
 		"pg_external_schema":     empty("esoid BIGINT, eskind INTEGER, esdbname VARCHAR, esoptions VARCHAR"),
 		"svv_external_schemas":   empty("esoid BIGINT, schemaname VARCHAR, databasename VARCHAR"),

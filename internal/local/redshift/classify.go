@@ -40,6 +40,7 @@ const (
 	kindDeclare
 	kindFetch
 	kindClose
+	kindCancel
 )
 
 // statement is one command with its tokens.
@@ -113,6 +114,7 @@ var kindRules = [...]kindRule{
 	{words: "declare", kind: kindDeclare, tag: "DECLARE CURSOR"},
 	{words: "fetch", kind: kindFetch, tag: "FETCH"},
 	{words: "close", kind: kindClose, tag: "CLOSE CURSOR"},
+	{words: "cancel", kind: kindCancel, tag: "CANCEL"},
 }
 
 // parse cuts text into statements and recognises each.

@@ -23,7 +23,7 @@ func (l listener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	conn := &clientConn{Conn: c}
+	conn := &clientConn{Conn: c, status: map[string]string{"server_version": "8.0.2", "server_encoding": "UNICODE", "client_encoding": "UNICODE"}}
 	_ = c.SetReadDeadline(time.Now().Add(loginTimeout))
 	l.track(conn)
 	return conn, nil
@@ -42,7 +42,9 @@ const (
 // that a cancel request survives, and adds type modifiers to row descriptions and positions to errors.
 type clientConn struct {
 	net.Conn
-	head []byte // read of the start-up packet and not yet handed on; nil until it has come
+	head    []byte            // read of the start-up packet and not yet handed on; nil until it has come
+	status  map[string]string // parameters that clients are told of, where psql-wire has other values
+	started bool              // the first ReadyForQuery has passed
 
 	mu      sync.Mutex
 	onClose func() // guarded by mu; run once
@@ -105,9 +107,12 @@ func (c *clientConn) Write(p []byte) (int, error) {
 	out := p
 	switch p[0] {
 	case 'S':
-		out = parameterStatus(p)
+		out = c.parameterStatus(p)
 	case 'Z':
-		_ = c.SetReadDeadline(time.Time{}) // the login is over
+		if !c.started {
+			c.started = true
+			_ = c.SetReadDeadline(time.Time{})
+		}
 	case 'T':
 		out = rowDescription(p)
 	case 'E':
@@ -120,16 +125,20 @@ func (c *clientConn) Write(p []byte) (int, error) {
 }
 
 // parameterStatus replaces the values that Redshift reports otherwise.
-func parameterStatus(msg []byte) []byte {
-	switch string(msg[5:]) {
-	case "server_version\x00150000\x00":
-		return message('S', "server_version\x008.0.2\x00")
-	case "client_encoding\x00UTF8\x00":
-		return message('S', "client_encoding\x00UNICODE\x00")
-	case "server_encoding\x00UTF8\x00":
-		return message('S', "server_encoding\x00UNICODE\x00")
+func (c *clientConn) parameterStatus(msg []byte) []byte {
+	name, _, _ := strings.Cut(string(msg[5:]), "\x00")
+	if value, found := c.status[name]; found {
+		return message('S', name+"\x00"+value+"\x00")
 	}
 	return msg
+}
+
+// report tells the client of a parameter, or sees to it that the login does.
+func (c *clientConn) report(name, value string) {
+	c.status[name] = value
+	if c.started {
+		_, _ = c.Conn.Write(message('S', name+"\x00"+value+"\x00"))
+	}
 }
 
 // rowDescription moves each column's type modifier to its place: psql-wire writes -1 there, so wireColumns passes it as

@@ -103,6 +103,8 @@ func (s *session) control(ctx context.Context, st statement, nodes []node) (*res
 		return s.preparedStatement(ctx, st, nodes)
 	case kindDeclare, kindFetch, kindClose:
 		return s.cursorStatement(ctx, st, nodes)
+	case kindCancel:
+		return s.cancelStatement(st, nodes)
 	default:
 		panic("BUG: a statement kind that no one runs")
 	}
@@ -112,6 +114,9 @@ func (s *session) control(ctx context.Context, st statement, nodes []node) (*res
 func (s *session) selectRows(ctx context.Context, st statement, nodes []node) (*result, error) {
 	if res, found, err := s.faultCall(nodes); found {
 		return res, err
+	}
+	if name, args, found := adminCall(nodes); found {
+		return s.administer(name, args)
 	}
 	rw := newRewriter(s.env())
 	text, err := rw.query(nodes)
@@ -221,6 +226,9 @@ func (s *session) describeOnce(ctx context.Context, st statement) ([]column, err
 	case kindSelect:
 		if isFaultCall(nodes) {
 			return faultColumns(), nil
+		}
+		if name, _, found := adminCall(nodes); found {
+			return adminColumns(name), nil
 		}
 		rw := newRewriter(s.env())
 		text, err := rw.query(nodes)

@@ -145,8 +145,10 @@ func (s *session) prepare(q wire.Query) (wire.PreparedStatements, error) {
 	}
 	ctx, stop := s.begin()
 	defer stop()
-	params, cols, err := s.analyse(ctx, st, q.ParameterOIDs)
-	if err != nil {
+	var params []uint32
+	var cols []column
+	if params, cols, err = s.analyse(ctx, st, q.ParameterOIDs); err != nil {
+		_, _ = s.recorded(st, func() (*result, error) { return nil, err })
 		return nil, located(err, q.Query, st.toks)
 	}
 	run := func(ctx context.Context, w wire.DataWriter, values []wire.Parameter) error {
@@ -216,3 +218,12 @@ func paramCount(toks []token) int {
 	}
 	return most
 }
+
+// portals keeps a portal when the statement that it was made of goes, as PostgreSQL does: JDBC parses its next
+// statement under the same empty name while it still reads.
+type portals struct{ wire.DefaultPortalCache }
+
+func newPortals() wire.PortalCache { return &portals{} }
+
+// DeleteByStatement implements wire.PortalCache.
+func (*portals) DeleteByStatement(context.Context, *wire.Statement) error { return nil }

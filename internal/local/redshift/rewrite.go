@@ -15,7 +15,8 @@ type environment struct {
 	pid       int32
 	copyCount int64
 	copyID    int64
-	untyped   bool // the statement holds an argument whose type is not known when macros are bound
+	untyped   bool                                       // the statement holds an argument whose type is not known when macros are bound
+	catalogue func(tableName) (query string, found bool) // what the session alone sees of the catalogue; may be nil
 }
 
 // rewriter turns Redshift's expressions and queries into DuckDB's, over one statement.
@@ -219,7 +220,7 @@ func (rw *rewriter) table(out, in []node, i int) ([]node, int, error) {
 		node := rawNode(sql)
 		node.pre = n.pre
 		out = append(out, node)
-		if strings.HasPrefix(sql, `"_rs".`) && !aliased(in, next) {
+		if sql != name.sql() && !aliased(in, next) {
 			out = append(out, rawNode(quoteIdent(name.table)))
 		}
 		i = next
@@ -256,6 +257,14 @@ func copyAlias(out, in []node, i int) ([]node, int, error) {
 func (rw *rewriter) relation(name tableName) (string, error) {
 	if name.schema == "" && rw.ctes[name.table] {
 		return quoteIdent(name.table), nil
+	}
+	if rw.env.catalogue != nil {
+		if query, found := rw.env.catalogue(name); found {
+			if rw.live {
+				return "", unsupported("views over " + name.table)
+			}
+			return "(" + query + ")", nil
+		}
 	}
 	if sql, found, err := catalogRelation(name); found || err != nil {
 		return sql, err

@@ -16,7 +16,9 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"syscall"
+	"time"
 
 	duckdb "github.com/duckdb/duckdb-go/v2"
 	wire "github.com/jeroenrinzema/psql-wire"
@@ -37,6 +39,8 @@ type Server struct {
 	faults   Faults
 	locks    *lockTable
 	commits  commitLog
+	history  history
+	xids     atomic.Int64 // transactions so far
 
 	closeOnce sync.Once
 	closeErr  error
@@ -93,7 +97,8 @@ func New(cfg Config, objects Objects, log *slog.Logger) (_ *Server, err error) {
 	s.wire, err = wire.NewServer(s.parse,
 		wire.Logger(slog.New(slog.DiscardHandler)), wire.SessionAuthStrategy(s.authenticate), wire.BackendKeyData(keyData),
 		wire.CancelRequest(s.cancelRequest), wire.TxStatus(txStatus), wire.SyncConn(syncSession), wire.ErrorSanitizer(wireError),
-		wire.ExtendTypes(extendTypes), wire.MessageBufferSize(startUpBuffer))
+		wire.ExtendTypes(extendTypes), wire.MessageBufferSize(startUpBuffer), wire.Portals(newPortals),
+		wire.GlobalParameters(wire.Parameters{"DateStyle": parameters["datestyle"], "TimeZone": parameters["timezone"], "integer_datetimes": "on"}))
 	if err != nil {
 		return nil, err
 	}
@@ -288,7 +293,7 @@ func (s *Server) newSession(conn *clientConn) (*session, error) {
 	_, _ = rand.Read(secret[:])
 	base, cancel := context.WithCancelCause(context.Background())
 	sess := &session{
-		srv: s, conn: conn, duck: duck, base: base, secret: int32(binary.BigEndian.Uint32(secret[:])),
+		srv: s, conn: conn, connected: time.Now().UTC(), duck: duck, base: base, secret: int32(binary.BigEndian.Uint32(secret[:])),
 		settings: newSettings(), temps: map[string]*tableMeta{}, prepared: map[string][]token{}, cursors: map[string]*cursor{}, results: map[*result]bool{}, path: []string{"public"},
 	}
 	s.mu.Lock()

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jeroenrinzema/psql-wire/pkg/types"
@@ -35,12 +36,15 @@ type session struct {
 	cancelMu sync.Mutex
 	cancel   context.CancelCauseFunc // of the running statement; guarded by cancelMu
 
+	connected   time.Time
+	running     atomic.Pointer[queryRecord] // the statement that runs, for others to see
+	transaction atomic.Pointer[transaction] // the open one, likewise
+
 	run         sync.Mutex // held while a statement runs and by end; guards all below
 	ended       bool
 	state       txState
-	began       bool      // DuckDB's transaction is open
-	snapshot    int64     // newest commit when it opened
-	started     time.Time // of the transaction
+	began       bool  // DuckDB's transaction is open
+	snapshot    int64 // newest commit when it opened
 	wrote       map[string]bool
 	read        map[string]bool
 	path        []string
@@ -119,9 +123,8 @@ func (s *session) execute(st statement, alone bool) (*result, error) {
 	}
 	ctx, stop := s.begin()
 	var res *result
-	err := s.withTimeout(func() error {
-		var err error
-		res, err = s.faulty(ctx, st, alone)
+	err := s.withTimeout(func() (err error) {
+		res, err = s.recorded(st, func() (*result, error) { return s.faulty(ctx, st, alone) })
 		return err
 	})
 	if err != nil {
@@ -216,7 +219,7 @@ func (s *session) closeResults() {
 func (s *session) env() environment {
 	return environment{
 		now: wallClock(time.Now(), s.settings.zone), user: s.srv.cfg.User, database: s.srv.cfg.Database, schema: s.path[0],
-		pid: s.pid, copyCount: s.copyCount, copyID: s.copyID, untyped: s.untyped,
+		pid: s.pid, copyCount: s.copyCount, copyID: s.copyID, untyped: s.untyped, catalogue: s.ownCatalogue,
 	}
 }
 

@@ -157,7 +157,7 @@ func (s *session) apply(ctx context.Context, name string, value *string) error {
 		if _, err := s.duck.ExecContext(ctx, "SET TimeZone = "+quoteString(zone.String())); err != nil {
 			return err
 		}
-		s.settings.zone = zone
+		s.settings.zone, v = zone, zone.String()
 	case "client_encoding":
 		if name := strings.ToUpper(strings.ReplaceAll(v, "-", "")); name != "UTF8" && name != "UNICODE" {
 			return invalid
@@ -166,6 +166,7 @@ func (s *session) apply(ctx context.Context, name string, value *string) error {
 		if !strings.HasPrefix(strings.ToUpper(v), "ISO") {
 			return unsupported("a date style other than ISO")
 		}
+		v = parameters[name]
 	case "search_path":
 		if err := s.searchPath(ctx, v); err != nil {
 			return err
@@ -176,8 +177,14 @@ func (s *session) apply(ctx context.Context, name string, value *string) error {
 	} else {
 		s.settings.values[name] = v
 	}
+	if reported, found := reportedParameters[name]; found {
+		s.conn.report(reported, v)
+	}
 	return nil
 }
+
+// reportedParameters are those of whose changes clients are told, with the names that they look for.
+var reportedParameters = map[string]string{"client_encoding": "client_encoding", "datestyle": "DateStyle", "timezone": "TimeZone"}
 
 // timeZone finds a zone by its IANA name.
 func timeZone(name string) (*time.Location, error) {

@@ -13,7 +13,7 @@ import (
 // open begins a transaction of the front; DuckDB's follows when data is touched.
 func (s *session) open(state txState) {
 	s.state = state
-	s.started = time.Now().UTC()
+	s.transaction.Store(&transaction{xid: s.srv.xids.Add(1), started: time.Now().UTC()})
 	s.wrote, s.read = map[string]bool{}, map[string]bool{}
 	s.tempsThen = make(map[string]*tableMeta, len(s.temps))
 	maps.Copy(s.tempsThen, s.temps)
@@ -72,6 +72,7 @@ func (s *session) over(committed bool) error {
 		s.closeResults()
 	}
 	s.state = txIdle
+	s.transaction.Store(nil)
 	s.tempsThen = nil
 	s.closeCursors()
 	s.srv.locks.releaseAll(s.pid)
