@@ -265,6 +265,12 @@ func mirrorSchema(name string, names *lake.Namer, mark event.TableSchema) (lake.
 	if len(mark.Columns) == 0 {
 		return s, fmt.Errorf("%w: no columns", errBadMark)
 	}
+	for from, to := range mark.Renamed {
+		if s.Renamed == nil {
+			s.Renamed = map[string]string{}
+		}
+		s.Renamed[names.Origin(from)] = names.Origin(to)
+	}
 	s.Fingerprint = s.FileColumns().Fingerprint()
 	return s, nil
 }

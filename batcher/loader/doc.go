@@ -66,7 +66,8 @@
 //	the warehouse is restored from a snapshot            loaded again from there, once                           TestRestoreFromSnapshot
 //	a twin in another partition                          one row, one line in duplicates                         TestLateDuplicateIsNamed
 //	identifies out of order, null traits                 the newest value that is not null wins                  TestUsersLatestState
-//	deletes, re-inserts, key changes in one load         the last offset wins                                    TestMirrorOps
+//	deletes, re-inserts, key changes in one load         the last offset wins                                    TestMirrorOpsProperty
+//	full refresh, cut at statements, writes going on     mirror = origin after the swap                          TestFullRefreshSwap
 //	S3 is away                                           retried, the lease is kept                              TestStoreAwayIsRetried
 //	stop                                                 the lease is released                                   TestStopWhileNothingIsDue
 //
@@ -88,6 +89,8 @@
 //	copy_count_mismatch_total        any alerts
 //	columns_added_total, columns_widened_total, tables_created_total
 //	lease_held, lease_lost_total
+//	swaps_total{outcome}             full refreshes swapped in, put off, given up
+//	sequence_violations_total        changes that stand before an earlier read: any alerts
 //
 // # Non-obvious
 //

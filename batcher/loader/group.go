@@ -16,6 +16,7 @@ const (
 	reasonFile    = "file"     // COPY refuses it
 	reasonCount   = "count"    // COPY brings other rows than the commit promises
 	reasonColumns = "columns"  // the table's columns cannot take the values
+	reasonRetyped = "retyped"  // a mirror's columns cannot; the next full refresh brings new ones
 	reasonKey     = "no_key"   // a mirrored table without a key
 	reasonDropped = "dropped"  // the table is gone
 	reasonReaders = "readers"  // not held: the table's readers leave no room for DDL
@@ -110,6 +111,9 @@ func (s *session) refit(ctx context.Context, fault *targetError) (*work, error) 
 
 // prepare does what needs no gate: catalogue, widening, staging.
 func (s *session) prepare(ctx context.Context, todo []*work) (ready []*work, faults []*targetError, err error) {
+	if err := s.readPolls(ctx, todo); err != nil {
+		return nil, nil, err
+	}
 	existing, err := s.existing(ctx, todo)
 	if err != nil {
 		return nil, nil, err
@@ -135,7 +139,7 @@ func (s *session) prepare(ctx context.Context, todo []*work) (ready []*work, fau
 func (s *session) existing(ctx context.Context, todo []*work) (map[warehouse.Name]warehouse.Existing, error) {
 	var names []warehouse.Name
 	for _, w := range todo {
-		names = append(names, w.name)
+		names = append(append(names, w.name), w.mirror.tables()...)
 		if target, _, ok := warehouse.LatestOf(w.name); ok {
 			names = append(names, target)
 		}
@@ -146,6 +150,9 @@ func (s *session) existing(ctx context.Context, todo []*work) (map[warehouse.Nam
 func (s *session) prepareOne(ctx context.Context, w *work, existing map[warehouse.Name]warehouse.Existing) error {
 	if len(w.files) == 0 {
 		return nil // marks only
+	}
+	if w.isMirror() {
+		return s.prepareMirror(ctx, w, existing)
 	}
 	if err := s.shape(ctx, w, existing); err != nil {
 		return err
@@ -171,16 +178,6 @@ func (s *session) shape(ctx context.Context, w *work, existing map[warehouse.Nam
 	columns, err := columnsOf(bySchema)
 	if err != nil {
 		return &targetError{work: w, reason: reasonColumns, err: err}
-	}
-	if info.kind == kindMirror {
-		if len(info.key) == 0 {
-			return &targetError{work: w, reason: reasonKey, err: errors.New("the lake's schema names no key, and changes are applied by key")}
-		}
-		own, err := originColumns(columns)
-		if err != nil {
-			return &targetError{work: w, reason: reasonColumns, err: err}
-		}
-		columns = own
 	}
 	existed := false
 	if existing[w.name] == nil && w.everLoaded() {

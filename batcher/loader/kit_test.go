@@ -4,6 +4,7 @@ package loader
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -218,10 +219,15 @@ func (k *kit) commitTo(id lake.ChainID, marks [][]byte, tables ...table) lake.Co
 		c.Files = append(c.Files, f)
 		at = max(at, f.Next)
 	}
-	c.Next = max(at, first+1)
 	for _, m := range marks {
 		c.Marks = append(c.Marks, m)
+		var mark lake.Mark
+		if err := json.Unmarshal(m, &mark); err != nil {
+			k.t.Fatal(err)
+		}
+		at = max(at, mark.Offset+1)
 	}
+	c.Next = max(at, first+1)
 	c.Accounting = []lake.Accounting{{Source: "app", DT: "2026-11-21", Records: c.Next - first, Primary: c.Next - first}}
 	body, err := c.Encode()
 	if err != nil {

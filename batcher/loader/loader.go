@@ -66,6 +66,8 @@ type Loader struct {
 	beside       []Companion
 	patience     patience
 	blockedAfter time.Duration
+	swapTimeout  time.Duration
+	due          atomic.Bool // a complete poll may wait to be carried out
 }
 
 // New validates cfg and registers metrics and the check named loader.
@@ -84,6 +86,8 @@ func New(cfg Config, d Deps) (*Loader, error) {
 		blockedAfter: blockedAfter,
 	}
 	l.gate.Timeout, l.gate.Statement, l.gate.Waited = cfg.GateTimeout, l.timeout, l.metrics.gated
+	l.swapTimeout = swapTimeout
+	l.due.Store(true) // an earlier process may have left one
 	l.say(telemetry.NotReady("The loader has not reached the warehouse yet."))
 	if d.Health != nil {
 		d.Health.Register("loader", func(context.Context) telemetry.Check { return *l.said.Load() })
@@ -146,6 +150,7 @@ func (l *Loader) lead(ctx, work context.Context) (worked bool, err error) {
 	group.Go(func() error {
 		defer close(done)
 		defer stop()
+		l.due.Store(true) // another loader may have left one
 		w := &waves{Loader: l, conn: conn, fence: fence, seen: catalogue{lake: l.lake}}
 		return w.run(ctx, held)
 	})

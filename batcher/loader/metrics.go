@@ -18,6 +18,11 @@ const (
 	opUpdated   = "updated"
 	opDeleted   = "deleted"
 	opDuplicate = "duplicate"
+
+	swapCommitted = "committed"
+	swapReaders   = "readers" // put off
+	swapViews     = "views"   // put off
+	swapCounts    = "counts"  // given up
 )
 
 // metrics are the role's own; doc.go says what they mean.
@@ -46,6 +51,8 @@ type metrics struct {
 	created       prometheus.Counter
 	leaseHeld     prometheus.Gauge
 	leaseLost     prometheus.Counter
+	swaps         *prometheus.CounterVec // by outcome
+	sequence      prometheus.Counter
 }
 
 // newMetrics sets every label value to zero: a zero can be alerted on, an
@@ -86,6 +93,11 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		created:       counter("tables_created_total", "Tables created."),
 		leaseHeld:     gauge("lease_held", "1 while this process has the lease."),
 		leaseLost:     counter("lease_lost_total", "Leases lost to another loader or to a silent warehouse."),
+	}
+	m.swaps = f.NewCounterVec(prometheus.CounterOpts{Name: "millstream_loader_swaps_total", Help: "Full refreshes of mirrored tables: swapped in, put off, or given up because other rows came than were counted."}, []string{"outcome"})
+	m.sequence = counter("sequence_violations_total", "Changes of mirrored tables that stand before an earlier read in their partition.")
+	for _, o := range []string{swapCommitted, swapReaders, swapViews, swapCounts} {
+		m.swaps.WithLabelValues(o)
 	}
 	for _, k := range []kind{kindAppend, kindMirror, kindMetrics, kindRepair} {
 		for _, o := range []string{outcomeCommitted, outcomeRetried, outcomeHeld} {

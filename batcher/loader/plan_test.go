@@ -161,20 +161,3 @@ func TestRetypedColumnIsTheTargetsFault(t *testing.T) {
 		t.Errorf("widens %+v, %v", sh.widens, err)
 	}
 }
-
-func TestOfManyPollsTheLastOfEachStrategyCounts(t *testing.T) {
-	t.Parallel()
-	got := lastPolls([]warehouse.Poll{
-		{ID: "a", Strategy: "full", Started: 1, Completed: -1},
-		{ID: "i1", Strategy: "inc", Started: -1, Completed: 2},
-		{ID: "a", Strategy: "full", Started: -1, Completed: 3},
-		{ID: "i2", Strategy: "inc", Started: -1, Completed: 4},
-		{ID: "i2", Strategy: "inc", Part: 1, Started: -1, Completed: 5},
-	})
-	want := []warehouse.Poll{
-		{ID: "a", Strategy: "full", Started: 1, Completed: 3}, {ID: "i2", Strategy: "inc", Started: -1, Completed: 4}, {ID: "i2", Strategy: "inc", Part: 1, Started: -1, Completed: 5},
-	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("polls (-want +got):\n%s", diff)
-	}
-}

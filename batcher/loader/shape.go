@@ -17,6 +17,7 @@ const (
 	kindMirror  kind = "mirror"
 	kindMetrics kind = "metrics"
 	kindRepair  kind = "repair" // a held file that is tried again
+	kindSwap    kind = "swap"   // a full poll's table takes a mirror's place
 )
 
 // tableInfo is what the lake's schema objects say of a target.
@@ -35,6 +36,9 @@ type shape struct {
 	columns []warehouse.Column // all that the load writes, with the target's types
 	adds    []warehouse.Column
 	widens  []warehouse.Column // with the type to get
+	renames [][2]string        // columns, from and to, in order
+	// leftover says that a table of the name may stand there, and is nobody's.
+	leftover bool
 }
 
 // columnsOf returns the columns of a load's files, each once, in file order and
@@ -123,7 +127,7 @@ func layoutOf(info tableInfo) warehouse.Layout {
 		return warehouse.MirrorLayout(info.key, info.cursor)
 	case kindMetrics:
 		return warehouse.Layout{Style: "ALL", SortKey: []string{"day", "metric"}}
-	case kindAppend, kindRepair:
+	case kindAppend, kindRepair, kindSwap:
 	}
 	return warehouse.EventLayout()
 }
@@ -164,10 +168,12 @@ func staged(loadID string, files []dueFile, columns []warehouse.Column, info tab
 	}
 	switch info.kind {
 	case kindMirror:
-		st.Dist = info.key
+		if len(info.key) == 1 && files[0].schema.Columns.Index(info.key[0]) >= 0 {
+			st.Dist = info.key
+		}
 	case kindAppend:
 		st.Dist, st.Sort = []string{"id"}, []string{"received_at"}
-	case kindMetrics, kindRepair:
+	case kindMetrics, kindRepair, kindSwap:
 	}
 	return st
 }

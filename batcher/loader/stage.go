@@ -18,7 +18,7 @@ type work struct {
 	info      tableInfo
 	shapes    []shape // the target's, then that of latest state
 	stages    []stage
-	mirror    *warehouse.Mirror
+	mirror    *mirror
 	latest    *warehouse.Latest
 	bad       []warehouse.Held // files that COPY refuses
 	started   time.Time
@@ -95,11 +95,6 @@ func (s *session) widen(ctx context.Context, w *work) error {
 func (s *session) stage(ctx context.Context, w *work) error {
 	for _, files := range w.bySchema() {
 		if err := s.fill(ctx, w, files); err != nil {
-			return ownFault(w, err)
-		}
-	}
-	if w.info.kind == kindMirror && len(w.stages) > 0 {
-		if err := s.stageMirror(ctx, w); err != nil {
 			return ownFault(w, err)
 		}
 	}

@@ -92,7 +92,7 @@ func (s *session) rows(ctx context.Context, w *work) error {
 		return s.mirror(ctx, w)
 	case kindMetrics:
 		return s.metricCells(ctx, w)
-	case kindAppend, kindRepair:
+	case kindAppend, kindRepair, kindSwap:
 	}
 	return s.appendRows(ctx, w)
 }
@@ -101,8 +101,14 @@ func (s *session) rows(ctx context.Context, w *work) error {
 func (s *session) alter(ctx context.Context, w *work, sh shape) error {
 	cfg := s.l.warehouse.Config()
 	var statements []string
+	if sh.leftover {
+		statements = append(statements, warehouse.DropTable(sh.name))
+	}
+	for _, r := range sh.renames {
+		statements = append(statements, warehouse.RenameColumn(sh.name, r[0], r[1]))
+	}
 	if sh.create {
-		statements = append(cfg.CreateSchema(sh.name.Schema), cfg.CreateTable(sh.name, sh.columns, sh.layout))
+		statements = append(append(statements, cfg.CreateSchema(sh.name.Schema)...), cfg.CreateTable(sh.name, sh.columns, sh.layout))
 		statements = append(statements, cfg.GrantTable(sh.name)...)
 	}
 	for _, c := range sh.adds {
@@ -238,6 +244,7 @@ func (l *Loader) loaded(w *work) {
 		l.metrics.rows.WithLabelValues(op).Add(float64(n))
 	}
 	l.patience.done(w.target(), l.cfg.Wave.Files)
+	l.judged(w)
 	for _, h := range w.bad {
 		l.log.Error("file held", "target", w.target(), "file", h.FileKey, "reason", h.Reason, "err", h.Error)
 	}

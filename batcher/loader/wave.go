@@ -107,6 +107,12 @@ func (w *waves) once(ctx, work context.Context) (failures []error, err error) {
 	for _, extra := range w.retries(work, led) {
 		failures = append(failures, w.load(ctx, work, id, [][]*load{{extra}})...)
 	}
+	if len(failures) > 0 {
+		w.due.Store(true) // one of them may have committed
+	}
+	if ctx.Err() == nil {
+		failures = append(failures, w.carryOut(work, id)...)
+	}
 	for _, f := range failures {
 		if errors.Is(f, warehouse.ErrLeaseTaken) {
 			return failures, f

@@ -25,16 +25,19 @@ const (
 // Schema is a version of a table's columns as the lake keeps it. Members are
 // written in this order.
 type Schema struct {
-	V           int            `json:"v"`
-	Table       string         `json:"table"` // schema.table
-	Version     int            `json:"version"`
-	Kind        SchemaKind     `json:"kind"`
-	Fingerprint string         `json:"fingerprint"`      // of Columns, as wire.Columns.Fingerprint
-	Origin      string         `json:"origin,omitempty"` // of a mirror: the fingerprint that cdc gave it
-	Key         []string       `json:"key"`              // of a mirror: the key's columns in order
-	Cursor      string         `json:"cursor,omitempty"` // of a mirror: the column that incremental polls follow
-	Columns     []SchemaColumn `json:"columns"`
-	CreatedAt   Time           `json:"created_at"`
+	V           int        `json:"v"`
+	Table       string     `json:"table"` // schema.table
+	Version     int        `json:"version"`
+	Kind        SchemaKind `json:"kind"`
+	Fingerprint string     `json:"fingerprint"`      // of Columns, as wire.Columns.Fingerprint
+	Origin      string     `json:"origin,omitempty"` // of a mirror: the fingerprint that cdc gave it
+	Key         []string   `json:"key"`              // of a mirror: the key's columns in order
+	Cursor      string     `json:"cursor,omitempty"` // of a mirror: the column that incremental polls follow
+	// Renamed are the columns of a mirror that the version before had by other
+	// names, new names by old ones.
+	Renamed   map[string]string `json:"renamed,omitempty"`
+	Columns   []SchemaColumn    `json:"columns"`
+	CreatedAt Time              `json:"created_at"`
 }
 
 // SchemaColumn is a column of a Schema.

@@ -3,12 +3,17 @@ package warehouse
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 )
 
 // Existing is a table as the catalogue has it: types by column name, nil if
 // there is no such table.
 type Existing map[string]Type
+
+// Names are the columns' names, in order.
+func (e Existing) Names() []string { return slices.Sorted(maps.Keys(e)) }
 
 // Columns reads the catalogue of tables. It reads anew each time: an analyst
 // may have changed anything since.

@@ -115,8 +115,23 @@ func TestLoadGolden(t *testing.T) {
 		wire.Column{Name: "_poll", Type: wire.String}, wire.Column{Name: "_read_at", Type: wire.Timestamp}, wire.Column{Name: "_partition", Type: wire.Int64}, wire.Column{Name: "_offset", Type: wire.Int64})
 	cols := columns(change)
 	cols[2].Type = Type{Kind: TimestampTZ}
-	mirror := Mirror{Target: Name{"shop_public", "orders"}, Temp: "chg_1", Key: []string{"id"}, Staged: []Staging{{Name: "stg_1", Columns: cols}}}
-	golden(t, "mirror.sql", script(mirror.Gather(), mirror.Deleted(), mirror.Delete(), mirror.Insert()))
+	own, _ := OriginColumns(cols)
+	added := append([]Column{{Name: "amount", Lake: wire.Decimal(10, 2)}, {Name: "note", Lake: wire.String, Type: Type{Kind: Varchar, Width: 256}}}, cols[len(own):]...)
+	added = append([]Column{cols[0]}, added...)
+	changes := Changes{
+		Temp: "chg_1", Key: []string{"id"}, Staged: []Staging{{Name: "stg_1", Columns: cols}, {Name: "stg_2", Columns: added}}, Columns: append(own, added[2]),
+		Renamed: map[string]string{"amount": "total"},
+	}
+	orders := Name{"shop_public", "orders"}
+	golden(t, "mirror.sql", script(changes.Gather(), changes.Look(), changes.Delete(orders, nil), changes.Insert(orders, nil), changes.Deleted()))
+	after := After{0: 812, 1: 77}
+	refresh, keys := orders.Beside("__refresh"), Name{WorkSchema, "01jd3x9k2m7q8r5t6v0w1y2z3a"}
+	keyless := changes
+	keyless.Key = nil
+	golden(t, "refresh.sql", script(changes.Delete(refresh, after), changes.Insert(refresh, after), keyless.Append(refresh, keys.Table, after),
+		strings.Join(changes.CreateKeys(keys), ";\n"), changes.Collect(keys, after),
+		DeleteRange(orders, "seen", "1", "2", keys, []string{"id"}), DeleteRange(orders, "id", "1", "2", keys, nil),
+		DropTable(refresh), RenameTable(refresh, "orders"), RenameColumn(orders, "amount", "total")))
 }
 
 func TestLedgerGolden(t *testing.T) {
@@ -132,9 +147,9 @@ func TestLedgerGolden(t *testing.T) {
 	}}))
 	poll := Poll{
 		Target: "shop_public.orders", ID: "01jb", Strategy: "incremental", Kind: "incremental", Publish: "upsert", Part: 0, Parts: 1, Started: -1, Completed: 812, Rows: 9,
-		CompleteThrough: "2026-11-21T06:15:01.102345Z", Basis: "activity",
+		CompleteThrough: time.Date(2026, 11, 21, 6, 15, 1, 102_345_000, time.UTC), Basis: "activity", State: PollDone,
 	}
-	statements = append(statements, poll.update(), poll.insert())
+	statements = append(statements, ReplacePolls(poll.Target, []Poll{poll})...)
 	statements = append(statements, InsertHeld([]Held{{Target: "app.tracks", Chain: chain, First: 123456, FileKey: "a/b'c", Reason: "file", Error: `it's \ odd`, Attempts: 1}}),
 		ReleaseTarget("app.tracks"), ReleaseFile("app.tracks", "k"), RetriedTarget("app.tracks", "target", "42501 no"), RetriedFile("app.tracks", "k", "w"))
 	golden(t, "bookkeeping.sql", script(statements...))

@@ -29,17 +29,21 @@ func LedgerDDL() []string {
 		`CREATE TABLE IF NOT EXISTS millstream.held (target VARCHAR(256), topic VARCHAR(256), part INT, first_offset BIGINT, file_key VARCHAR(1024), reason VARCHAR(64), error VARCHAR(4096), since TIMESTAMP, attempts INT)`,
 		`CREATE TABLE IF NOT EXISTS millstream.duplicates (target VARCHAR(256), id VARCHAR(256), part INT, offset_ BIGINT, received_at TIMESTAMP, load_id VARCHAR(26)) SORTKEY (received_at)`,
 		`CREATE TABLE IF NOT EXISTS millstream.polls (target VARCHAR(256), poll VARCHAR(64), strategy VARCHAR(32), kind VARCHAR(16), publish VARCHAR(16), part INT, parts INT,` +
-			` started_offset BIGINT, completed_offset BIGINT, range_json VARCHAR(4096), rows BIGINT, complete_through TIMESTAMP, deletes_through TIMESTAMP, basis VARCHAR(16))`,
+			` started_offset BIGINT, completed_offset BIGINT, range_json VARCHAR(4096), rows BIGINT, complete_through TIMESTAMP, deletes_through TIMESTAMP, basis VARCHAR(16),` +
+			` state VARCHAR(16), counted BIGINT, work VARCHAR(256))`,
 	}
 }
 
 // FreshnessView tells of each target through when it is loaded, and of
-// mirrors through when they are complete.
+// mirrors through when they are complete: of every partition, by polls that are
+// done.
 const FreshnessView = `CREATE VIEW millstream.freshness AS
-SELECT l.target, l.loaded_through, l.committed_at, l.loads, p.complete_through
+SELECT l.target, l.loaded_through, l.committed_at, l.loads, p.complete_through, p.deletes_through
 FROM (SELECT target, MAX(max_received_at) AS loaded_through, MAX(committed_at) AS committed_at, COUNT(*) AS loads FROM millstream.loads GROUP BY target) l
-LEFT JOIN (SELECT q.target, MIN(q.through) AS complete_through
-  FROM (SELECT target, part, MAX(complete_through) AS through FROM millstream.polls GROUP BY target, part) q GROUP BY q.target) p ON p.target = l.target`
+LEFT JOIN (SELECT q.target, CASE WHEN COUNT(q.complete) >= MAX(q.parts) THEN MIN(q.complete) END AS complete_through,
+    CASE WHEN COUNT(q.deletes) >= MAX(q.parts) THEN MIN(q.deletes) END AS deletes_through
+  FROM (SELECT target, part, MAX(parts) AS parts, MAX(complete_through) AS complete, MAX(deletes_through) AS deletes
+    FROM millstream.polls WHERE state = 'done' GROUP BY target, part) q GROUP BY q.target) p ON p.target = l.target`
 
 // EnsureLedger creates what is missing of the ledger. Two loaders may do it at
 // once: what the other made is as good.
@@ -49,17 +53,38 @@ func (c *Conn) EnsureLedger(ctx context.Context) error {
 			return fmt.Errorf("create the ledger: %w", err)
 		}
 	}
-	res, err := c.Exec(ctx, `SELECT 1 FROM pg_views WHERE schemaname = 'millstream' AND viewname = 'freshness'`)
+	res, err := c.Exec(ctx, `SELECT table_name, column_name FROM svv_columns WHERE table_schema = 'millstream' AND table_name IN ('polls', 'freshness')`)
 	if err != nil {
-		return fmt.Errorf("look for the view millstream.freshness: %w", err)
+		return fmt.Errorf("read the ledger's columns: %w", err)
 	}
-	if len(res.Rows) > 0 {
-		return nil
+	has := map[string]bool{}
+	for _, row := range res.Rows {
+		has[row[0]], has[row[0]+"."+row[1]] = true, true
 	}
-	if _, err := c.Exec(ctx, FreshnessView); err != nil && Classify(err) != ClassRaced {
-		return fmt.Errorf("create the ledger: %w", err)
+	for _, s := range upgrade(has) {
+		if _, err := c.Exec(ctx, s); err != nil && Classify(err) != ClassRaced {
+			return fmt.Errorf("create the ledger: %w", err)
+		}
 	}
 	return nil
+}
+
+// upgrade returns what a ledger with these tables and columns lacks.
+func upgrade(has map[string]bool) []string {
+	var out []string
+	for _, c := range []string{"state VARCHAR(16)", "counted BIGINT", "work VARCHAR(256)"} { // of an earlier version's ledger
+		name, _, _ := strings.Cut(c, " ")
+		if !has["polls."+name] {
+			out = append(out, "ALTER TABLE millstream.polls ADD COLUMN "+c)
+		}
+	}
+	if has["freshness"] && !has["freshness.deletes_through"] {
+		out = append(out, "DROP VIEW millstream.freshness")
+	}
+	if !has["freshness.deletes_through"] {
+		out = append(out, FreshnessView)
+	}
+	return out
 }
 
 // Chain names a chain of commits.
@@ -170,69 +195,6 @@ func rangesJSON(ranges []Range) string {
 	}
 	b.WriteByte(']')
 	return b.String()
-}
-
-// Poll is what marks said of a poll of cdc in one partition.
-type Poll struct {
-	Target, ID, Strategy, Kind, Publish string
-	Part, Parts                         int32
-	Started, Completed                  int64 // offsets of the marks; -1: none seen
-	Range                               string
-	Rows                                int64
-	CompleteThrough, DeletesThrough     string // RFC 3339 or empty
-	Basis                               string
-}
-
-// WritePoll notes what a mark said of a poll. A poll takes the place of the
-// strategy's older ones in its partition: the table is a state, not a history. A
-// mark of completion keeps where the poll started.
-func (c *Conn) WritePoll(ctx context.Context, p Poll) error {
-	res, err := c.Exec(ctx, p.update())
-	if err == nil && res.Affected == 0 {
-		_, err = c.Exec(ctx, p.insert())
-	}
-	if err == nil {
-		_, err = c.Exec(ctx, fmt.Sprintf("DELETE FROM millstream.polls WHERE %s AND poll <> %s", p.where(), Literal(p.ID)))
-	}
-	return err
-}
-
-func (p Poll) where() string {
-	return fmt.Sprintf("target = %s AND strategy = %s AND part = %d", Literal(p.Target), Literal(p.Strategy), p.Part)
-}
-
-func (p Poll) update() string {
-	var sets []string
-	if p.Started >= 0 {
-		sets = append(sets, "started_offset = "+offsetOrNull(p.Started))
-	}
-	if p.Completed >= 0 {
-		sets = append(sets, fmt.Sprintf("completed_offset = %d, rows = %d, complete_through = %s, deletes_through = %s, basis = %s",
-			p.Completed, p.Rows, momentOrNull(p.CompleteThrough), momentOrNull(p.DeletesThrough), Literal(p.Basis)))
-	}
-	return fmt.Sprintf("UPDATE millstream.polls SET %s WHERE %s AND poll = %s", strings.Join(sets, ", "), p.where(), Literal(p.ID))
-}
-
-func (p Poll) insert() string {
-	return fmt.Sprintf("INSERT INTO millstream.polls (target, poll, strategy, kind, publish, part, parts, started_offset, completed_offset, range_json, rows, complete_through, deletes_through, basis)"+
-		" VALUES (%s, %s, %s, %s, %s, %d, %d, %s, %s, %s, %d, %s, %s, %s)", Literal(p.Target), Literal(p.ID), Literal(p.Strategy), Literal(p.Kind), Literal(p.Publish), p.Part, p.Parts,
-		offsetOrNull(p.Started), offsetOrNull(p.Completed), Literal(cut(p.Range, 4096)), p.Rows, momentOrNull(p.CompleteThrough), momentOrNull(p.DeletesThrough), Literal(p.Basis))
-}
-
-func offsetOrNull(n int64) string {
-	if n < 0 {
-		return "NULL"
-	}
-	return strconv.FormatInt(n, 10)
-}
-
-// momentOrNull keeps the microseconds: a watermark must not be rounded up.
-func momentOrNull(rfc3339 string) string {
-	t, err := time.Parse(time.RFC3339Nano, rfc3339)
-	if err != nil {
-		return "NULL"
-	}
-	return t.UTC().Format(`'2006-01-02 15:04:05.000000'`)
 }
 
 func numbers(texts ...string) ([]int64, error) {

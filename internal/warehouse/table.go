@@ -1,6 +1,7 @@
 package warehouse
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -14,6 +15,9 @@ type Column struct {
 	Lake    wire.LakeType
 	Type    Type // in the target
 	Longest int  // bytes of the longest value in the files of a load
+	// Encoding is that of a column which the new one takes the place of; empty:
+	// by type.
+	Encoding string
 }
 
 // Layout says how a new table lies on the cluster.
@@ -67,7 +71,7 @@ func (c Config) createTable(n, as Name, columns []Column, l Layout) string {
 		case len(l.SortKey) > 0 && l.SortKey[0] == col.Name:
 			b.WriteString(" ENCODE raw") // a compressed first sort column makes range scans read too much
 		default:
-			b.WriteString(" ENCODE " + col.Type.encoding())
+			b.WriteString(" ENCODE " + cmp.Or(col.Encoding, col.Type.encoding()))
 		}
 	}
 	b.WriteString(")" + c.layout(columns, l))

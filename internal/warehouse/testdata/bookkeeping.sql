@@ -3,8 +3,8 @@ INSERT INTO millstream.positions (target, topic, part, next_offset, load_id, upd
 DELETE FROM millstream.positions WHERE target = '*' AND topic = 'millstream.events' AND part = 3;
 INSERT INTO millstream.positions (target, topic, part, next_offset, load_id, updated_at) VALUES ('*', 'millstream.events', 3, 124480, '', GETDATE());
 INSERT INTO millstream.loads (load_id, wave_id, target, kind, fence, commits, files, bytes, rows_staged, rows_inserted, rows_updated, rows_deleted, rows_duplicate, ranges, min_received_at, max_received_at, started_at, committed_at) VALUES ('01jd', '01jc', 'app.tracks', 'append', 7, 2, 3, 4, 5, 4, 0, 0, 1, '[{"topic":"millstream.events","part":3,"first":123456,"next":124480}]', '2026-11-21 06:15:02.113', '2026-11-21 06:15:02.113', '2026-11-21 06:15:02.113', GETDATE());
-UPDATE millstream.polls SET completed_offset = 812, rows = 9, complete_through = '2026-11-21 06:15:01.102345', deletes_through = NULL, basis = 'activity' WHERE target = 'shop_public.orders' AND strategy = 'incremental' AND part = 0 AND poll = '01jb';
-INSERT INTO millstream.polls (target, poll, strategy, kind, publish, part, parts, started_offset, completed_offset, range_json, rows, complete_through, deletes_through, basis) VALUES ('shop_public.orders', '01jb', 'incremental', 'incremental', 'upsert', 0, 1, NULL, 812, '', 9, '2026-11-21 06:15:01.102345', NULL, 'activity');
+DELETE FROM millstream.polls WHERE target = 'shop_public.orders';
+INSERT INTO millstream.polls (target, poll, strategy, kind, publish, part, parts, started_offset, completed_offset, range_json, rows, complete_through, deletes_through, basis, state, counted, work) VALUES ('shop_public.orders', '01jb', 'incremental', 'incremental', 'upsert', 0, 1, NULL, 812, '', 9, '2026-11-21 06:15:01.102345', NULL, 'activity', 'done', 0, '');
 INSERT INTO millstream.held (target, topic, part, first_offset, file_key, reason, error, since, attempts) VALUES ('app.tracks', 'millstream.events', 3, 123456, 'a/b''c', 'file', 'it''s \\ odd', GETDATE(), 1);
 DELETE FROM millstream.held WHERE target = 'app.tracks' AND file_key = '*';
 DELETE FROM millstream.held WHERE target = 'app.tracks' AND file_key = 'k';

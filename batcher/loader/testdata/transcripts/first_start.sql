@@ -8,13 +8,15 @@ CREATE TABLE IF NOT EXISTS millstream.positions (target VARCHAR(256), topic VARC
 CREATE TABLE IF NOT EXISTS millstream.loads (load_id VARCHAR(26), wave_id VARCHAR(26), target VARCHAR(256), kind VARCHAR(16), fence BIGINT, commits INT, files INT, bytes BIGINT, rows_staged BIGINT, rows_inserted BIGINT, rows_updated BIGINT, rows_deleted BIGINT, rows_duplicate BIGINT, ranges VARCHAR(65535), min_received_at TIMESTAMP, max_received_at TIMESTAMP, started_at TIMESTAMP, committed_at TIMESTAMP) SORTKEY (committed_at);
 CREATE TABLE IF NOT EXISTS millstream.held (target VARCHAR(256), topic VARCHAR(256), part INT, first_offset BIGINT, file_key VARCHAR(1024), reason VARCHAR(64), error VARCHAR(4096), since TIMESTAMP, attempts INT);
 CREATE TABLE IF NOT EXISTS millstream.duplicates (target VARCHAR(256), id VARCHAR(256), part INT, offset_ BIGINT, received_at TIMESTAMP, load_id VARCHAR(26)) SORTKEY (received_at);
-CREATE TABLE IF NOT EXISTS millstream.polls (target VARCHAR(256), poll VARCHAR(64), strategy VARCHAR(32), kind VARCHAR(16), publish VARCHAR(16), part INT, parts INT, started_offset BIGINT, completed_offset BIGINT, range_json VARCHAR(4096), rows BIGINT, complete_through TIMESTAMP, deletes_through TIMESTAMP, basis VARCHAR(16));
-SELECT 1 FROM pg_views WHERE schemaname = 'millstream' AND viewname = 'freshness';
+CREATE TABLE IF NOT EXISTS millstream.polls (target VARCHAR(256), poll VARCHAR(64), strategy VARCHAR(32), kind VARCHAR(16), publish VARCHAR(16), part INT, parts INT, started_offset BIGINT, completed_offset BIGINT, range_json VARCHAR(4096), rows BIGINT, complete_through TIMESTAMP, deletes_through TIMESTAMP, basis VARCHAR(16), state VARCHAR(16), counted BIGINT, work VARCHAR(256));
+SELECT table_name, column_name FROM svv_columns WHERE table_schema = 'millstream' AND table_name IN ('polls', 'freshness');
 CREATE VIEW millstream.freshness AS
-SELECT l.target, l.loaded_through, l.committed_at, l.loads, p.complete_through
+SELECT l.target, l.loaded_through, l.committed_at, l.loads, p.complete_through, p.deletes_through
 FROM (SELECT target, MAX(max_received_at) AS loaded_through, MAX(committed_at) AS committed_at, COUNT(*) AS loads FROM millstream.loads GROUP BY target) l
-LEFT JOIN (SELECT q.target, MIN(q.through) AS complete_through
-  FROM (SELECT target, part, MAX(complete_through) AS through FROM millstream.polls GROUP BY target, part) q GROUP BY q.target) p ON p.target = l.target;
+LEFT JOIN (SELECT q.target, CASE WHEN COUNT(q.complete) >= MAX(q.parts) THEN MIN(q.complete) END AS complete_through,
+    CASE WHEN COUNT(q.deletes) >= MAX(q.parts) THEN MIN(q.deletes) END AS deletes_through
+  FROM (SELECT target, part, MAX(parts) AS parts, MAX(complete_through) AS complete, MAX(deletes_through) AS deletes
+    FROM millstream.polls WHERE state = 'done' GROUP BY target, part) q GROUP BY q.target) p ON p.target = l.target;
 BEGIN;
 LOCK TABLE millstream.lease;
 SELECT fence, holder, CASE WHEN expires_at < GETDATE() THEN 1 ELSE 0 END FROM millstream.lease WHERE name = 'loader';

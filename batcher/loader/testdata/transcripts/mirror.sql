@@ -2,13 +2,18 @@ SELECT target, topic, part, next_offset, load_id FROM millstream.positions;
 SELECT target, topic, part, first_offset, file_key, reason, error, attempts, DATEDIFF(second, since, GETDATE()) FROM millstream.held;
 SET query_group TO 'millstream_load';
 SET statement_timeout TO 2700000;
+SELECT target, poll, strategy, kind, publish, part, parts, started_offset, completed_offset, range_json, rows, complete_through, deletes_through, basis, state, counted, work FROM millstream.polls WHERE target IN ('shop_public.orders') ORDER BY 1, 3, 2, 6;
 SELECT table_schema, table_name, column_name, data_type, character_maximum_length, numeric_precision, numeric_scale FROM svv_columns WHERE table_schema IN ('shop_public') AND table_name IN ('orders') ORDER BY table_schema, table_name, ordinal_position;
 CREATE TEMP TABLE "stg_01jd3x9k2m7q8r5t6v0w1y0001_b4ad03d7" ("id" BIGINT, "total" DOUBLE PRECISION, "_op" VARCHAR(64), "_pass" BIGINT, "_page" BIGINT, "_strategy" VARCHAR(64), "_poll" VARCHAR(64), "_read_at" TIMESTAMP, "_partition" BIGINT, "_offset" BIGINT) DISTKEY ("id");
 COPY "stg_01jd3x9k2m7q8r5t6v0w1y0001_b4ad03d7" FROM 's3://lake/millstream/_loads/shop_public.orders/01jd3x9k2m7q8r5t6v0w1y0001-b4ad03d7.manifest'
 IAM_ROLE default FORMAT AS PARQUET MANIFEST STATUPDATE OFF;
 SELECT pg_last_copy_count();
 CREATE TEMP TABLE "chg_01jd3x9k2m7q8r5t6v0w1y0001" DISTKEY ("id") AS
-SELECT * FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY "id" ORDER BY "_offset" DESC) AS "_rn" FROM (SELECT "id", "total", "_op", "_offset" FROM "stg_01jd3x9k2m7q8r5t6v0w1y0001_b4ad03d7") a) b WHERE "_rn" = 1;
+SELECT * FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY "id" ORDER BY "_offset" DESC) AS "_rn" FROM (SELECT "id", "total", "_op", "_partition", "_offset" FROM "stg_01jd3x9k2m7q8r5t6v0w1y0001_b4ad03d7") a) b WHERE "_rn" = 1;
+SELECT "_poll", "_partition", COUNT(*), SUM(CASE WHEN "_op" = 'c' THEN 0 ELSE 1 END), SUM(CASE WHEN "_op" = 'd' THEN 1 ELSE 0 END),
+  SUM(CASE WHEN "_last_pass" > "_pass" OR "_last_pass" = "_pass" AND "_last_page" > "_page" THEN 1 ELSE 0 END)
+FROM (SELECT "_poll", "_partition", "_op", "_pass", "_page", LAG("_pass") OVER (PARTITION BY "_partition" ORDER BY "_offset") AS "_last_pass",
+  LAG("_page") OVER (PARTITION BY "_partition" ORDER BY "_offset") AS "_last_page" FROM (SELECT "_poll", "_partition", "_op", "_pass", "_page", "_offset" FROM "stg_01jd3x9k2m7q8r5t6v0w1y0001_b4ad03d7") a) b GROUP BY 1, 2;
 SET statement_timeout TO 300000;
 BEGIN;
 LOCK TABLE millstream.gate;
@@ -19,7 +24,6 @@ SET statement_timeout TO 1000;
 CREATE SCHEMA IF NOT EXISTS "shop_public";
 CREATE TABLE "shop_public"."orders" ("id" BIGINT ENCODE raw, "total" DOUBLE PRECISION ENCODE zstd) DISTKEY ("id") SORTKEY ("id");
 SET statement_timeout TO 2700000;
-SELECT COUNT(*) FROM "chg_01jd3x9k2m7q8r5t6v0w1y0001" WHERE "_op" = 'd';
 DELETE FROM "shop_public"."orders" USING "chg_01jd3x9k2m7q8r5t6v0w1y0001" c WHERE "shop_public"."orders"."id" = c."id";
 INSERT INTO "shop_public"."orders" ("id", "total")
 SELECT c."id", c."total" FROM "chg_01jd3x9k2m7q8r5t6v0w1y0001" c WHERE c."_op" <> 'd';
