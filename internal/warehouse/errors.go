@@ -78,6 +78,15 @@ func Reason(err error) (code, words string) {
 	return pg.Code, words
 }
 
+// FaultAt returns where in the statement the server found fault, counted in
+// characters from 1; 0 if it does not say.
+func FaultAt(err error) int {
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return int(pg.Position)
+	}
+	return 0
+}
+
 // IsCode says that the server answered with one of codes.
 func IsCode(err error, codes ...string) bool {
 	var pg *pgconn.PgError

@@ -27,6 +27,8 @@ func LedgerDDL() []string {
 			` rows_staged BIGINT, rows_inserted BIGINT, rows_updated BIGINT, rows_deleted BIGINT, rows_duplicate BIGINT, ranges VARCHAR(65535),` +
 			` min_received_at TIMESTAMP, max_received_at TIMESTAMP, started_at TIMESTAMP, committed_at TIMESTAMP) SORTKEY (committed_at)`,
 		`CREATE TABLE IF NOT EXISTS millstream.held (target VARCHAR(256), topic VARCHAR(256), part INT, first_offset BIGINT, file_key VARCHAR(1024), reason VARCHAR(64), error VARCHAR(4096), since TIMESTAMP, attempts INT)`,
+		`CREATE TABLE IF NOT EXISTS millstream.models (model VARCHAR(256), file VARCHAR(1024), hash VARCHAR(64), materialize VARCHAR(16), read_at TIMESTAMP, built_at TIMESTAMP, rows BIGINT, seconds DOUBLE PRECISION,` +
+			` columns VARCHAR(65535), tests VARCHAR(65535), failed_at TIMESTAMP, failed_hash VARCHAR(64), attempts INT, error VARCHAR(4096)) DISTSTYLE ALL`,
 		`CREATE TABLE IF NOT EXISTS millstream.duplicates (target VARCHAR(256), id VARCHAR(256), part INT, offset_ BIGINT, received_at TIMESTAMP, load_id VARCHAR(26)) SORTKEY (received_at)`,
 		`CREATE TABLE IF NOT EXISTS millstream.polls (target VARCHAR(256), poll VARCHAR(64), strategy VARCHAR(32), kind VARCHAR(16), publish VARCHAR(16), part INT, parts INT,` +
 			` started_offset BIGINT, completed_offset BIGINT, range_json VARCHAR(4096), rows BIGINT, complete_through TIMESTAMP, deletes_through TIMESTAMP, basis VARCHAR(16),` +
