@@ -138,6 +138,9 @@ func parse(text string) ([]statement, error) {
 }
 
 func classify(toks []token) (statement, error) {
+	if err := balanced(toks); err != nil {
+		return statement{}, err
+	}
 	for _, r := range kindRules {
 		if !leads(toks, strings.Fields(r.words)...) {
 			continue
@@ -152,6 +155,29 @@ func classify(toks []token) (statement, error) {
 		return statement{}, syntaxError("syntax error at or near " + `"` + toks[0].val + `"`)
 	}
 	return statement{}, unsupported("the statement " + first)
+}
+
+// balanced refuses brackets that nothing closes, or that close nothing.
+func balanced(toks []token) error {
+	var open []string
+	for _, t := range toks {
+		if t.kind != tokOp {
+			continue
+		}
+		switch t.val {
+		case "(", "[":
+			open = append(open, map[string]string{"(": ")", "[": "]"}[t.val])
+		case ")", "]":
+			if len(open) == 0 || open[len(open)-1] != t.val {
+				return syntaxError(`syntax error at or near "` + t.val + `"`)
+			}
+			open = open[:len(open)-1]
+		}
+	}
+	if len(open) > 0 {
+		return syntaxError("syntax error at end of input")
+	}
+	return nil
 }
 
 // leads reports whether toks begin with these words or symbols.

@@ -59,7 +59,7 @@ var duckRules = sync.OnceValue(func() []duckRule {
 		return duckRule{match: regexp.MustCompile(match), code: code, msg: msg}
 	}
 	return []duckRule{
-		rule(`(?i)conflict`, "XX000", "1023"),
+		rule(`^(?i)(?:conflict on|catalog write-write conflict|write-write conflict)`, "XX000", "1023"),
 		rule(`altered by a different transaction|has been altered|Could not commit`, "XX000", "1023"),
 		rule(`^(?:Table|View) with name "?([^"\s]+)"? already exists`, "42P07", `Relation "$1" already exists`),
 		rule(`^(?:Table|View)(?: or View)? with name "?([^"]+?)"? does not exist`, "42P01", `relation "$1" does not exist`),
@@ -67,14 +67,29 @@ var duckRules = sync.OnceValue(func() []duckRule {
 		rule(`^Schema with name "?([^"\s]+)"? does not exist`, "3F000", `schema "$1" does not exist`),
 		rule(`(?:Function|Macro) with name "?([^"\s]+)"? does not exist`, "42883", `the local Redshift does not support function $1`),
 		rule(`^Column with name "?([^"\s]+)"? already exists`, "42701", `column "$1" already exists`),
-		rule(`^Table "([^"]*)" does not have a column (?:named|with name) "([^"]*)"`, "42703", `column "$2" of relation "$1" does not exist`),
+		rule(`^Table "([^"]*)" does not have a column (?:named|with name) "([^"]*)"`, "42703", `column $1.$2 does not exist`),
 		rule(`^Referenced update column (\S+) not found`, "42703", `column "$1" does not exist`),
 		rule(`^Referenced column "([^"]*)"`, "42703", `column "$1" does not exist`),
 		rule(`does not have a column named "([^"]*)"`, "42703", `column "$1" does not exist`),
 		rule(`^Referenced table "([^"]*)" not found`, "42P01", `missing FROM-clause entry for table "$1"`),
 		rule(`^Ambiguous reference to column name "([^"]*)"`, "42702", `column reference "$1" is ambiguous`),
 		rule(`^column "?([^"\s]+)"? must appear in the GROUP BY`, "42803", `column "$1" must appear in the GROUP BY clause or be used in an aggregate function`),
-		rule(`^No function matches the given name and argument types '([^']*)'`, "42883", `function $1 does not exist`),
+		rule(`^Macro "?(?:sum_of|avg_of|trunc_of)`, "42883", "function does not exist for an argument of this type; cast it"),
+		rule(`^Macro `, "42883", "operator or function does not exist for an argument of this type; cast it"),
+		rule(`^WHERE clause cannot contain aggregates`, "42803", "aggregates not allowed in WHERE clause"),
+		rule(`^GROUP BY clause cannot contain aggregates`, "42803", "aggregates not allowed in GROUP BY clause"),
+		rule(`^WHERE clause cannot contain window`, "42P20", "window functions not allowed in WHERE clause"),
+		rule(`^HAVING clause cannot contain window`, "42P20", "window functions not allowed in HAVING clause"),
+		rule(`^aggregate function calls cannot be nested`, "42803", "aggregate function calls may not be nested"),
+		rule(`^Set operations can only apply`, "42601", "each UNION query must have the same number of columns"),
+		rule(`^(ORDER|GROUP BY) term out of range - should be between 1 and (\d+)`, "42P10", "$1 position is not in select list; it has $2 columns"),
+		rule(`^Duplicate alias "([^"]*)"`, "42712", `table name "$1" specified more than once`),
+		rule(`^Type (\S+) with value (\S+) can't be cast because the value is out of range`, "22003", "value $2 out of range"),
+		rule(`^Casting value "(.*)" to type (\S+) failed: value is out of range`, "22003", "numeric field overflow: $1"),
+		rule(`^Could not cast value (\S+) to DECIMAL`, "22003", "numeric field overflow: $1"),
+		rule(`^(?:Overflow in|.*out of range)`, "22003", "value out of range"),
+		rule(`^Subquery returns (\d+) columns - expected 1`, "42601", "subquery must return only one column"),
+		rule(`^Cannot compare values of type (\S+) and (?:type )?(\S+)`, "42883", "operator does not exist for $1 and $2; cast one of them"),
 		rule(`^Type with name (\S+) does not exist`, "42704", `type "$1" does not exist`),
 		rule(`^syntax error at or near "([^"]*)"`, "42601", `syntax error at or near "$1"`),
 		rule(`^NOT NULL constraint failed: .*?([^.\s]+)$`, "23502", `Cannot insert a NULL value into column $1`),
@@ -131,6 +146,9 @@ func translateDuck(duck *duckdb.Error) *sqlError {
 	}
 	if duck.Type == duckdb.ErrorTypePermission {
 		return unsupported("reading files")
+	}
+	if e := missingFunction(msg); e != nil {
+		return e
 	}
 	for _, r := range duckRules() {
 		m := r.match.FindStringSubmatchIndex(msg)

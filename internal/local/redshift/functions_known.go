@@ -12,13 +12,13 @@ const (
 	sameFunctions = `
 		any_value bit_and bit_or bool_and bool_or count max median min stddev_pop stddev_samp var_pop var_samp
 		cume_dist dense_rank first_value lag last_value lead nth_value ntile percent_rank rank row_number
-		abs acos asin atan atan2 cbrt ceil cos cot degrees exp floor ln pi power radians random sin sqrt tan
-		ascii chr left lower ltrim md5 position repeat replace reverse right rtrim sha1 split_part substring translate trim upper
-		coalesce greatest least nullif grouping exists array`
+		abs acos asin atan atan2 ceil cos cot degrees exp floor ln pi power radians random sin sqrt tan
+		ascii chr left lower ltrim md5 position repeat replace reverse right rtrim sha1 split_part translate trim upper
+		coalesce greatest least nullif grouping exists`
 
 	// unsupportedFunctions are Redshift's, and refused here by name.
 	unsupportedFunctions = `
-		approximate_percentile_disc checksum farmfingerprint64 fnv_hash murmur3_32_hash
+		approximate_percentile_disc checksum crc32 farmfingerprint64 fnv_hash murmur3_32_hash
 		explain_model external_query get_bit getbit set_bit json_serialize_to_varbyte lower_attribute_names upper_attribute_names
 		object_transform bpcharcmp bttext_pattern_cmp collate text_to_int_alt text_to_numeric_alt timezone_name
 		change_query_priority change_session_priority change_user_priority get_schema_privileges pg_cancel_backend pg_terminate_backend
@@ -64,7 +64,7 @@ func arity(name string) (least, most int, bounded bool) {
 	switch name {
 	case "pi", "random", "rank", "dense_rank", "row_number", "cume_dist", "percent_rank":
 		return 0, 0, true
-	case "abs", "acos", "asin", "atan", "cbrt", "ceil", "cos", "cot", "degrees", "exp", "floor", "ln", "radians", "sin", "sqrt", "tan",
+	case "abs", "acos", "asin", "atan", "ceil", "cos", "cot", "degrees", "exp", "floor", "ln", "radians", "sin", "sqrt", "tan",
 		"ascii", "chr", "lower", "md5", "reverse", "sha1", "upper", "min", "max", "any_value", "median",
 		"bit_and", "bit_or", "bool_and", "bool_or", "stddev_pop", "stddev_samp", "var_pop", "var_samp", "first_value", "last_value", "ntile":
 		return 1, 1, true

@@ -108,7 +108,7 @@ func (l *lexer) next() *sqlError {
 	case c >= '0' && c <= '9', c == '.' && len(rest) > 1 && rest[1] >= '0' && rest[1] <= '9' && !l.afterName():
 		l.number()
 		return nil
-	case wordStart(c):
+	case wordStart(c) && (c != '#' || len(rest) > 1 && wordPart(rest[1])): // # alone is an operator
 		end := 1
 		for end < len(rest) && wordPart(rest[end]) {
 			end++
@@ -156,6 +156,7 @@ func (l *lexer) number() {
 			l.pos++
 		default:
 			l.add(tokNumber, l.in[start:l.pos])
+			l.blank = wordStart(c) // 1_000 is 1 by the name of _000
 			return
 		}
 		l.pos++

@@ -24,7 +24,11 @@ func dialectMacros() []string {
 		`CREATE MACRO _rt.main.compare(a, b) AS CASE WHEN a < b THEN -1 WHEN a > b THEN 1 WHEN a = b THEN 0 END`,
 		`CREATE MACRO _rt.main.nonzero(x) AS CASE WHEN x = 0 THEN ` + raise("22012", "Divide by zero", "") + ` ELSE x END`,
 		`CREATE MACRO _rt.main.listagg(x) AS CASE WHEN strlen(x) > 65535 THEN ` + raise("54000", "Result size exceeds LISTAGG limit", "") + ` ELSE x END`,
-		`CREATE MACRO _rt.main.elements(x) AS CASE json_type(x) WHEN 'ARRAY' THEN CAST(x AS JSON[]) WHEN 'NULL' THEN CAST([] AS JSON[]) ELSE [x] END`,
+		`CREATE MACRO _rt.main.elements(x) AS CASE WHEN x IS NULL OR json_type(x) = 'NULL' THEN CAST([] AS JSON[]) WHEN json_type(x) = 'ARRAY' THEN CAST(x AS JSON[]) ELSE [x] END`,
+		// A SUPER as what it is compared with: NULL if it is no such thing.
+		`CREATE MACRO _rt.main.as_like(x, y VARCHAR) AS json_extract_string(x, '$'), (x, y BIGINT) AS TRY_CAST(x AS DOUBLE), (x, y HUGEINT) AS TRY_CAST(x AS DOUBLE),
+			(x, y DECIMAL) AS TRY_CAST(x AS DOUBLE), (x, y DOUBLE) AS TRY_CAST(x AS DOUBLE), (x, y BOOLEAN) AS TRY_CAST(x AS BOOLEAN), (x, y DATE) AS TRY_CAST(x ->> '$' AS DATE),
+			(x, y TIMESTAMP) AS TRY_CAST(x ->> '$' AS TIMESTAMP), (x, y TIMESTAMPTZ) AS TRY_CAST(x ->> '$' AS TIMESTAMPTZ)`,
 		`CREATE MACRO _rt.main.is_type(x, t) AS coalesce(list_contains(t, json_type(x)), false)`,
 	}
 }

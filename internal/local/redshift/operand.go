@@ -19,7 +19,7 @@ func keywordBeforeParen(w string) bool {
 	switch w {
 	case "left", "right", "isnull", "user", "current_user", "session_user", "current_date", "current_timestamp":
 		return false
-	case "by", "filter", "interval", "array", "row", "sets", "rollup", "cube", "escape", "partition", "update", "insert", "delete", "matched", "rows", "range":
+	case "by", "filter", "interval", "row", "sets", "rollup", "cube", "escape", "partition", "update", "insert", "delete", "matched", "rows", "range":
 		return true
 	}
 	return reserved(w)

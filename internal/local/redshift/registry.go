@@ -178,3 +178,34 @@ func (s *session) schemaExists(ctx context.Context, name string) (bool, error) {
 
 // stamp is now in the form of the registry's timestamps.
 func stamp() string { return quoteString(time.Now().UTC().Format("2006-01-02 15:04:05.000000")) }
+
+// superColumns are the names of the SUPER columns of the tables among words.
+func (s *session) superColumns(words map[string]bool) map[string]bool {
+	out := map[string]bool{}
+	quoted := make([]string, 0, len(words))
+	for w := range words {
+		quoted = append(quoted, quoteString(w))
+		if t := s.temps[w]; t != nil {
+			for _, c := range t.cols {
+				if c.typ.oid == oidSuper {
+					out[c.name] = true
+				}
+			}
+		}
+	}
+	names, err := s.strings(context.Background(), `SELECT DISTINCT c.name FROM _rs.columns c JOIN _rs.tables t ON t.oid = c.table_oid
+		WHERE c.type = 'super' AND t.table_name IN (`+strings.Join(quoted, ", ")+`)`)
+	if err != nil {
+		return out // the statement itself will meet the same error
+	}
+	for _, name := range names {
+		out[name] = true
+	}
+	return out
+}
+
+// isTable reports whether a table or view of that name is stored.
+func (s *session) isTable(name tableName) bool {
+	t, err := s.stored(context.Background(), name)
+	return err == nil && t != nil
+}

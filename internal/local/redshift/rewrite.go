@@ -1,7 +1,6 @@
 package redshift
 
 import (
-	"fmt"
 	"strings"
 	"time"
 )
@@ -15,8 +14,10 @@ type environment struct {
 	pid       int32
 	copyCount int64
 	copyID    int64
-	untyped   bool                                       // the statement holds an argument whose type is not known when macros are bound
-	catalogue func(tableName) (query string, found bool) // what the session alone sees of the catalogue; may be nil
+	untyped   bool                                                  // the statement holds an argument whose type is not known when macros are bound
+	catalogue func(tableName) (query string, found bool)            // what the session alone sees of the catalogue; may be nil
+	supers    func(words map[string]bool) (columns map[string]bool) // SUPER columns of the tables among words; may be nil
+	isTable   func(name tableName) bool                             // may be nil
 }
 
 // rewriter turns Redshift's expressions and queries into DuckDB's, over one statement.
@@ -25,6 +26,9 @@ type rewriter struct {
 	reads    []tableName     // tables in FROM, catalogue and CTEs left out
 	ctes     map[string]bool // names that WITH defines; scopes are not told apart
 	elements map[string]bool // names of what FROM unnests
+	aliases  map[string]bool // of all items of FROM
+	words    map[string]bool // of the statement
+	supers   map[string]bool // names of SUPER columns, once somebody asked
 	limit    string          // of a TOP that waits for its query's end
 	live     bool            // the text is kept (a view, a default): the clock is read when it runs
 	inFrom   bool            // the next call is a table
@@ -32,11 +36,12 @@ type rewriter struct {
 }
 
 func newRewriter(env environment) *rewriter {
-	return &rewriter{env: env, ctes: map[string]bool{}, elements: map[string]bool{}}
+	return &rewriter{env: env, ctes: map[string]bool{}, elements: map[string]bool{}, aliases: map[string]bool{}, words: map[string]bool{}}
 }
 
 // query rewrites a whole SELECT.
 func (rw *rewriter) query(nodes []node) (string, error) {
+	rw.scan(nodes)
 	out, err := rw.list(nodes, clauses{on: true})
 	return render(out), err
 }
@@ -97,6 +102,12 @@ func (rw *rewriter) list(in []node, c clauses) ([]node, error) {
 // node rewrites what begins at in[i] and is no table.
 func (rw *rewriter) node(out, in []node, i int) ([]node, int, error) {
 	n := in[i]
+	if err := foreign(out, in, i); err != nil {
+		return nil, i, err
+	}
+	if out, next, done, err := rw.infix(out, in, i); done || err != nil {
+		return out, next, err
+	}
 	switch {
 	case n.is("with") && i == 0:
 		return rw.with(out, in, i)
@@ -112,7 +123,7 @@ func (rw *rewriter) node(out, in []node, i int) ([]node, int, error) {
 		return rw.operator(out, in, i+2, kids[len(kids)-1].val)
 	case n.op("::"):
 		return rw.cast(out, in, i+1)
-	case n.kind == tokOp && !n.raw && strings.HasSuffix(strings.TrimSuffix(n.val, "*"), "~") && !strings.Contains(n.val, "~~"):
+	case n.kind == tokOp && !n.raw && strings.HasSuffix(strings.TrimSuffix(n.val, "*"), "~") && !strings.Contains(n.val, "~~") && operandStart(in[:i]) < i: // else it inverts bits
 		return rw.operator(out, in, i+1, n.val)
 	case n.open != 0:
 		return rw.group(out, in, i)
@@ -183,6 +194,14 @@ func (rw *rewriter) with(out, in []node, i int) ([]node, int, error) {
 // table rewrites one item of a FROM list and copies its alias.
 func (rw *rewriter) table(out, in []node, i int) ([]node, int, error) {
 	n := in[i]
+	if n.is("unpivot") && i+1 < len(in) && in[i+1].name() {
+		return rw.unnest(out, in, i)
+	}
+	if n.name() {
+		if path, _ := pathAt(in, i); rw.path(path) {
+			return rw.unnest(out, in, i)
+		}
+	}
 	switch {
 	case n.kind == tokString:
 		return nil, i, unsupported("reading files")
@@ -236,8 +255,12 @@ func aliased(in []node, i int) bool {
 	return i < len(in) && (in[i].is("as") || in[i].name() && !reserved(in[i].val))
 }
 
-// copyAlias copies [AS] alias [(columns)], which would otherwise read as a function.
+// copyAlias copies PIVOT or UNPIVOT (…) and [AS] alias [(columns)], which would otherwise read as a function.
 func copyAlias(out, in []node, i int) ([]node, int, error) {
+	if i+1 < len(in) && in[i].is("pivot", "unpivot") && in[i+1].open == '(' {
+		out = append(out, rawNode(strings.ToUpper(in[i].val)), in[i+1])
+		i += 2
+	}
 	if i < len(in) && in[i].is("as") {
 		out = append(out, in[i])
 		i++
@@ -281,6 +304,8 @@ func (rw *rewriter) named(out, in []node, i int) ([]node, int, error) {
 		switch {
 		case n.val == "approximate" && i+2 < len(in) && in[i+1].name() && in[i+2].open == '(':
 			return rw.call(out, in, i+1, in[i+1].val, true)
+		case n.val == "array" && i+1 < len(in) && len(in[i+1].kids) > 0 && in[i+1].kids[0].is("select"): // psql asks so
+			return append(out, n), i + 1, nil
 		case keywordBeforeParen(n.val) && !afterDot:
 			return append(out, n), i + 1, nil
 		case !afterDot && (i+1 >= len(in) || !in[i+1].op(".") && in[i+1].open != '('):
@@ -290,6 +315,10 @@ func (rw *rewriter) named(out, in []node, i int) ([]node, int, error) {
 		}
 	}
 	parts, next := nameAt(in, i)
+	if len(parts) > 1 && rw.elements[parts[0]] { // the element is a column of a table of its own name
+		out = append(out, n, node{token: token{kind: tokOp, val: "."}}, node{token: token{kind: n.kind, val: n.val}})
+		return append(out, in[i+1:next]...), next, nil
+	}
 	if len(parts) > 0 && next < len(in) && in[next].open == '(' {
 		if len(parts) > 1 && parts[0] != "pg_catalog" && parts[0] != "millstream_local" && parts[0] != "information_schema" {
 			return nil, i, pgError("42883", "function %s does not exist", strings.Join(parts, "."))
@@ -323,62 +352,4 @@ func (rw *rewriter) timestamp(t time.Time) string {
 		return "CAST(now() AS TIMESTAMP)"
 	}
 	return "TIMESTAMP " + quoteString(t.UTC().Format("2006-01-02 15:04:05.000000"))
-}
-
-// cast rewrites operand::type, with the operand taken off the end of out and the type at in[i].
-func (rw *rewriter) cast(out, in []node, i int) ([]node, int, error) {
-	start := operandStart(out)
-	if start == len(out) {
-		return nil, i, syntaxError(`syntax error at or near "::"`)
-	}
-	operand := render(out[start:])
-	pre := out[start].pre
-	sql, next, err := castTo(operand, in, i)
-	if err != nil {
-		return nil, i, err
-	}
-	n := rawNode(sql)
-	n.pre = pre
-	return append(out[:start], n), next, nil
-}
-
-// castTo writes the cast of a finished operand to the type at in[i].
-func castTo(operand string, in []node, i int) (string, int, error) {
-	if parts, next := nameAt(in, i); len(parts) > 0 && parts[len(parts)-1] == "regclass" {
-		return `"_rs".regclass(` + operand + ")", next, nil
-	}
-	t, next, err := typeAt(in, i)
-	if err != nil {
-		return "", i, err
-	}
-	switch {
-	case t.oid == oidSuper:
-		return "to_json(" + operand + ")", next, nil
-	case t.duck == "VARCHAR" && in[next-1].open == '(':
-		return fmt.Sprintf(`"_rs".cut("_rs".text_of(%s), %d)`, operand, t.limit), next, nil
-	case t.duck == "VARCHAR":
-		return `"_rs".text_of(` + operand + ")", next, nil
-	}
-	return "CAST(" + operand + " AS " + t.duck + ")", next, nil
-}
-
-// operator rewrites the regular expression operators, whose DuckDB namesakes match whole strings.
-func (rw *rewriter) operator(out, in []node, i int, op string) ([]node, int, error) {
-	if !strings.Contains(op, "~") || strings.Contains(op, "~~") {
-		return append(out, node{token: token{kind: tokOp, pre: " ", val: op}}), i, nil
-	}
-	end := operandEnd(in, i)
-	right, err := rw.expr(in[i:end])
-	if err != nil {
-		return nil, i, err
-	}
-	flags := ""
-	if strings.HasSuffix(op, "*") {
-		flags = "(?i)"
-	}
-	not := ""
-	if strings.HasPrefix(op, "!") {
-		not = "!"
-	}
-	return append(out, rawNode(not+"~ ('"+flags+`[\s\S]*(?:' || (`+right+`) || ')[\s\S]*')`)), end, nil
 }

@@ -105,7 +105,7 @@ func formatTime(t time.Time, format, zone string) string {
 			continue
 		}
 		if len(format) >= 2 && strings.EqualFold(format[:2], "FM") {
-			fill, format = !fill, format[2:]
+			fill, format = true, format[2:]
 			continue
 		}
 		f, found := dateFieldAt(format)
@@ -120,7 +120,7 @@ func formatTime(t time.Time, format, zone string) string {
 		if strings.Contains(f.name, ".") {
 			out = strings.Join(strings.Split(out, ""), ".") + "."
 		}
-		if fill {
+		if fill { // for this part alone
 			if out = strings.TrimRight(out, " "); len(out) > 1 && out[0] >= '0' && out[0] <= '9' && f.name != "YY" {
 				out = strings.TrimLeft(out[:len(out)-1], "0") + out[len(out)-1:]
 			}
@@ -131,6 +131,7 @@ func formatTime(t time.Time, format, zone string) string {
 			format = format[2:]
 		}
 		b.WriteString(out)
+		fill = false
 	}
 	return b.String()
 }

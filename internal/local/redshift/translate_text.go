@@ -10,6 +10,8 @@ func mathTranslator(name string) translator {
 	switch name {
 	case "ceiling":
 		return renamed("ceil")
+	case "cbrt":
+		return template(1, 1, "rs_cbrt($1)")
 	case "pow":
 		return template(2, 2, "power($1, $2)")
 	case "log", "dlog10":
@@ -84,7 +86,7 @@ func textTranslator(name string) translator {
 		return template(2, 2, `("_rs".text_of($1) || "_rs".text_of($2))`)
 	case "btrim":
 		return template(1, 2, "trim($*)")
-	case "substr":
+	case "substr", "substring":
 		return substring
 	case "replicate":
 		return template(2, 2, "repeat($1, $2)")
@@ -100,8 +102,6 @@ func textTranslator(name string) translator {
 		return template(1, 1, "rs_quote_ident($1)")
 	case "quote_literal":
 		return template(1, 1, "('''' || replace($1, '''', '''''') || '''')")
-	case "crc32":
-		return template(1, 1, "rs_crc32($1)")
 	case "sha", "func_sha1":
 		return template(1, 1, "sha1($1)")
 	case "sha2":

@@ -10,7 +10,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"hash/crc32"
+	"math"
 	"time"
 
 	duckdb "github.com/duckdb/duckdb-go/v2"
@@ -126,9 +126,7 @@ func goFunctions() []goFunction {
 		{"rs_initcap", []duckdb.Type{duckText}, duckText, func(a []driver.Value) (any, error) { return initCap(text(a[0])), nil }},
 		{"rs_soundex", []duckdb.Type{duckText}, duckText, func(a []driver.Value) (any, error) { return soundex(text(a[0])), nil }},
 		{"rs_quote_ident", []duckdb.Type{duckText}, duckText, func(a []driver.Value) (any, error) { return quoteIfNeeded(text(a[0])), nil }},
-		{"rs_crc32", []duckdb.Type{duckText}, duckText, func(a []driver.Value) (any, error) {
-			return fmt.Sprintf("%08x", crc32.ChecksumIEEE([]byte(text(a[0])))), nil
-		}},
+		{"rs_cbrt", []duckdb.Type{duckdb.TYPE_DOUBLE}, duckdb.TYPE_DOUBLE, func(a []driver.Value) (any, error) { return math.Cbrt(a[0].(float64)), nil }},
 		{"rs_sha2", []duckdb.Type{duckText, duckBigint}, duckText, func(a []driver.Value) (any, error) { return sha2(text(a[0]), number(a[1])) }},
 		{"rs_interval", []duckdb.Type{duckText}, duckText, func(a []driver.Value) (any, error) { return intervalText(text(a[0]), "") }},
 	}
