@@ -51,6 +51,9 @@ func (s *session) drop(ctx context.Context, st statement, nodes []node) (*result
 		if err := s.forget(ctx, t); err != nil {
 			return nil, err
 		}
+		if err := s.dropIdentities(ctx, t); err != nil {
+			return nil, err
+		}
 	}
 	return &result{tag: st.tag}, nil
 }
@@ -182,7 +185,11 @@ func (s *session) alterTable(ctx context.Context, st statement, nodes []node, al
 	case isType:
 		column()
 		err = s.alterType(ctx, t, rest)
-	case nodes[i].is("alter", "owner"): // ENCODE, DISTSTYLE, SORTKEY, owners: nothing that the local server acts on
+	case nodes[i].is("alter"):
+		err = s.alterStorage(ctx, t, rest)
+	case nodes[i].is("append"):
+		err = pgError("0A000", "the local Redshift does not support ALTER TABLE APPEND; use INSERT … SELECT")
+	case nodes[i].is("owner"): // there is one user
 	default:
 		err = unsupported("ALTER TABLE … " + strings.ToUpper(nodes[i].val))
 	}

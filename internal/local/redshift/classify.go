@@ -33,7 +33,8 @@ const (
 	kindShow
 	kindExplain
 	kindVacuum
-	kindAccepted // parsed and answered, without effect here: GRANT, ANALYZE, COMMENT
+	kindAnalyze
+	kindAccepted // parsed and answered, without effect here: GRANT, COMMENT
 	kindPrepare
 	kindExecute
 	kindDeallocate
@@ -101,8 +102,8 @@ var kindRules = [...]kindRule{
 	{words: "show", kind: kindShow, tag: "SHOW"},
 	{words: "explain", kind: kindExplain, tag: "EXPLAIN"},
 	{words: "vacuum", kind: kindVacuum, tag: "VACUUM"},
-	{words: "analyze", kind: kindAccepted, tag: "ANALYZE"},
-	{words: "analyse", kind: kindAccepted, tag: "ANALYZE"},
+	{words: "analyze", kind: kindAnalyze, tag: "ANALYZE"},
+	{words: "analyse", kind: kindAnalyze, tag: "ANALYZE"},
 	{words: "grant", kind: kindAccepted, tag: "GRANT"},
 	{words: "revoke", kind: kindAccepted, tag: "REVOKE"},
 	{words: "comment on", kind: kindAccepted, tag: "COMMENT"},

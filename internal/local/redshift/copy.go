@@ -23,6 +23,8 @@ type copyOptions struct {
 	parquet  bool
 	role     bool
 	fill     bool
+
+	explicitIDs bool
 }
 
 // copyWord says how COPY of Parquet takes an option.
@@ -45,7 +47,7 @@ func copyOption(w string) copyWord {
 	case "truncatecolumns", "emptyasnull", "blanksasnull", "trimblanks", "dateformat", "timeformat", "null", "roundec", "encoding", "noload",
 		"gzip", "lzop", "bzip2", "zstd", "encrypted", "delimiter", "csv", "json", "avro", "ignoreheader", "quote", "escape", "removequotes":
 		return copyUnknown
-	case "acceptinvchars", "explicit_ids", "serializetojson":
+	case "acceptinvchars", "serializetojson":
 		return copyAllowed
 	}
 	return 0
@@ -125,6 +127,9 @@ func (o *copyOptions) option(nodes []node, i int) (int, error) {
 	case n.is("fillrecord"):
 		o.fill = true
 		return i + 1, nil
+	case n.is("explicit_ids"):
+		o.explicitIDs = true
+		return i + 1, nil
 	case n.is("statupdate"):
 		if following(1).is("off", "on", "true", "false") {
 			return i + 2, nil
@@ -182,6 +187,9 @@ func (s *session) copyFrom(ctx context.Context, st statement, nodes []node) (*re
 	cols, err := targetColumns(t, o.columns)
 	if err != nil {
 		return nil, err
+	}
+	if !o.explicitIDs {
+		cols = withoutIdentity(cols)
 	}
 	var total int64
 	for _, f := range files {

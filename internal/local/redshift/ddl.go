@@ -54,6 +54,9 @@ func (s *session) createTable(ctx context.Context, st statement, nodes []node) (
 	if err := attrs.apply(t); err != nil {
 		return nil, err
 	}
+	if err := s.makeIdentities(ctx, t); err != nil {
+		return nil, err
+	}
 	defs := make([]string, len(t.cols))
 	for i, c := range t.cols {
 		defs[i] = columnSQL(c)
@@ -130,7 +133,13 @@ func (s *session) defineColumns(ctx context.Context, t *tableMeta, body []node) 
 			if err != nil {
 				return err
 			}
-			t.cols = append(t.cols, model.cols...)
+			t.diststyle = model.diststyle
+			for _, c := range model.cols {
+				if find(part, 2, "including") == len(part) || c.identity() {
+					c.deflt = ""
+				}
+				t.cols = append(t.cols, c)
+			}
 		case part[0].is("primary", "unique", "foreign", "constraint"): // recorded nowhere: Redshift does not enforce them
 		default:
 			c, err := columnDef(part)
@@ -192,8 +201,10 @@ func columnDef(part []node) (columnMeta, error) {
 		case part[i].is("not") && i+1 < len(part) && part[i+1].is("null"):
 			c.notNull = true
 			i += 2
-		case part[i].is("identity") || part[i].is("generated"):
-			return c, unsupported("IDENTITY columns")
+		case part[i].is("identity", "generated"):
+			if c.spec, i, err = identityAt(part, i); err != nil {
+				return c, err
+			}
 		default: // NULL, UNIQUE, PRIMARY KEY, REFERENCES, COLLATE: parsed, without effect
 			i++
 		}
@@ -291,6 +302,7 @@ func (s *session) createTableAs(ctx context.Context, t *tableMeta, attrs attribu
 		return nil, err
 	}
 	rename(from, query)
+	s.declareLengths(ctx, rw, from, query)
 	for i, part := range splitNodes(body) {
 		if i < len(from) && len(part) == 1 && part[0].name() {
 			from[i].name = part[0].val

@@ -80,7 +80,7 @@ func TestDialect(t *testing.T) {
 	for _, test := range cases {
 		c.check(test)
 	}
-	if len(cases) < 220 {
+	if len(cases) < 300 {
 		t.Errorf("%d cases, want 300 or more", len(cases))
 	}
 }

@@ -63,10 +63,9 @@ func (s *session) dispatchOnce(ctx context.Context, st statement, alone bool) (*
 	case kindCopy:
 		return s.copyFrom(ctx, st, nodes)
 	case kindVacuum:
-		if s.state != txImplicit || !alone {
-			return nil, pgError("25001", "VACUUM cannot run inside a transaction block")
-		}
-		return &result{tag: st.tag}, nil
+		return s.vacuum(ctx, st, nodes, alone)
+	case kindAnalyze:
+		return s.analyze(ctx, st, nodes, alone)
 	case kindAccepted:
 		return &result{tag: st.tag}, nil
 	case kindExplain:
@@ -117,6 +116,9 @@ func (s *session) selectRows(ctx context.Context, st statement, nodes []node) (*
 	}
 	if name, args, found := adminCall(nodes); found {
 		return s.administer(name, args)
+	}
+	if res, found, err := s.selectInto(ctx, nodes); found {
+		return res, err
 	}
 	rw := newRewriter(s.env())
 	text, err := rw.query(nodes)
@@ -245,6 +247,11 @@ func (s *session) describeOnce(ctx context.Context, st statement) ([]column, err
 		return res.cols, nil
 	case kindExplain:
 		return explainColumns(), nil
+	case kindAnalyze:
+		if find(nodes, 0, "compression") < len(nodes) {
+			return compressionColumns(), nil
+		}
+		return nil, nil
 	case kindExecute:
 		inner, err := s.executed(nodes)
 		if err != nil {

@@ -52,7 +52,7 @@ func fit(expr string, c columnMeta, from string) string {
 		if c.typ.oid == oidBPChar {
 			expr = "rtrim(" + expr + ", ' ')"
 		}
-		return fmt.Sprintf("CASE WHEN strlen(%s) > %d THEN %s ELSE %s END", expr, c.typ.limit, raise("22001", errTooLong(c.typ.limit).msg, ""), expr)
+		return fmt.Sprintf("CASE WHEN strlen(%s) > %d THEN %s ELSE %s END", expr, c.typ.limit, raise("22001", "value too long for type "+c.typ.declared, ""), expr)
 	case c.typ.duck == "BLOB" && from == "BLOB":
 		return fmt.Sprintf("CASE WHEN octet_length(%s) > %d THEN %s ELSE %s END", expr, c.typ.limit, raise("22001", "value too long for type binary varying("+fmt.Sprint(c.typ.limit)+")", ""), expr)
 	}
@@ -121,6 +121,9 @@ func (s *session) insert(ctx context.Context, st statement, nodes []node) (*resu
 		if text, err = valuesText(rw, in.source[1:], cols); err != nil {
 			return nil, err
 		}
+	}
+	if err := checkIdentity(in, cols); err != nil {
+		return nil, err
 	}
 	if len(in.source) == 2 && in.source[0].is("default") {
 		n, err := s.exec(ctx, "INSERT INTO "+t.sql()+" DEFAULT VALUES")

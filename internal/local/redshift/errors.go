@@ -63,10 +63,6 @@ func errRelationExists(name string) *sqlError {
 	return pgError("42P07", "Relation %q already exists", name)
 }
 
-func errTooLong(limit int) *sqlError {
-	return pgError("22001", "value too long for type character varying(%d)", limit)
-}
-
 // errSerialisation is what Redshift answers to the loser of a conflict; the caller may try again.
 func errSerialisation(table string) *sqlError {
 	return &sqlError{code: "XX000", msg: "1023", detail: "Serializable isolation violation on table - " + table +

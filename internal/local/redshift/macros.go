@@ -12,7 +12,7 @@ func dialectMacros() []string {
 		`CREATE MACRO _rt.main.sum_of(s, x SMALLINT) AS CAST(s AS BIGINT), (s, x INTEGER) AS CAST(s AS BIGINT), (s, x BIGINT) AS CAST(s AS DECIMAL(38,0)),
 			(s, x HUGEINT) AS CAST(s AS DECIMAL(38,0)), (s, x DECIMAL) AS s, (s, x FLOAT) AS s, (s, x DOUBLE) AS s, (s, x INTERVAL) AS s`,
 		// AVG: a truncated BIGINT of integers, the argument's scale of NUMERIC, DOUBLE PRECISION of floats.
-		`CREATE MACRO _rt.main.avg_of(s, n, x BIGINT) AS CAST(s AS HUGEINT) // nullif(n, 0), (s, n, x HUGEINT) AS CAST(s AS HUGEINT) // nullif(n, 0),
+		`CREATE MACRO _rt.main.avg_of(s, n, x BIGINT) AS CAST(CAST(s AS HUGEINT) // nullif(n, 0) AS BIGINT), (s, n, x HUGEINT) AS CAST(CAST(s AS HUGEINT) // nullif(n, 0) AS BIGINT),
 			(s, n, x DECIMAL) AS cast_to_type(s / n, s), (s, n, x FLOAT) AS s / n, (s, n, x DOUBLE) AS s / n, (s, n, x INTERVAL) AS s / n`,
 		`CREATE MACRO _rt.main.avg_any(s, n) AS CASE WHEN typeof(s) = 'HUGEINT' THEN trunc(s / n) ELSE s / n END`,
 		// TRUNC of a moment is a date.

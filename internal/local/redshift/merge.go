@@ -23,9 +23,8 @@ func (s *session) merge(ctx context.Context, st statement, nodes []node) (*resul
 	if nodes[i+1].open != 0 {
 		return nil, pgError("0A000", "MERGE with a subquery as source is not supported") // (confirm)
 	}
-	if when == len(nodes) {
-		return nil, unsupported("MERGE … REMOVE DUPLICATES")
-	}
+	remove := find(nodes, on, "remove")
+	when = min(when, remove)
 	rw := newRewriter(s.env())
 	source, err := rw.list(nodes[i+1:on], clauses{on: true, from: true, expect: true})
 	if err != nil {
@@ -40,6 +39,10 @@ func (s *session) merge(ctx context.Context, st statement, nodes []node) (*resul
 		return nil, err
 	}
 	target := t.sql() + alias
+	if remove < len(nodes) {
+		n, err := s.mergeDuplicates(ctx, t, target, nodes[i+1:on], render(source), cond)
+		return &result{tag: st.tag, counted: true, count: n}, err
+	}
 	row := t.sql() + ".rowid"
 	if alias != "" {
 		row = strings.TrimPrefix(alias, " AS ") + ".rowid"
@@ -58,6 +61,25 @@ func (s *session) merge(ctx context.Context, st statement, nodes []node) (*resul
 	}
 	n, err := s.exec(ctx, fmt.Sprintf("MERGE INTO %s USING %s ON %s %s", target, render(source), cond, actions))
 	return &result{tag: st.tag, counted: true, count: n}, err
+}
+
+// mergeDuplicates is MERGE … REMOVE DUPLICATES: rows of the target that match give way to the source's, each once.
+func (s *session) mergeDuplicates(ctx context.Context, t *tableMeta, target string, source []node, using, cond string) (int64, error) {
+	name, _, err := tableAt(source, 0)
+	if err != nil {
+		return 0, err
+	}
+	from, err := s.table(ctx, name)
+	if err != nil {
+		return 0, err
+	}
+	if len(from.cols) != len(t.cols) {
+		return 0, pgError("42601", "MERGE with REMOVE DUPLICATES needs source and target with the same columns") // (confirm)
+	}
+	if _, err := s.exec(ctx, fmt.Sprintf("DELETE FROM %s USING %s WHERE %s", target, using, cond)); err != nil {
+		return 0, err
+	}
+	return s.insertFrom(ctx, t, t.cols, false, "SELECT DISTINCT * FROM "+from.sql())
 }
 
 // mergeActions rewrites the WHEN branches.

@@ -17,7 +17,8 @@ type columnMeta struct {
 	deflt    string // DuckDB's expression, empty if none
 	notNull  bool
 	distkey  bool
-	sortkey  int // position in the sort key, from 1
+	sortkey  int           // position in the sort key, from 1
+	spec     *identitySpec // of an IDENTITY column that is being created
 }
 
 // tableMeta is a table or view as it was declared. It is never changed: statements replace it.

@@ -47,10 +47,23 @@ func trunc(rw *rewriter, c call) (string, error) {
 		return "trunc(" + args[0] + ", " + args[1] + ")", nil
 	case len(args) != 1:
 		return "", wrongArguments(c)
-	case rw.env.untyped:
-		return "trunc(" + args[0] + ")", nil
 	}
-	return `"_rt".main.trunc_of(` + args[0] + ", " + args[0] + ")", nil
+	like, err := rw.witness(c.args[0])
+	if rw.env.untyped && like == args[0] {
+		return "trunc(" + args[0] + ")", err
+	}
+	return `"_rt".main.trunc_of(` + args[0] + ", " + like + ")", err
+}
+
+// witness is an expression of an argument's type that holds no aggregate, if the argument shows one: that of max(x) is
+// x. Macros choose by it.
+func (rw *rewriter) witness(arg []node) (string, error) {
+	if len(arg) >= 2 && arg[0].is("max", "min", "any_value", "first_value", "last_value", "lag", "lead", "nth_value") && arg[1].open == '(' {
+		if inner := splitNodes(arg[1].kids); len(inner) > 0 {
+			return rw.witness(inner[0])
+		}
+	}
+	return rw.expr(arg)
 }
 
 // toNumber gives the result the precision of its format.

@@ -45,6 +45,7 @@ func (s *session) createView(ctx context.Context, st statement, nodes []node) (*
 		return nil, err
 	}
 	rename(cols, nodes[as+1:end])
+	s.declareLengths(ctx, rw, cols, nodes[as+1:end])
 	quoted := make([]string, len(cols))
 	for k, c := range cols {
 		quoted[k] = quoteIdent(c.name)
