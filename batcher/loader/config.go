@@ -4,6 +4,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/millstream-data/millstream/batcher/loader/care"
 	"github.com/millstream-data/millstream/internal/config"
 )
 
@@ -22,6 +23,9 @@ type Config struct {
 	// PositionsObject exists because batchers' garbage collection must not
 	// need the warehouse.
 	PositionsObject bool `yaml:"positions_object" doc:"put _loads/_positions.json after waves, which millstream gc obeys"`
+	// LedgerKeep bounds what grows; what the loader goes by stays.
+	LedgerKeep  time.Duration `yaml:"ledger_keep" doc:"time for which millstream.loads, duplicates and maintenance are kept; verify names duplicates no longer than that"`
+	Maintenance care.Config   `yaml:"maintenance" doc:"what is done to tables by night"`
 }
 
 // GroupConfig bounds a transaction.
@@ -61,6 +65,7 @@ func DefaultConfig() Config {
 		GateTimeout: 5 * time.Minute, DDLTimeout: 30 * time.Second,
 		Retry:        RetryConfig{Conflicts: 8, HoldMin: 5 * time.Minute, HoldMax: time.Hour},
 		DrainTimeout: time.Minute, PositionsObject: true,
+		LedgerKeep: 90 * 24 * time.Hour, Maintenance: care.DefaultConfig(),
 	}
 }
 
@@ -83,5 +88,7 @@ func (c Config) Validate() error {
 		config.Positive("loader.retry.hold_min", c.Retry.HoldMin),
 		config.AtMost("loader.retry.hold_min", c.Retry.HoldMin, "loader.retry.hold_max", c.Retry.HoldMax),
 		config.NonNegative("loader.drain_timeout", c.DrainTimeout),
+		config.Positive("loader.ledger_keep", c.LedgerKeep),
+		c.Maintenance.Validate(),
 	)
 }

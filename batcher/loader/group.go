@@ -191,13 +191,13 @@ func (s *session) shape(ctx context.Context, w *work, existing map[warehouse.Nam
 	if existed {
 		return &targetError{work: w, reason: reasonDropped, err: fmt.Errorf("the table %s is gone, and the rows that it had are in the lake", w.name)}
 	}
-	sh, err := fit(w.name, columns, existing[w.name], info, layoutOf(info))
+	sh, err := fit(w.name, columns, existing[w.name], info, layoutOf(info, w.load))
 	if err != nil {
 		return &targetError{work: w, reason: reasonColumns, err: err}
 	}
 	w.shapes = []shape{sh}
 	if target, key, ok := w.latestOf(columns); ok {
-		latest, err := fit(target, warehouse.LatestColumns(key, columns), existing[target], tableInfo{kind: kindAppend}, warehouse.LatestLayout())
+		latest, err := fit(target, warehouse.LatestColumns(key, columns), existing[target], tableInfo{kind: kindAppend}, w.whileSmall(warehouse.LatestLayout()))
 		if err != nil {
 			return &targetError{work: w, reason: reasonColumns, err: err}
 		}

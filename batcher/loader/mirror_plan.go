@@ -148,7 +148,7 @@ func (p *mirrorPlan) fit(name warehouse.Name, groups [][]dueFile) (shape, map[st
 		}
 	}
 	existing, pairs := p.rename(name, columns)
-	sh, err := fit(name, columns, existing, p.w.info, layoutOf(p.w.info))
+	sh, err := fit(name, columns, existing, p.w.info, layoutOf(p.w.info, p.w.load))
 	if err != nil {
 		return sh, nil, err
 	}

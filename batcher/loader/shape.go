@@ -120,16 +120,26 @@ func newType(c warehouse.Column, info tableInfo) warehouse.Type {
 	return t
 }
 
-// layoutOf returns the layout that a new table of a target gets.
-func layoutOf(info tableInfo) warehouse.Layout {
+// layoutOf returns the layout that a new table of a target gets; ld is its
+// first load.
+func layoutOf(info tableInfo, ld *load) warehouse.Layout {
 	switch info.kind {
 	case kindMirror:
-		return warehouse.MirrorLayout(info.key, info.cursor)
+		return ld.whileSmall(warehouse.MirrorLayout(info.key, info.cursor))
 	case kindMetrics:
 		return warehouse.Layout{Style: "ALL", SortKey: []string{"day", "metric"}}
 	case kindAppend, kindRepair, kindSwap:
 	}
 	return warehouse.EventLayout()
+}
+
+// whileSmall is l, copied to all nodes unless the first load is too large for
+// that already.
+func (ld *load) whileSmall(l warehouse.Layout) warehouse.Layout {
+	if ld.rows >= warehouse.SmallRows || ld.bytes >= warehouse.SmallMB<<20 {
+		return l
+	}
+	return l.Copied()
 }
 
 // kindOf tells a target's kind by its files alone: a mirror's end with the

@@ -6,6 +6,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/millstream-data/millstream/batcher/loader"
+	"github.com/millstream-data/millstream/batcher/loader/care"
 	"github.com/millstream-data/millstream/internal/warehouse"
 )
 
@@ -36,8 +37,15 @@ func (s *services) startLoader(ctx context.Context) error {
 		if err != nil {
 			return nil, err
 		}
-		return loader.New(s.cfg.Loader, loader.Deps{
-			Warehouse: w, Lake: l, Dedup: s.cfg.Dedup, Log: s.log.With("role", "loader"), Registry: reg, Health: s.health,
-		})
+		log := s.log.With("role", "loader")
+		d := loader.Deps{Warehouse: w, Lake: l, Dedup: s.cfg.Dedup, Log: log, Registry: reg, Health: s.health}
+		if s.cfg.Loader.Maintenance.Enabled {
+			keeper, err := care.New(s.cfg.Loader.Maintenance, care.Deps{Warehouse: w, Lake: l, LedgerKeep: s.cfg.Loader.LedgerKeep, Log: log, Registry: reg})
+			if err != nil {
+				return nil, err
+			}
+			d.Beside = append(d.Beside, loader.Companion{Name: "maintenance", Run: func(ctx context.Context, t loader.Tenure) error { return keeper.Run(ctx, t) }})
+		}
+		return loader.New(s.cfg.Loader, d)
 	})
 }

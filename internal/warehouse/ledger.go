@@ -33,6 +33,7 @@ func LedgerDDL() []string {
 		`CREATE TABLE IF NOT EXISTS millstream.polls (target VARCHAR(256), poll VARCHAR(64), strategy VARCHAR(32), kind VARCHAR(16), publish VARCHAR(16), part INT, parts INT,` +
 			` started_offset BIGINT, completed_offset BIGINT, range_json VARCHAR(4096), rows BIGINT, complete_through TIMESTAMP, deletes_through TIMESTAMP, basis VARCHAR(16),` +
 			` state VARCHAR(16), counted BIGINT, work VARCHAR(256))`,
+		`CREATE TABLE IF NOT EXISTS millstream.maintenance (target VARCHAR(256), act VARCHAR(32), reason VARCHAR(256), before VARCHAR(256), after VARCHAR(256), seconds DOUBLE PRECISION, error VARCHAR(4096), done_at TIMESTAMP) SORTKEY (done_at)`,
 	}
 }
 

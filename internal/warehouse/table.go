@@ -27,6 +27,20 @@ type Layout struct {
 	SortKey []string // columns
 }
 
+// A table of the kinds that are copied to all nodes, so that no join with it
+// moves rows, has fewer rows than SmallRows, and they take less than SmallMB.
+const (
+	SmallRows = 1_000_000
+	SmallMB   = 64
+)
+
+// Copied is the layout of such a table while it is small. Maintenance spreads
+// it when it outgrows that.
+func (l Layout) Copied() Layout {
+	l.DistKey, l.Style = "", "ALL"
+	return l
+}
+
 // EventLayout is the layout of tables of events: a twin meets its twin on one
 // node, and the join that looks for it reads little of the table.
 func EventLayout() Layout { return Layout{DistKey: "id", SortKey: []string{"received_at"}} }

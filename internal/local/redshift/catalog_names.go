@@ -17,6 +17,7 @@ var catalogNames = map[string]bool{
 	"pg_cast": true, "pg_operator": true, "pg_conversion": true, "pg_default_acl": true,
 	"svl_s3log": true, "pg_external_schema": true,
 	"svv_external_schemas": true, "svv_relation_privileges": true, "is_table_constraints": true, "is_key_column_usage": true,
+	"pg_class_info": true, "stv_slices": true,
 }
 
 // catalogRelation returns the view that stands for a table of the catalogue. What the engine itself keeps is hidden.

@@ -10,6 +10,7 @@ CREATE TABLE IF NOT EXISTS millstream.held (target VARCHAR(256), topic VARCHAR(2
 CREATE TABLE IF NOT EXISTS millstream.models (model VARCHAR(256), file VARCHAR(1024), hash VARCHAR(64), materialize VARCHAR(16), read_at TIMESTAMP, built_at TIMESTAMP, rows BIGINT, seconds DOUBLE PRECISION, columns VARCHAR(65535), tests VARCHAR(65535), failed_at TIMESTAMP, failed_hash VARCHAR(64), attempts INT, error VARCHAR(4096)) DISTSTYLE ALL;
 CREATE TABLE IF NOT EXISTS millstream.duplicates (target VARCHAR(256), id VARCHAR(256), part INT, offset_ BIGINT, received_at TIMESTAMP, load_id VARCHAR(26)) SORTKEY (received_at);
 CREATE TABLE IF NOT EXISTS millstream.polls (target VARCHAR(256), poll VARCHAR(64), strategy VARCHAR(32), kind VARCHAR(16), publish VARCHAR(16), part INT, parts INT, started_offset BIGINT, completed_offset BIGINT, range_json VARCHAR(4096), rows BIGINT, complete_through TIMESTAMP, deletes_through TIMESTAMP, basis VARCHAR(16), state VARCHAR(16), counted BIGINT, work VARCHAR(256));
+CREATE TABLE IF NOT EXISTS millstream.maintenance (target VARCHAR(256), act VARCHAR(32), reason VARCHAR(256), before VARCHAR(256), after VARCHAR(256), seconds DOUBLE PRECISION, error VARCHAR(4096), done_at TIMESTAMP) SORTKEY (done_at);
 SELECT table_name, column_name FROM svv_columns WHERE table_schema = 'millstream' AND table_name IN ('polls', 'freshness');
 CREATE VIEW millstream.freshness AS
 SELECT l.target, l.loaded_through, l.committed_at, l.loads, p.complete_through, p.deletes_through

@@ -22,7 +22,7 @@ SELECT fence FROM millstream.fence;
 SELECT target, topic, part, next_offset, load_id FROM millstream.positions WHERE target IN ('shop_public.orders');
 SET statement_timeout TO 1000;
 CREATE SCHEMA IF NOT EXISTS "shop_public";
-CREATE TABLE "shop_public"."orders" ("id" BIGINT ENCODE raw, "total" DOUBLE PRECISION ENCODE zstd) DISTKEY ("id") SORTKEY ("id");
+CREATE TABLE "shop_public"."orders" ("id" BIGINT ENCODE raw, "total" DOUBLE PRECISION ENCODE zstd) DISTSTYLE ALL SORTKEY ("id");
 SET statement_timeout TO 2700000;
 DELETE FROM "shop_public"."orders" USING "chg_01jd3x9k2m7q8r5t6v0w1y0001" c WHERE "shop_public"."orders"."id" = c."id";
 INSERT INTO "shop_public"."orders" ("id", "total")

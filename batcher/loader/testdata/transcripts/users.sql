@@ -19,7 +19,7 @@ CREATE TABLE "app"."identifies" ("id" VARCHAR(256) ENCODE zstd, "received_at" TI
 SET statement_timeout TO 2700000;
 SET statement_timeout TO 1000;
 CREATE SCHEMA IF NOT EXISTS "app";
-CREATE TABLE "app"."users" ("id" VARCHAR(256) ENCODE raw, "received_at" TIMESTAMP ENCODE az64, "email" VARCHAR(64) ENCODE zstd) DISTKEY ("id") SORTKEY ("id");
+CREATE TABLE "app"."users" ("id" VARCHAR(256) ENCODE raw, "received_at" TIMESTAMP ENCODE az64, "email" VARCHAR(64) ENCODE zstd) DISTSTYLE ALL SORTKEY ("id");
 SET statement_timeout TO 2700000;
 INSERT INTO "app"."identifies" ("id", "received_at", "user_id", "_unmapped", "_partition", "_offset", "email")
 SELECT s."id", s."received_at", s."user_id", CASE WHEN CAN_JSON_PARSE(s."_unmapped") THEN JSON_PARSE(s."_unmapped") ELSE s."_unmapped"::SUPER END, s."_partition", s."_offset", s."email"
