@@ -87,10 +87,11 @@ func (d *database) place(ctx context.Context, c customer, o order, at time.Time)
 	return res.LastInsertId()
 }
 
-// ship moves some paid orders on to shipped: an update that the mirror must see.
-func (d *database) ship(ctx context.Context, at time.Time) error {
+// ship moves the oldest of the paid orders from before then on to shipped: an
+// update that the mirror must see.
+func (d *database) ship(ctx context.Context, before time.Time, most int) error {
 	if _, err := d.db.ExecContext(ctx, `UPDATE orders SET status = 'shipped', updated_at = ? WHERE id IN
-		(SELECT id FROM orders WHERE status = 'paid' AND created_at < ? ORDER BY id LIMIT 3)`, now(), stamp(at.Add(-20*time.Second))); err != nil {
+		(SELECT id FROM orders WHERE status = 'paid' AND created_at < ? ORDER BY id LIMIT ?)`, now(), stamp(before), most); err != nil {
 		return fmt.Errorf("ship orders: %w", err)
 	}
 	return nil

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
@@ -144,5 +145,39 @@ func TestARefusedBatchIsAnErrorThatSaysWhy(t *testing.T) {
 	err := shop.send(t.Context(), []call{{Type: "track"}})
 	if err == nil || errors.Is(err, context.Canceled) {
 		t.Fatalf("want the server's reason, got %v", err)
+	}
+}
+
+func TestTheSameSeedMakesTheSamePast(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 11, 21, 0, 3, 0, 0, time.UTC) // a day that has hardly begun
+	past := func() map[string]call {
+		e := &edge{calls: map[string]call{}, enough: make(chan struct{})}
+		srv := httptest.NewServer(e)
+		defer srv.Close()
+		shop, err := New(t.Context(), Config{Endpoint: srv.URL, Database: filepath.Join(t.TempDir(), "shop.db"), Every: time.Minute, Seed: 7}, testkit.Log(t))
+		if err == nil {
+			err = errors.Join(shop.Past(t.Context(), now), shop.Close())
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return e.calls
+	}
+	one, other := past(), past()
+	if len(one) < 1000 || len(one) != len(other) {
+		t.Fatalf("%d calls, and %d", len(one), len(other))
+	}
+	weeks := map[string]bool{}
+	for id, c := range one {
+		at, err := time.Parse(time.RFC3339, c.Timestamp)
+		if err != nil || at.After(now) || c.Timestamp != other[id].Timestamp || c.Event != other[id].Event {
+			t.Fatalf("%s: %v, then %v (%v)", id, c, other[id], err)
+		}
+		year, week := at.ISOWeek()
+		weeks[fmt.Sprint(year, week)] = true
+	}
+	if len(weeks) < 5 {
+		t.Errorf("weeks: %v", weeks)
 	}
 }

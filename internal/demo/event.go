@@ -24,24 +24,43 @@ type call struct {
 
 // visit is one person's way through the web site.
 type visit struct {
-	rand  *rand.Rand
-	who   customer
-	at    time.Time
-	calls []call
+	rand     *rand.Rand
+	who      customer
+	end      time.Time
+	campaign string // that brought the person; empty: none
+	calls    []call
+	elapsed  time.Duration
+	when     []time.Duration // of each call, since the visit began
 }
 
-func newVisit(r *rand.Rand, who customer, at time.Time) *visit {
-	return &visit{rand: r, who: who, at: at}
+func newVisit(r *rand.Rand, who customer, end time.Time) *visit {
+	return &visit{rand: r, who: who, end: end, campaign: pick(r, campaigns)}
+}
+
+// done returns the visit's calls. The last one is made at its end, and those
+// before it at intervals in which a person reads.
+func (v *visit) done() []call {
+	for i := range v.calls {
+		at := v.end.Add(v.when[i] - v.elapsed)
+		v.calls[i].Timestamp = at.UTC().Format("2006-01-02T15:04:05.000Z")
+	}
+	return v.calls
 }
 
 func (v *visit) add(c call) {
+	if len(v.calls) > 0 {
+		v.elapsed += time.Duration(2000+v.rand.IntN(60_000)) * time.Millisecond
+	}
+	v.when = append(v.when, v.elapsed)
 	c.MessageID = fmt.Sprintf("demo-%016x%016x", v.rand.Uint64(), v.rand.Uint64())
 	c.UserID = v.who.userID()
 	c.AnonymousID = fmt.Sprintf("anon_%05d", v.who.id)
-	c.Timestamp = v.at.UTC().Format("2006-01-02T15:04:05.000Z")
 	c.Context = map[string]any{
 		"library": map[string]any{"name": "demo-shop", "version": "1"},
 		"locale":  "en-GB", "location": map[string]any{"country": v.who.country},
+	}
+	if c.Type == "page" && v.campaign != "" {
+		c.Context["campaign"] = map[string]any{"source": v.campaign, "name": "autumn"}
 	}
 	v.calls = append(v.calls, c)
 }

@@ -2,11 +2,13 @@ package demo
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"math/rand/v2"
 	"net/http"
 	"os"
@@ -20,6 +22,7 @@ type Config struct {
 	WriteKey string        // of the source that the shop's events belong to
 	Database string        // file of the shop's database
 	Every    time.Duration // time between two visits at the busiest hour
+	Seed     uint64        // the same one makes the same visits of a new shop; 0: other ones each time
 }
 
 // Shop runs the demo.
@@ -44,7 +47,7 @@ func New(ctx context.Context, cfg Config, log *slog.Logger) (*Shop, error) {
 	}
 	s := &Shop{
 		cfg: cfg, log: log, db: db, http: &http.Client{Timeout: 15 * time.Second},
-		rand: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())), //nolint:gosec // no secret depends on it
+		rand: rand.New(rand.NewPCG(cmp.Or(cfg.Seed, rand.Uint64()), 1)), //nolint:gosec // no secret depends on it
 	}
 	if s.customers, err = db.customers(ctx); err != nil {
 		return nil, fmt.Errorf("demo: %w", err)
@@ -53,8 +56,8 @@ func New(ctx context.Context, cfg Config, log *slog.Logger) (*Shop, error) {
 	return s, nil
 }
 
-// Run lets people visit the shop until ctx ends. A new shop first makes up the
-// day so far, so that charts have a past.
+// Run lets people visit the shop until ctx ends. A new shop first makes up its
+// past, so that charts have one.
 func (s *Shop) Run(ctx context.Context) error {
 	defer func() {
 		if err := s.db.close(); err != nil {
@@ -62,7 +65,7 @@ func (s *Shop) Run(ctx context.Context) error {
 		}
 	}()
 	if s.isNew {
-		if err := s.pastDay(ctx, time.Now()); err != nil && ctx.Err() == nil {
+		if err := s.Past(ctx, time.Now()); err != nil && ctx.Err() == nil {
 			return fmt.Errorf("demo: %w", err)
 		}
 	}
@@ -80,7 +83,7 @@ func (s *Shop) Run(ctx context.Context) error {
 			err = s.send(ctx, calls)
 		}
 		if err == nil && visits%10 == 9 {
-			err = s.db.ship(ctx, now)
+			err = s.db.ship(ctx, now.Add(-20*time.Second), 3)
 		}
 		if err != nil && ctx.Err() == nil {
 			// A web site does not close because its analytics are away.
@@ -91,31 +94,44 @@ func (s *Shop) Run(ctx context.Context) error {
 	}
 }
 
-// pastDay makes the visits between midnight UTC and now, half as many as will
-// come while somebody watches.
-func (s *Shop) pastDay(ctx context.Context, now time.Time) error {
-	midnight := now.UTC().Truncate(24 * time.Hour)
+// pastDays is how old a new shop claims to be: cohorts of five weeks.
+const pastDays = 35
+
+// Past makes the visits of a new shop before now. Today has had a quarter as
+// many as will come while somebody watches, and the shop has grown by two thirds
+// a day, from some twenty visits.
+func (s *Shop) Past(ctx context.Context, now time.Time) error {
+	today := now.UTC().Truncate(24 * time.Hour)
 	var calls []call
-	for at := midnight; at.Before(now.Add(-time.Minute)); {
+	for at := today.AddDate(0, 0, -pastDays); at.Before(now.Add(-time.Minute)); {
 		more, err := s.visit(ctx, at)
 		if err != nil {
 			return err
 		}
-		calls = append(calls, more...)
-		if len(calls) >= 400 {
+		if calls = append(calls, more...); len(calls) >= 400 {
 			if err := s.send(ctx, calls); err != nil {
 				return err
 			}
 			calls = calls[:0]
 		}
-		at = at.Add(time.Duration(float64(2*s.cfg.Every) / busy(at) * (0.3 + 1.4*s.rand.Float64())))
+		ago := math.Ceil(today.Sub(at).Hours() / 24)
+		mean := min(float64(4*s.cfg.Every)*math.Pow(1.66, max(0, ago)), float64(36*time.Minute))
+		at = at.Add(time.Duration(mean / busy(at) * (0.3 + 1.4*s.rand.Float64())))
 	}
-	return s.send(ctx, calls)
+	if err := s.send(ctx, calls); err != nil {
+		return err
+	}
+	s.isNew = false
+	return s.db.ship(ctx, now.Add(-36*time.Hour), math.MaxInt32)
 }
 
-// visit lets a new or known customer look around, and one in three order.
+// Close closes the shop's database; Run does it, too.
+func (s *Shop) Close() error { return s.db.close() }
+
+// visit lets a new or known customer look around, and one in three order. Most
+// of those who come back have come lately: people lose interest.
 func (s *Shop) visit(ctx context.Context, at time.Time) ([]call, error) {
-	isNew := len(s.customers) < 20 || s.rand.IntN(12) == 0
+	isNew := len(s.customers) < 20 || s.rand.IntN(5) == 0
 	var who customer
 	if isNew {
 		who = newCustomer(s.rand, int64(len(s.customers)+1))
@@ -126,7 +142,8 @@ func (s *Shop) visit(ctx context.Context, at time.Time) ([]call, error) {
 		who.id = id
 		s.customers = append(s.customers, who)
 	} else {
-		who = s.customers[s.rand.IntN(len(s.customers))]
+		u := s.rand.Float64()
+		who = s.customers[len(s.customers)-1-int(u*u*float64(len(s.customers)))]
 	}
 	v := newVisit(s.rand, who, at)
 	if isNew {
@@ -148,7 +165,7 @@ func (s *Shop) visit(ctx context.Context, at time.Time) ([]call, error) {
 			return nil, err
 		}
 	}
-	return v.calls, nil
+	return v.done(), nil
 }
 
 func (s *Shop) upgrade(ctx context.Context, v *visit) error {

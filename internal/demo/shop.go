@@ -57,6 +57,7 @@ var (
 	lastNames  = []string{"Müller", "Okafor", "Rossi", "Petrov", "Yılmaz", "Haddad", "Novak", "Sato", "Costa", "Berg", "Mensah", "Fischer", "García", "Adeyemi", "Kowalski", "Iyer", "Dubois", "Silva", "Lund", "Mori"}
 	countries  = []weighted{{"DE", 38}, {"AT", 14}, {"CH", 11}, {"FR", 12}, {"NL", 9}, {"PL", 8}, {"IT", 5}, {"US", 3}}
 	plans      = []weighted{{"free", 70}, {"pro", 22}, {"team", 8}}
+	campaigns  = []weighted{{"", 45}, {"search", 25}, {"newsletter", 15}, {"instagram", 10}, {"bakers-forum", 5}}
 	pages      = []weighted{{"Home", 40}, {"Bread", 20}, {"Flour", 15}, {"Tools", 12}, {"Recipes", 8}, {"About", 5}}
 )
 

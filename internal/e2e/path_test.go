@@ -130,7 +130,7 @@ func TestDemoIsOneStory(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		return sys.sameMetric("metric=orders&range=2d", got[0][0])
+		return sys.sameMetric("metric=orders&range=40d", got[0][0])
 	})
 	sys.stop()
 }
