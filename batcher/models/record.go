@@ -33,10 +33,7 @@ func (r TestResult) String() string {
 	if r.Failures == 0 {
 		return r.Test + " passes"
 	}
-	s := fmt.Sprintf("%s fails: %d rows", r.Test, r.Failures)
-	if r.Failures == 1 {
-		s = r.Test + " fails: 1 row"
-	}
+	s := r.Test + " fails: " + plural(r.Failures, "row")
 	if len(r.Found) > 0 {
 		s += ", such as (" + strings.Join(r.Found, "), (") + ")"
 	}
@@ -45,8 +42,7 @@ func (r TestResult) String() string {
 
 const selectBuilt = "SELECT model, hash, materialize, read_at, built_at, rows, seconds, columns, tests, failed_at, failed_hash, attempts, error FROM millstream.models"
 
-// ReadState reads what the warehouse knows. since bounds how far back loads are
-// looked at: nobody asks whether an input changed before that.
+// ReadState reads what the warehouse knows.
 func ReadState(ctx context.Context, c *warehouse.Conn, p *Project) (State, error) {
 	s := State{Built: map[string]Built{}, Loaded: map[string]time.Time{}, Tables: map[warehouse.Name]bool{}, Schemas: map[string]bool{}}
 	steps := []struct {
@@ -67,22 +63,24 @@ func ReadState(ctx context.Context, c *warehouse.Conn, p *Project) (State, error
 			return s, err
 		}
 	}
-	return s, each(ctx, c, loadsSince(p, s), func(row []string) (err error) {
+	s.since = p.oldest(s)
+	loads := fmt.Sprintf("SELECT target, MAX(committed_at) FROM millstream.loads WHERE committed_at >= %s GROUP BY target", warehouse.Time(s.since))
+	return s, each(ctx, c, loads, func(row []string) (err error) {
 		s.Loaded[row[0]], err = moment(row[1])
 		return err
 	})
 }
 
-// loadsSince asks for the newest load of each target, as far back as a build
-// that follows changes: the history is long, and sorted by time.
-func loadsSince(p *Project, s State) string {
+// oldest is since when loads matter: the oldest build that follows changes. The
+// history is long, and sorted by time.
+func (p *Project) oldest(s State) time.Time {
 	since := s.Now
 	for _, m := range p.Models {
 		if at := s.Built[m.Name.String()].ReadAt; m.Refresh.Kind == OnChange && !at.IsZero() && at.Before(since) {
 			since = at
 		}
 	}
-	return fmt.Sprintf("SELECT target, MAX(committed_at) FROM millstream.loads WHERE committed_at >= %s GROUP BY target", warehouse.Time(since))
+	return since
 }
 
 func each(ctx context.Context, c *warehouse.Conn, sql string, row func([]string) error) error {
@@ -140,7 +138,10 @@ func moment(text string) (time.Time, error) {
 }
 
 // literal writes v as JSON into a VARCHAR; what does not fit is left out.
-func literal(v any) string {
+func literal[T any](v []T) string {
+	if v == nil {
+		return "'[]'"
+	}
 	var text strings.Builder
 	enc := json.NewEncoder(&text)
 	enc.SetEscapeHTML(false) // people read it

@@ -20,7 +20,8 @@ type State struct {
 	// Schemas are those of other systems, whose tables cannot be listed cheaply:
 	// all names in them are taken to exist.
 	Schemas map[string]bool
-	Path    []string // schemas in which names without one are looked for
+	Path    []string  // schemas in which names without one are looked for
+	since   time.Time // Loaded has no older loads
 	user    string
 }
 

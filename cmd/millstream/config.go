@@ -6,11 +6,13 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/millstream-data/millstream/batcher"
 	"github.com/millstream-data/millstream/batcher/loader"
+	"github.com/millstream-data/millstream/batcher/models"
 	"github.com/millstream-data/millstream/cdc"
 	"github.com/millstream-data/millstream/ingest"
 	"github.com/millstream-data/millstream/internal/config"
@@ -43,6 +45,7 @@ type Config struct {
 	CDC         cdc.Config            `yaml:"cdc" doc:"the poller of databases"`
 	Batcher     batcher.Config        `yaml:"batcher" doc:"Kafka to the lake"`
 	Loader      loader.Config         `yaml:"loader" doc:"the lake to Redshift"`
+	Models      models.Config         `yaml:"models" doc:"tables and views declared by SQL"`
 	Rollup      rollup.Config         `yaml:"rollup" doc:"Kafka to metrics"`
 	Serve       serve.Config          `yaml:"serve" doc:"metrics to wallboards"`
 	Local       LocalConfig           `yaml:"local" doc:"the embedded servers of millstream dev"`
@@ -65,7 +68,7 @@ func defaultConfig() Config {
 		DataDir: "/var/lib/millstream", Log: telemetry.DefaultLogConfig(), Admin: telemetry.DefaultAdminConfig(),
 		Kafka: kafka.DefaultConfig(), S3: objstore.DefaultConfig(), Lake: lake.DefaultConfig(), Dedup: dedup.DefaultConfig(),
 		Warehouse: warehouse.DefaultConfig(), MetricStore: metric.DefaultStoreConfig(),
-		Ingest: ingest.DefaultConfig(), CDC: cdc.DefaultConfig(), Batcher: batcher.DefaultConfig(), Loader: loader.DefaultConfig(),
+		Ingest: ingest.DefaultConfig(), CDC: cdc.DefaultConfig(), Batcher: batcher.DefaultConfig(), Loader: loader.DefaultConfig(), Models: models.DefaultConfig(),
 		Rollup: rollup.DefaultConfig(), Serve: serve.DefaultConfig(),
 		Local: LocalConfig{Kafka: local.DefaultKafkaConfig(), S3: local.DefaultS3Config(), Redshift: redshift.DefaultConfig()},
 	}
@@ -77,7 +80,7 @@ func (c *Config) validators() map[section]func() error {
 		"log": c.Log.Validate, "admin": c.Admin.Validate, "kafka": c.Kafka.Validate, "s3": c.S3.Validate, "lake": c.Lake.Validate,
 		"dedup": c.Dedup.Validate, "warehouse": c.Warehouse.Validate,
 		"metric_store": func() error { return errors.Join(c.MetricStore.Validate(), c.MetricStore.Configured()) },
-		"ingest":       c.Ingest.Validate, "cdc": c.CDC.Validate, "batcher": c.Batcher.Validate, "loader": c.Loader.Validate,
+		"ingest":       c.Ingest.Validate, "cdc": c.CDC.Validate, "batcher": c.Batcher.Validate, "loader": c.Loader.Validate, "models": c.Models.Validate,
 		"rollup": c.Rollup.Validate, "serve": c.Serve.Validate,
 		"local": func() error {
 			return errors.Join(c.Local.Kafka.Validate(), c.Local.S3.Validate(), c.Local.Redshift.Validate())
@@ -102,6 +105,9 @@ func (c *Config) resolve() {
 		&c.Batcher.Disk.Dir, &c.Ingest.DataDir, &c.Ingest.SourcesFile, &c.Rollup.Definitions, &c.Serve.Boards,
 	} {
 		*path = strings.ReplaceAll(*path, "<data_dir>", c.DataDir)
+	}
+	if beside, ok := strings.CutPrefix(c.Models.Dir, "<data_dir>"); ok {
+		c.Models.Dir = filepath.Join(c.DataDir, beside) // dev's is beside it, and people read the path in messages
 	}
 }
 

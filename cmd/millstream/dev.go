@@ -111,7 +111,8 @@ func devConfig() Config {
 	c.Serve.Timeouts.DrainTimeout = 2 * time.Second
 	c.Batcher.Cut.Age, c.Batcher.Cut.MaxAge = 4*time.Second, 6*time.Second
 	c.Loader.Interval = 3 * time.Second
-	c.Loader.Lease.Holder = "dev" // so that a restart after kill -9 need not wait for its own lease to end
+	c.Loader.Lease.Holder = "dev"         // so that a restart after kill -9 need not wait for its own lease to end
+	c.Models.Dir = "<data_dir>/../models" // looked at when it exists
 	c.Rollup.Definitions = "<data_dir>/metrics"
 	c.Serve.Boards = "<data_dir>/boards"
 	return c

@@ -10,7 +10,7 @@ import (
 	"github.com/millstream-data/millstream/internal/warehouse"
 )
 
-var loaderSections = []section{"admin", "s3", "lake", "dedup", "warehouse", "loader"}
+var loaderSections = []section{"admin", "s3", "lake", "dedup", "warehouse", "loader", "models"}
 
 // loader runs the loader alone:
 //
@@ -46,6 +46,7 @@ func (s *services) startLoader(ctx context.Context) error {
 			}
 			d.Beside = append(d.Beside, loader.Companion{Name: "maintenance", Run: func(ctx context.Context, t loader.Tenure) error { return keeper.Run(ctx, t) }})
 		}
+		d.Beside = append(d.Beside, s.keepModels(w, reg)...)
 		return loader.New(s.cfg.Loader, d)
 	})
 }
