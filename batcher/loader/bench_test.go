@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/millstream-data/millstream/internal/config"
+	"github.com/millstream-data/millstream/internal/local/redshift"
+	"github.com/millstream-data/millstream/internal/testkit"
 	"github.com/millstream-data/millstream/internal/wire"
 )
 
@@ -25,4 +28,29 @@ func BenchmarkLoad(b *testing.B) {
 		total += tables * rows
 	}
 	b.ReportMetric(float64(total)/b.Elapsed().Seconds(), "rows/s")
+}
+
+// BenchmarkManyTargets loads 10 rows into each of 300 tables that exist, as
+// often as the benchmark loops: what a minute of a large source comes to.
+func BenchmarkManyTargets(b *testing.B) {
+	const tables, rows = 300, 10
+	_, l := testkit.Lake(b)
+	k := setupOn(b, l, redshift.IsolationSnapshot, func(cfg *redshift.Config) { cfg.Memory = config.GiB })
+	commit := func() {
+		list := make([]table, tables)
+		for i := range list {
+			list[i] = table{name: fmt.Sprintf("app.event_%d", i), columns: eventColumns(col("note", wire.String)), rows: events(rows, row{"note": "some words"})}
+		}
+		k.commit(0, list...)
+	}
+	w := k.tenure(k.loader(k.client, func(c *Config) { c.Connections = 4 }))
+	commit()
+	k.wave(w)
+	for b.Loop() {
+		b.StopTimer()
+		commit()
+		b.StartTimer()
+		k.wave(w)
+	}
+	b.ReportMetric(float64(b.N*tables)/b.Elapsed().Seconds(), "targets/s")
 }

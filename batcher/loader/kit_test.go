@@ -49,9 +49,14 @@ func setupWith(t testing.TB, isolation string) *kit {
 	return setupOn(t, l, isolation)
 }
 
-func setupOn(t testing.TB, l *lake.Lake, isolation string) *kit {
+func setupOn(t testing.TB, l *lake.Lake, isolation string, change ...func(*redshift.Config)) *kit {
 	t.Helper()
-	server := warehousetest.Server(t, l.Store, func(cfg *redshift.Config) { cfg.Isolation = isolation })
+	server := warehousetest.Server(t, l.Store, func(cfg *redshift.Config) {
+		cfg.Isolation = isolation
+		for _, f := range change {
+			f(cfg)
+		}
+	})
 	k := &kit{t: t, lake: l, server: server, next: map[lake.ChainID]int64{}, prev: map[lake.ChainID]*int64{}, now: time.Date(2026, 11, 21, 6, 0, 0, 0, time.UTC)}
 	k.client = k.open()
 	return k

@@ -93,19 +93,17 @@ func loaded(expr string, c columnMeta, p parquetColumn) string {
 func loadError(err error, cols []columnMeta, url string) error {
 	code, msg, found := fromMarker(err.Error())
 	name, size, _ := strings.Cut(msg, "|")
-	if !found || code != "15001" {
-		if e := translate(err); e.code == "57014" {
-			return e
-		}
-		return &copyError{url: url, cause: err, err: internalError(15001, "Spectrum Scan Error", err.Error()+" "+url, "dory_util.cpp")}
-	}
 	for _, c := range cols {
-		if c.name == name {
+		if found && code == "15001" && c.name == name {
 			return &copyError{url: url, column: c.name, typ: c.typ.declared, err: internalError(15001, fmt.Sprintf(
 				"The length of the data column %s is longer than the length defined in the table. Table: %d, Data: %s", c.name, c.typ.limit, size), url, "dory_util.cpp")}
 		}
 	}
-	panic("BUG: a column that was not loaded is too long")
+	// Any other error, also one that quotes the statement and the marker in it.
+	if e := translate(err); e.code == "57014" || strings.HasPrefix(e.code, "53") {
+		return e
+	}
+	return &copyError{url: url, cause: err, err: internalError(15001, "Spectrum Scan Error", err.Error()+" "+url, "dory_util.cpp")}
 }
 
 // compatible follows the documented pairs: a file's width must be the column's.
