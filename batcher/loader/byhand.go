@@ -3,9 +3,12 @@ package loader
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 
+	"github.com/millstream-data/millstream/internal/dedup"
+	"github.com/millstream-data/millstream/internal/lake"
 	"github.com/millstream-data/millstream/internal/warehouse"
 )
 
@@ -15,6 +18,10 @@ import (
 type ByHand struct {
 	Config    Config
 	Warehouse *warehouse.Client
+	// Of Reload alone:
+	Lake  *lake.Lake
+	Dedup dedup.Config
+	Log   *slog.Logger
 }
 
 // gated runs do behind the gate.

@@ -68,6 +68,10 @@
 //	identifies out of order, null traits                 the newest value that is not null wins                  TestUsersLatestState
 //	deletes, re-inserts, key changes in one load         the last offset wins                                    TestMirrorOpsProperty
 //	full refresh, cut at statements, writes going on     mirror = origin after the swap                          TestFullRefreshSwap
+//	a file is given up                                   never tried again, named ever after                     TestSkippedFileIsNeverTriedAgain
+//	a table is loaded again by hand                      built beside, swapped in one transaction                TestReloadBuildsTheTableAnew
+//	commits come in meanwhile                            loaded too, before the swap                             TestReloadBesideARunningLoader
+//	the lake has lost files                              the table stays as it is                                TestReloadThatWouldLoseRowsIsRefused
 //	S3 is away                                           retried, the lease is kept                              TestStoreAwayIsRetried
 //	stop                                                 the lease is released                                   TestStopWhileNothingIsDue
 //

@@ -140,7 +140,7 @@ func (s *session) existing(ctx context.Context, todo []*work) (map[warehouse.Nam
 	var names []warehouse.Name
 	for _, w := range todo {
 		names = append(append(names, w.name), w.mirror.tables()...)
-		if target, _, ok := warehouse.LatestOf(w.name); ok {
+		if target, _, ok := warehouse.LatestOf(w.base()); ok {
 			names = append(names, target)
 		}
 	}
@@ -172,7 +172,7 @@ func (s *session) shape(ctx context.Context, w *work, existing map[warehouse.Nam
 		return err
 	}
 	w.info = info
-	if w.name.Schema == warehouse.Schema && w.name.Table != metricsTable {
+	if w.name.Schema == warehouse.Schema && w.base().Table != metricsTable {
 		return &targetError{work: w, reason: reasonLedger, err: fmt.Errorf("%s lies in the ledger's schema; a source must not be called %s", w.name, warehouse.Schema)}
 	}
 	columns, err := columnsOf(bySchema)
@@ -208,7 +208,7 @@ func (s *session) shape(ctx context.Context, w *work, existing map[warehouse.Nam
 
 // latestOf returns the table of latest state that columns can feed.
 func (w *work) latestOf(columns []warehouse.Column) (target warehouse.Name, key string, ok bool) {
-	target, key, ok = warehouse.LatestOf(w.name)
+	target, key, ok = warehouse.LatestOf(w.base())
 	has := func(name string) bool {
 		return slices.ContainsFunc(columns, func(c warehouse.Column) bool { return c.Name == name })
 	}

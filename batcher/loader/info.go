@@ -14,8 +14,8 @@ import (
 // be. An object that does not decode is the target's fault, all else the
 // store's.
 func (s *session) readInfo(ctx context.Context, w *work, cs lake.CommitSchema) (tableInfo, error) {
-	info := tableInfo{kind: kindOf(w.name, cs.Columns), types: map[string]string{}}
-	body, err := s.l.lake.Store.Get(ctx, s.l.lake.Paths.Schema(w.name.Schema, w.name.Table, cs.Version))
+	info := tableInfo{kind: kindOf(w.base(), cs.Columns), types: map[string]string{}}
+	body, err := s.l.lake.Store.Get(ctx, s.l.lake.Paths.Schema(w.base().Schema, w.base().Table, cs.Version))
 	if errors.Is(err, objstore.ErrNotFound) {
 		return info, nil
 	}
@@ -26,7 +26,7 @@ func (s *session) readInfo(ctx context.Context, w *work, cs lake.CommitSchema) (
 	if err != nil {
 		return info, &targetError{work: w, reason: reasonColumns, err: err}
 	}
-	info.kind = kindFor(w.name, o.Kind, info.kind)
+	info.kind = kindFor(w.base(), o.Kind, info.kind)
 	info.key, info.cursor = o.Key, o.Cursor
 	for _, c := range o.Columns {
 		if c.Warehouse != "" {

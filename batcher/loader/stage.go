@@ -26,7 +26,16 @@ type work struct {
 	manifests map[string]int // that were put of each schema, for names that differ
 	halves    int            // of COPYs that took too long, for the same reason
 	trials    int
-	refitted  bool // begun anew for a catalogue that was stale
+	refitted  bool           // begun anew for a catalogue that was stale
+	rules     warehouse.Name // whose configuration holds, where the table is built beside it
+}
+
+// base is the table by whose rules the load goes.
+func (w *work) base() warehouse.Name {
+	if w.rules != (warehouse.Name{}) {
+		return w.rules
+	}
+	return w.name
 }
 
 // stage is a staging table and the files that are in it.

@@ -108,7 +108,11 @@ func (s *session) alter(ctx context.Context, w *work, sh shape) error {
 		statements = append(statements, warehouse.RenameColumn(sh.name, r[0], r[1]))
 	}
 	if sh.create {
-		statements = append(append(statements, cfg.CreateSchema(sh.name.Schema)...), cfg.CreateTable(sh.name, sh.columns, sh.layout))
+		like := sh.name
+		if like == w.name {
+			like = w.base()
+		}
+		statements = append(append(statements, cfg.CreateSchema(sh.name.Schema)...), cfg.CreateTableLike(sh.name, like, sh.columns, sh.layout))
 		statements = append(statements, cfg.GrantTable(sh.name)...)
 	}
 	for _, c := range sh.adds {
@@ -139,7 +143,7 @@ func (s *session) alter(ctx context.Context, w *work, sh shape) error {
 // brings latest state up to date from those that were inserted.
 func (s *session) appendRows(ctx context.Context, w *work) error {
 	for _, st := range w.stages {
-		in := warehouse.Insert{Target: w.name, Staging: st.table, Since: st.since, Window: s.l.warehouse.Config().Window(w.name, s.l.window)}
+		in := warehouse.Insert{Target: w.name, Staging: st.table, Since: st.since, Window: s.l.warehouse.Config().Window(w.base(), s.l.window)}
 		res, err := s.conn.Exec(ctx, in.SQL())
 		if err != nil {
 			return err

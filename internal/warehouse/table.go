@@ -64,11 +64,12 @@ func MirrorLayout(key []string, cursor string) Layout {
 // null and none has a default: a NOT NULL could never be dropped and a default
 // forbids widening.
 func (c Config) CreateTable(n Name, columns []Column, l Layout) string {
-	return c.createTable(n, n, columns, l)
+	return c.CreateTableLike(n, n, columns, l)
 }
 
-// createTable creates table n as the configuration says of the table as.
-func (c Config) createTable(n, as Name, columns []Column, l Layout) string {
+// CreateTableLike returns the statement that creates table n by what the
+// configuration says of the table as, whose place n is to take.
+func (c Config) CreateTableLike(n, as Name, columns []Column, l Layout) string {
 	l, overridden := c.layoutFor(as, l)
 	if overridden {
 		c.Keys = KeysRules
@@ -133,7 +134,7 @@ func Widen(n Name, column string, to Type) string {
 func (c Config) CreateSchema(schema string) []string {
 	out := []string{"CREATE SCHEMA IF NOT EXISTS " + Ident(schema)}
 	for _, g := range c.Grants {
-		out = append(out, fmt.Sprintf("GRANT USAGE ON SCHEMA %s TO %s", Ident(schema), grantee(g)))
+		out = append(out, fmt.Sprintf("GRANT USAGE ON SCHEMA %s TO %s", Ident(schema), grantTo(g)))
 	}
 	return out
 }
@@ -143,7 +144,7 @@ func (c Config) CreateSchema(schema string) []string {
 func (c Config) GrantTable(n Name) []string {
 	out := make([]string, len(c.Grants))
 	for i, g := range c.Grants {
-		out[i] = fmt.Sprintf("GRANT SELECT ON %s TO %s", n.SQL(), grantee(g))
+		out[i] = fmt.Sprintf("GRANT SELECT ON %s TO %s", n.SQL(), grantTo(g))
 	}
 	return out
 }

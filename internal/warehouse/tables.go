@@ -72,8 +72,8 @@ func (c Config) validateTables() error {
 // grantees are kinds of those whom grants may name.
 var grantees = []struct{ prefix, word string }{{"group:", "GROUP "}, {"role:", "ROLE "}, {"user:", ""}}
 
-// grantee is how GRANT names one of Config.Grants.
-func grantee(text string) string {
+// grantTo is how GRANT names one of Config.Grants.
+func grantTo(text string) string {
 	for _, g := range grantees {
 		if name, ok := strings.CutPrefix(text, g.prefix); ok {
 			return g.word + Ident(name)

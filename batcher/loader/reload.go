@@ -1,0 +1,254 @@
+package loader
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/millstream-data/millstream/internal/event"
+	"github.com/millstream-data/millstream/internal/lake"
+	"github.com/millstream-data/millstream/internal/warehouse"
+)
+
+const (
+	swapPatience = time.Minute // that a swap waits for the readers of a table
+	swapTries    = 20
+)
+
+// Reload says what is to be loaded again from the lake.
+type Reload struct {
+	Target string
+	// Days are those of received_at; none: the whole table, which is built beside
+	// the present one and swapped with it.
+	Days warehouse.Days
+	// Force goes on without files that COPY refuses, and when the lake has fewer
+	// rows than the table.
+	Force bool
+}
+
+// Reloaded is what a reload did.
+type Reloaded struct {
+	Files      int
+	Rows       int64 // in the lake's files
+	Inserted   int64
+	Duplicates int64
+	Before     int64    // rows that the table had, and duplicates that were named of it
+	LeftOut    []string // files that COPY refuses, with its words
+	Old        error    // why the former table, under its name with __old, could not be dropped; nil if it is gone
+}
+
+// errFewer says that a reload would lose rows.
+var errFewer = errors.New("the lake has fewer rows")
+
+// reloading is a reload on its way. Staged files come into side: a table beside
+// the target, or the target itself when only some of its days are reloaded.
+type reloading struct {
+	*session
+	Reload
+	lake      *lake.Lake
+	name      warehouse.Name
+	side      warehouse.Name
+	existed   bool
+	grants    []string
+	led       *ledger
+	goal      map[warehouse.Chain]int64 // through which all of the lake is in todo or in side
+	versions  map[string]lake.CommitSchema
+	todo      []*work // of some days: staged, to be inserted with the deletion
+	out       Reloaded
+	done      warehouse.Load
+	gotChains map[warehouse.Chain]bool // of which there were files
+}
+
+// Reload loads a table of events again, beside a loader that may be running: it
+// takes turns with it at the gate, and what commits bring meanwhile is in it
+// too. After an error the table is as it was.
+func (b ByHand) Reload(ctx context.Context, r Reload) (Reloaded, error) {
+	l, err := New(b.Config, Deps{Warehouse: b.Warehouse, Lake: b.Lake, Dedup: b.Dedup, Log: b.Log, Registry: prometheus.NewRegistry()})
+	if err != nil {
+		return Reloaded{}, err
+	}
+	conn, err := l.warehouse.Connect(ctx)
+	if err != nil {
+		return Reloaded{}, err
+	}
+	defer conn.Close()
+	s := &session{l: l, conn: conn, fence: warehouse.AnyFence, wave: event.ULID(time.Now())}
+	rl := &reloading{session: s, Reload: r, lake: b.Lake, goal: map[warehouse.Chain]int64{}, gotChains: map[warehouse.Chain]bool{}}
+	if err := rl.begin(ctx); err != nil {
+		return Reloaded{}, err
+	}
+	files, err := rl.files(ctx)
+	if err != nil {
+		return Reloaded{}, err
+	}
+	if len(files) == 0 && !r.Force {
+		return Reloaded{}, fmt.Errorf("the lake has no file of %s to reload; millstream lake files --table %[1]s shows what there is", rl.name)
+	}
+	if err := rl.load(ctx, files); err != nil {
+		return Reloaded{}, err
+	}
+	return rl.out, rl.replace(ctx)
+}
+
+// begin reads what the ledger, the catalogue and the lake's schemas say of the
+// target, and refuses what a reload would harm.
+func (r *reloading) begin(ctx context.Context) (err error) {
+	if r.name, err = warehouse.ParseName(r.Target); err != nil {
+		return err
+	}
+	if r.side = r.name; r.Days.All() {
+		r.side = r.name.Side()
+	}
+	if err := r.readVersions(ctx); err != nil {
+		return err
+	}
+	if err := r.readLedger(ctx); err != nil {
+		return err
+	}
+	if len(r.led.positions[r.Target]) == 0 && r.led.targets[r.Target] == nil {
+		return fmt.Errorf("%s has never been loaded; a running loader does that by itself", r.name)
+	}
+	columns, err := r.conn.Columns(ctx, []warehouse.Name{r.name})
+	if err != nil {
+		return err
+	}
+	r.existed = columns[r.name] != nil
+	if !r.Days.All() {
+		if !r.existed {
+			return fmt.Errorf("the table %s is gone; without --from and --to it is made anew", r.name)
+		}
+		return nil
+	}
+	if own := r.foreign(columns[r.name]); len(own) > 0 {
+		return fmt.Errorf("%s has columns that the lake does not know, %v, which a new table would lack; drop them, or reload days with --from and --to, which keeps the table", r.name, own)
+	}
+	for _, st := range []string{r.side.DropIfThere(), r.name.Old().DropIfThere(), warehouse.DeleteDuplicates(r.side, warehouse.Days{})} {
+		if _, err := r.conn.Exec(ctx, st); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// readVersions reads the versions of the target's columns.
+func (r *reloading) readVersions(ctx context.Context) error {
+	versions, err := r.lake.Schemas(ctx, r.Target)
+	if err != nil {
+		return err
+	}
+	r.versions = map[string]lake.CommitSchema{}
+	for _, v := range versions {
+		if v.Kind == lake.SchemaMirror {
+			return fmt.Errorf("%s mirrors a table of a database: have cdc poll it in full, which replaces the mirror by the origin's rows", r.name)
+		}
+		c := lake.CommitSchema{Table: v.Table, Version: v.Version, Fingerprint: v.Fingerprint, Columns: v.FileColumns()}
+		r.versions[schema8(v)] = c
+	}
+	if len(versions) == 0 {
+		for _, from := range []string{"identifies", "groups"} {
+			source := warehouse.Name{Schema: r.name.Schema, Table: from}
+			if latest, _, _ := warehouse.LatestOf(source); latest == r.name {
+				return fmt.Errorf("%s is made from %s: reload that", r.name, source)
+			}
+		}
+		return fmt.Errorf("the lake has no table %s; millstream lake files --table T names the files of one", r.name)
+	}
+	return nil
+}
+
+// foreign are the columns of a table that no version of its files has.
+func (r *reloading) foreign(existing warehouse.Existing) []string {
+	var out []string
+	for name := range existing {
+		known := false
+		for _, v := range r.versions {
+			known = known || slices.ContainsFunc(v.Columns, func(c columnOfFile) bool { return c.Name == name })
+		}
+		if !known {
+			out = append(out, name)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+func (r *reloading) readLedger(ctx context.Context) error {
+	positions, err := r.conn.Positions(ctx, r.Target, warehouse.LowWater)
+	if err != nil {
+		return err
+	}
+	held, err := r.conn.Held(ctx)
+	if err != nil {
+		return err
+	}
+	r.led = newLedger(positions, slices.DeleteFunc(held, func(h warehouse.Held) bool { return h.Target != r.Target }))
+	return nil
+}
+
+// load stages files in portions. With a table beside the target each portion
+// goes into it at once.
+func (r *reloading) load(ctx context.Context, files []dueFile) error {
+	var portion []dueFile
+	var bytes int64
+	for i, f := range files {
+		r.gotChains[f.chain] = r.gotChains[f.chain] || f.chain.Topic != ""
+		portion, bytes = append(portion, f), bytes+f.Bytes
+		if i+1 < len(files) && len(portion) < r.l.cfg.Wave.Files && bytes < int64(r.l.cfg.Wave.Bytes) {
+			continue
+		}
+		if err := r.portion(ctx, portion, bytes); err != nil {
+			return err
+		}
+		portion, bytes = nil, 0
+	}
+	return nil
+}
+
+func (r *reloading) portion(ctx context.Context, files []dueFile, bytes int64) error {
+	w := &work{load: &load{id: event.ULID(time.Now()), name: r.side, files: files, bytes: bytes}, rules: r.name, started: time.Now()}
+	_, faults, err := r.prepare(ctx, []*work{w})
+	if err != nil {
+		return err
+	}
+	if len(faults) > 0 {
+		return faults[0]
+	}
+	for _, h := range w.bad {
+		if !r.Force {
+			return fmt.Errorf("COPY refuses %s: %s; put it back as it was, or leave it out by --force", h.FileKey, h.Error)
+		}
+		r.out.LeftOut = append(r.out.LeftOut, h.FileKey+": "+h.Error)
+	}
+	if !r.Days.All() {
+		r.todo = append(r.todo, w)
+		return nil
+	}
+	if err := r.gated(ctx, func() error { return r.apply(ctx, w) }); err != nil {
+		return err
+	}
+	r.count(w)
+	for _, st := range w.stages {
+		if _, err := r.conn.Exec(ctx, st.table.Drop()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// count adds what a portion did to what the reload did.
+func (r *reloading) count(w *work) {
+	d, one := &r.done, w.result
+	d.Files, d.Bytes = d.Files+one.Files, d.Bytes+one.Bytes
+	d.Staged, d.Inserted, d.Duplicates = d.Staged+one.Staged, d.Inserted+one.Inserted, d.Duplicates+one.Duplicates
+	d.Deleted += one.Deleted
+	if d.MinReceivedAt.IsZero() || one.MinReceivedAt.Before(d.MinReceivedAt) {
+		d.MinReceivedAt = one.MinReceivedAt
+	}
+	if one.MaxReceivedAt.After(d.MaxReceivedAt) {
+		d.MaxReceivedAt = one.MaxReceivedAt
+	}
+}
