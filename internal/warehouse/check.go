@@ -49,8 +49,11 @@ func (c *Client) Check(ctx context.Context) error {
 // whyNotConnected says what to do about a session that could not be opened.
 func (c *Client) whyNotConnected(err error) error {
 	var pg *pgconn.PgError
+	var iam *iamError
 	mend := "look whether warehouse.dsn names the cluster's endpoint, whether the cluster runs and is not paused, and whether its security group lets this machine in on the port"
 	switch {
+	case errors.As(err, &iam):
+		mend = "the AWS identity of this process must be allowed redshift:GetClusterCredentialsWithIAM, or redshift-serverless:GetCredentials, on what warehouse.cluster names (docs/warehouse.md has the policies)"
 	case errors.As(err, &pg) && strings.HasPrefix(pg.Code, "28"):
 		mend = "look at the user in warehouse.dsn and at warehouse.password (MILLSTREAM_WAREHOUSE_PASSWORD)"
 	case errors.As(err, &pg) && pg.Code == "3D000":

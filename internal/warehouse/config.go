@@ -17,6 +17,8 @@ import (
 type Config struct {
 	DSN              string        `yaml:"dsn" doc:"postgres://user@host:5439/database; the password stands apart"`
 	Password         config.Secret `yaml:"password" doc:"password of the user in dsn"`
+	Auth             string        `yaml:"auth" doc:"password; iam-provisioned or iam-serverless: temporary credentials for the process's AWS identity"`
+	Cluster          string        `yaml:"cluster" doc:"cluster identifier (iam-provisioned) or workgroup (iam-serverless)"`
 	CopyRole         string        `yaml:"copy_role" doc:"role by which COPY reads the lake: an ARN, ARNs joined by commas, or default"`
 	SSLMode          string        `yaml:"sslmode" doc:"verify-full, verify-ca, require, or disable (loopback only)"`
 	SSLRootCert      string        `yaml:"sslrootcert" doc:"PEM file of authorities; empty: the system's"`
@@ -38,7 +40,7 @@ const (
 // DefaultConfig returns the values used in production.
 func DefaultConfig() Config {
 	return Config{
-		CopyRole: "default", SSLMode: "verify-full", ConnectTimeout: 15 * time.Second, StatementTimeout: 45 * time.Minute,
+		Auth: AuthPassword, CopyRole: "default", SSLMode: "verify-full", ConnectTimeout: 15 * time.Second, StatementTimeout: 45 * time.Minute,
 		QueryGroup: "millstream_load", Keys: KeysRules,
 	}
 }
@@ -47,6 +49,7 @@ func DefaultConfig() Config {
 func (c Config) Validate() error {
 	return errors.Join(
 		c.validateDSN(),
+		c.validateAuth(),
 		validateRole(c.CopyRole),
 		config.OneOf("warehouse.sslmode", c.SSLMode, "verify-full", "verify-ca", "require", "disable"),
 		config.Positive("warehouse.connect_timeout", c.ConnectTimeout),
@@ -55,6 +58,20 @@ func (c Config) Validate() error {
 		c.validateGrants(),
 		c.validateTables(),
 	)
+}
+
+// iam says that the password is a temporary one.
+func (c Config) iam() bool { return c.Auth == AuthIAMProvisioned || c.Auth == AuthIAMServerless }
+
+func (c Config) validateAuth() error {
+	err := config.OneOf("warehouse.auth", c.Auth, AuthPassword, AuthIAMProvisioned, AuthIAMServerless)
+	switch {
+	case c.iam() && c.Cluster == "":
+		err = errors.Join(err, config.Invalid("warehouse.cluster", "must name the cluster or workgroup for warehouse.auth %s", c.Auth))
+	case c.iam() && c.Password != "":
+		err = errors.Join(err, config.Invalid("warehouse.password", "must be empty with warehouse.auth %s, which fetches its own", c.Auth))
+	}
+	return err
 }
 
 func (c Config) validateDSN() error {
@@ -70,7 +87,7 @@ func (c Config) validateDSN() error {
 		return config.Invalid("warehouse.dsn", "must begin with postgres:// (got %q)", u.Scheme)
 	case u.Hostname() == "":
 		return config.Invalid("warehouse.dsn", "must name a host")
-	case u.User.Username() == "":
+	case u.User.Username() == "" && !c.iam():
 		return config.Invalid("warehouse.dsn", "must name a user before the host, as in postgres://user@host:5439/database")
 	case strings.Trim(u.Path, "/") == "":
 		return config.Invalid("warehouse.dsn", "must name a database after the host, as in postgres://user@host:5439/database")

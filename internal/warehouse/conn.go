@@ -15,7 +15,8 @@ import (
 // Client opens sessions. It is safe for concurrent use and holds no
 // connection.
 type Client struct {
-	cfg Config
+	cfg    Config
+	issuer *issuer // nil: the password is the configuration's
 	// Trace, if set, is called with each statement before it is sent, from the
 	// goroutine that sends it. Statements hold no secrets.
 	Trace func(statement string)
@@ -26,7 +27,11 @@ func Open(cfg Config) (*Client, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	return &Client{cfg: cfg}, nil
+	c := &Client{cfg: cfg}
+	if cfg.iam() {
+		c.issuer = &issuer{cfg: cfg, database: c.database()}
+	}
+	return c, nil
 }
 
 // Config returns what the client was opened with.
@@ -39,10 +44,20 @@ func (c *Client) Connect(ctx context.Context) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
+	if c.issuer != nil {
+		cred, err := c.issuer.get(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("connect to the warehouse: %w", err)
+		}
+		conf.User, conf.Password = cred.user, cred.password
+	}
 	dial, cancel := context.WithTimeout(ctx, c.cfg.ConnectTimeout)
 	defer cancel()
 	pg, err := pgconn.ConnectConfig(dial, conf)
 	if err != nil {
+		if c.issuer != nil && IsCode(err, "28000", "28P01") {
+			c.issuer.forget()
+		}
 		return nil, fmt.Errorf("connect to the warehouse: %w", err)
 	}
 	conn := &Conn{pg: pg, trace: c.Trace, cfg: c.cfg}
