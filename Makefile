@@ -24,11 +24,12 @@ dev: ## run everything on this machine, with a demo shop; data under ./.millstre
 build: ## build bin/millstream
 	go build -trimpath -o bin/millstream ./cmd/millstream
 
-# The model of the batcher runs once more without the race detector, where its 200 seeds are cheap.
+# The models of batcher and loader run once more without the race detector, where more seeds are cheap.
 .PHONY: test
 test: ## all tests that need no other server, with the race detector; PKG=./ingest/... narrows them
 	go test -race -timeout 15m $(PKG)
 	$(if $(filter ./... ./batcher%,$(PKG)),MILLSTREAM_TEST_SEEDS=200 go test -timeout 10m -run TestChainModel ./batcher)
+	$(if $(filter ./... ./batcher%,$(PKG)),MILLSTREAM_TEST_SEEDS=20 go test -timeout 10m -run TestLoaderModel ./batcher/loader)
 	$(if $(filter ./...,$(PKG)),cd sdk/go && go test -race -timeout 5m ./...)
 
 .PHONY: check

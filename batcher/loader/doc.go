@@ -43,11 +43,16 @@
 //	connection cut before, after, during any statement   the next wave's plan begins at the ledger               TestCutAtEveryStatement
 //	COMMIT sent, no answer, done or not                  positions tell                                          TestCommitOutcomeUnknown
 //	an earlier session commits late, under our fence     positions differ behind the gate: planned again         TestEarlierSessionCommitsLate
+//	statements and sessions fail at random, two loaders  every row is there once, value for value                TestLoaderModel
 //	loaders killed at random, two at times               rows, duplicates and history are as committed           TestKillLoaderModel
 //	two loaders                                          one works, the other waits and takes over               TestTwoLoaders
 //	a loader wakes after its lease has passed on         it ends at the fence, in both isolation modes           TestZombieLoader
 //	a loader falls silent                                its lease ends by the server's clock                    TestSilentLoadersLeasePassesOn
 //	1023, deadlock, resize, disk full, racing DDL        planned again, after a wait that fits                   TestRetryClasses
+//	a COPY goes on after its client is gone              only into a table that nobody else sees                 TestAutocommitCopySurvives
+//	somebody adds the column first                       planned again                                           TestAddColumnRace
+//	1,600 columns, long names, odd texts, full widths    limits hold, others go on                               TestWarehouseLimits
+//	the table of latest state is dropped                 held until its events are loaded again                  TestDroppedUsersAreNotMadeAnewWithoutTheirRows
 //	COPY brings other rows than the commits promise      nothing of that file is inserted; it is held            TestCopyCountMismatchAborts
 //	one bad file of many                                 named by Redshift, held; the rest is loaded             TestRefusedFileIsNamedByRedshift
 //	one that Redshift does not name                      found by halving, held; the rest is loaded              TestPoisonFileBisect

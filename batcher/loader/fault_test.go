@@ -83,12 +83,12 @@ func TestCutAtEveryStatement(t *testing.T) {
 			l := k.loader(k.client)
 			k.round(0)
 			k.wave(k.tenure(l))
-			rounds, step := 1, 3 // of three actions each strikes at other statements
+			rounds, step := 1, 9 // of three actions each strikes at other statements
 			if os.Getenv("MILLSTREAM_TEST_LONG") != "" {
 				step = 1
 			}
 			if testing.Short() {
-				step = 9
+				step = 15
 			}
 			for at := i % step; ; at += step {
 				k.round(rounds)

@@ -197,6 +197,9 @@ func (s *session) shape(ctx context.Context, w *work, existing map[warehouse.Nam
 	}
 	w.shapes = []shape{sh}
 	if target, key, ok := w.latestOf(columns); ok {
+		if _, had := existing[w.name][key]; had && existing[target] == nil && (w.everLoaded() || w.rules == w.name) {
+			return &targetError{work: w, reason: reasonDropped, err: fmt.Errorf("the table %s is gone, and what it knew is in %s; millstream loader reload --target %s makes it anew", target, w.base(), w.base())}
+		}
 		latest, err := fit(target, warehouse.LatestColumns(key, columns), existing[target], tableInfo{kind: kindAppend}, w.whileSmall(warehouse.LatestLayout()))
 		if err != nil {
 			return &targetError{work: w, reason: reasonColumns, err: err}

@@ -269,6 +269,9 @@ func (w *waves) writeLowWater(ctx context.Context, led *ledger) error {
 		}
 		low, behind := lowWater(ch, led)
 		held = append(held, behind...)
+		for _, h := range behind {
+			led.targets[h.Target].from[h.Chain] = h.First // so that the positions that are put below hold it back too
+		}
 		if was, ok := led.low[ch.id]; ok && was == low {
 			continue
 		}
