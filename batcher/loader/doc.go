@@ -88,7 +88,9 @@
 //	rows_total{op}                   rows staged, inserted, updated, deleted, left out as duplicates
 //	retries_total{class}             groups planned again, by what the warehouse or the store said
 //	stage_seconds, gate_wait_seconds, transaction_seconds, wave_seconds
-//	due_rows, oldest_due_seconds     what no load has brought in yet
+//	due_rows{target}                 what no load has brought in yet; the first 200 targets, then other
+//	freshness_seconds{target}        newest loaded row's received_at before the newest committed one's
+//	oldest_due_seconds               age of the oldest commit with due rows
 //	last_success_timestamp_seconds   when the last wave ended well
 //	chain_lag_offsets{topic, part}   between low water and the newest commit
 //	chain_gaps                       chains that cannot be read on: any alerts

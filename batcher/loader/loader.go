@@ -65,6 +65,7 @@ type Loader struct {
 	gate         warehouse.Gate // no lock is taken under it
 	beside       []Companion
 	patience     patience
+	fresh        freshness
 	blockedAfter time.Duration
 	swapTimeout  time.Duration
 	due          atomic.Bool // a complete poll may wait to be carried out

@@ -34,7 +34,8 @@ type metrics struct {
 	gateWait      prometheus.Histogram
 	transaction   prometheus.Histogram
 	wave          prometheus.Histogram
-	dueRows       prometheus.Gauge
+	dueRows       *prometheus.GaugeVec // by target, the first 200
+	freshness     *prometheus.GaugeVec // the same
 	oldestDue     prometheus.Gauge
 	lastSuccess   prometheus.Gauge
 	chainLag      *prometheus.GaugeVec // by topic, part
@@ -76,7 +77,8 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		gateWait:      seconds("gate_wait_seconds", "Time for which a transaction waits for the gate."),
 		transaction:   seconds("transaction_seconds", "Time of a transaction from BEGIN to COMMIT."),
 		wave:          seconds("wave_seconds", "Time of a wave."),
-		dueRows:       gauge("due_rows", "Rows of commits that no load has brought in yet, held ones left out."),
+		dueRows:       f.NewGaugeVec(prometheus.GaugeOpts{Name: "millstream_loader_due_rows", Help: "Rows of commits that no load has brought in yet, held ones left out, by target: the first 200, then other."}, []string{"target"}),
+		freshness:     f.NewGaugeVec(prometheus.GaugeOpts{Name: "millstream_loader_freshness_seconds", Help: "Time by which the newest loaded row was received before the newest committed one, by target: the first 200, then other, which has the greatest of the rest."}, []string{"target"}),
 		oldestDue:     gauge("oldest_due_seconds", "Age of the oldest commit with such rows."),
 		lastSuccess:   gauge("last_success_timestamp_seconds", "When the last wave ended well."),
 		chainLag:      f.NewGaugeVec(prometheus.GaugeOpts{Name: "millstream_loader_chain_lag_offsets", Help: "Offsets between a chain's low water and its newest commit."}, []string{"topic", "part"}),
@@ -104,6 +106,8 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			m.loads.WithLabelValues(string(k), o)
 		}
 	}
+	m.dueRows.WithLabelValues(otherTargets)
+	m.freshness.WithLabelValues(otherTargets)
 	for _, op := range []string{opStaged, opInserted, opUpdated, opDeleted, opDuplicate} {
 		m.rows.WithLabelValues(op)
 	}

@@ -161,3 +161,46 @@ func TestRetypedColumnIsTheTargetsFault(t *testing.T) {
 		t.Errorf("widens %+v, %v", sh.widens, err)
 	}
 }
+
+func TestSmallTargetsWaitWhileWavesAreSlow(t *testing.T) {
+	t.Parallel()
+	cfg := DefaultConfig()
+	var d time.Duration
+	for i, step := range []struct{ took, want time.Duration }{
+		{time.Second, 0}, {16 * time.Second, 30 * time.Second}, {10 * time.Second, 30 * time.Second}, {time.Minute, time.Minute},
+		{time.Hour, 2 * time.Minute}, {time.Hour, 4 * time.Minute}, {time.Hour, 8 * time.Minute}, {time.Hour, 10 * time.Minute},
+		{time.Second, 5 * time.Minute}, {time.Second, 150 * time.Second}, {time.Second, 75 * time.Second}, {time.Second, 37500 * time.Millisecond},
+		{time.Second, 18750 * time.Millisecond}, {time.Second, 0},
+	} {
+		if d = deferral(d, step.took, cfg); d != step.want {
+			t.Errorf("step %d: small loads wait %s after a wave of %s, want %s", i, d, step.took, step.want)
+		}
+	}
+	w := &waves{deferral: time.Minute}
+	for _, c := range []struct {
+		table string
+		rows  int64
+		age   time.Duration
+		want  bool
+	}{{"a", 10, 30 * time.Second, true}, {"a", 10, 61 * time.Second, false}, {"a", smallRows, 0, false}, {"tracks", 10, 0, false}} {
+		if got := w.deferSmall(&load{name: warehouse.Name{Schema: "app", Table: c.table}, rows: c.rows, created: time.Now().Add(-c.age)}); got != c.want {
+			t.Errorf("%+v waits: %v", c, got)
+		}
+	}
+}
+
+func TestFreshnessOfTargets(t *testing.T) {
+	t.Parallel()
+	var f freshness
+	at := time.Date(2026, 11, 21, 6, 0, 0, 0, time.UTC)
+	for i := range freshTargets + 2 {
+		f.through(fmt.Sprintf("app.t%d", i), at)
+	}
+	waiting := func(newest time.Duration) *load {
+		return &load{rows: 3, files: []dueFile{{File: lake.File{MinReceivedAt: lake.Time{Time: at.Add(newest / 2)}, MaxReceivedAt: lake.Time{Time: at.Add(newest)}}}}}
+	}
+	got := f.report(map[string]*load{"app.t0": waiting(time.Minute), "app.t200": waiting(time.Hour), "app.new": waiting(10 * time.Second)})
+	if len(got) != freshTargets+1 || got["app.t0"] != (due{3, time.Minute}) || got["app.t1"] != (due{}) || got[otherTargets] != (due{6, time.Hour}) {
+		t.Errorf("%d labels: t0 %v, t1 %v, other %v", len(got), got["app.t0"], got["app.t1"], got[otherTargets])
+	}
+}

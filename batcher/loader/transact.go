@@ -248,6 +248,7 @@ func (l *Loader) loaded(w *work) {
 		l.metrics.rows.WithLabelValues(op).Add(float64(n))
 	}
 	l.patience.done(w.target(), l.cfg.Wave.Files)
+	l.fresh.through(w.target(), r.MaxReceivedAt)
 	l.judged(w)
 	for _, h := range w.bad {
 		l.log.Error("file held", "target", w.target(), "file", h.FileKey, "reason", h.Reason, "err", h.Error)

@@ -41,7 +41,7 @@ type waves struct {
 	seen  catalogue
 
 	lowWritten time.Time
-	slow       bool // the last wave took longer than the interval
+	deferral   time.Duration // that small loads wait; grows while waves are slow
 }
 
 // run makes waves until ctx ends or one fails as a whole.
@@ -56,7 +56,7 @@ func (w *waves) run(ctx, work context.Context) error {
 			return err
 		}
 		w.metrics.wave.Observe(time.Since(start).Seconds())
-		w.slow = time.Since(start) > w.cfg.Interval
+		w.deferral = deferral(w.deferral, time.Since(start), w.cfg)
 		class := worst(failures)
 		if class == "" {
 			w.metrics.lastSuccess.SetToCurrentTime()
@@ -191,7 +191,23 @@ func worst(failures []error) string {
 // deferSmall keeps small loads back while waves are slow, as a load costs about
 // the same for 10 rows as for 100,000.
 func (w *waves) deferSmall(ld *load) bool {
-	return w.slow && ld.rows < smallRows && ld.name.Table != "tracks" && time.Since(ld.created) < w.cfg.MaxInterval
+	return ld.rows < smallRows && ld.name.Table != "tracks" && time.Since(ld.created) < w.deferral
+}
+
+// deferral is how long small loads wait after a wave that took so long: twice as
+// long after each that was slower than the interval, half as long after one that
+// needed less than half of it. In between it stays, so that a quick wave, which
+// left the small ones out, does not call them all at once.
+func deferral(was, took time.Duration, cfg Config) time.Duration {
+	switch {
+	case took > cfg.Interval:
+		return min(max(2*was, 2*cfg.Interval), cfg.MaxInterval)
+	case took > cfg.Interval/2:
+		return was
+	case was/2 < cfg.Interval:
+		return 0
+	}
+	return was / 2
 }
 
 // retries are the loads of what is held and due again.
@@ -338,13 +354,14 @@ func (w *waves) putPositions(ctx context.Context, led *ledger) error {
 
 // report tells metrics and health how things stand.
 func (w *waves) report(led *ledger, loads map[string]*load) {
-	var rows int64
 	var age time.Duration
 	for _, ld := range loads {
-		rows += ld.rows
 		age = max(age, time.Since(ld.created))
 	}
-	w.metrics.dueRows.Set(float64(rows))
+	for label, d := range w.fresh.report(loads) {
+		w.metrics.dueRows.WithLabelValues(label).Set(float64(d.rows))
+		w.metrics.freshness.WithLabelValues(label).Set(d.age.Seconds())
+	}
 	w.metrics.oldestDue.Set(age.Seconds())
 	w.metrics.heldTargets.Set(float64(len(led.targets)))
 	skipped := led.skipped()
