@@ -4,6 +4,7 @@ package redshift
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 )
@@ -44,6 +45,9 @@ func (s *session) drop(ctx context.Context, st statement, nodes []node) (*result
 		}
 		if t == nil || t.view != (st.kind == kindDropView) {
 			return nil, pgError("42P01", "%s %q does not exist", what, name.String())
+		}
+		if referred, err := s.referredTo(ctx, t); err != nil || referred && !nodes[len(nodes)-1].is("cascade") {
+			return nil, errors.Join(err, pgError("2BP01", "cannot drop table %s because other objects depend on it", name).withHint("Use DROP ... CASCADE to drop the dependent objects too."))
 		}
 		if _, err := s.exec(ctx, "DROP "+what+" "+t.sql()); err != nil {
 			return nil, err
@@ -99,6 +103,8 @@ func (s *session) dropSchema(ctx context.Context, st statement, nodes []node) (*
 	for _, text := range []string{
 		"DROP SCHEMA " + quoteIdent(name) + " CASCADE",
 		"DELETE FROM _rs.columns WHERE table_oid IN (SELECT oid FROM _rs.tables WHERE schema_name = " + quoteString(name) + ")",
+		"DELETE FROM _rs.constraints WHERE table_oid IN (SELECT oid FROM _rs.tables WHERE schema_name = " + quoteString(name) + ") OR ref_table IN (SELECT oid FROM _rs.tables WHERE schema_name = " + quoteString(name) + ")",
+		"DELETE FROM _rs.grants WHERE object IN (SELECT oid FROM _rs.tables WHERE schema_name = " + quoteString(name) + " UNION SELECT oid FROM _rs.schemas WHERE name = " + quoteString(name) + ")",
 		"DELETE FROM _rs.tables WHERE schema_name = " + quoteString(name),
 		"DELETE FROM _rs.schemas WHERE name = " + quoteString(name),
 	} {
@@ -174,6 +180,8 @@ func (s *session) alterTable(ctx context.Context, st statement, nodes []node, al
 	case nodes[i].is("add"):
 		column()
 		err = s.addColumn(ctx, t, rest)
+	case nodes[i].is("drop") && len(rest) > 0 && rest[0].is("constraint"):
+		err = s.dropConstraint(ctx, t, rest)
 	case nodes[i].is("drop"):
 		column()
 		err = s.dropColumn(ctx, t, rest)
@@ -201,7 +209,7 @@ func (s *session) addColumn(ctx context.Context, t *tableMeta, rest []node) erro
 		return syntaxError("syntax error in ALTER TABLE")
 	}
 	if rest[0].is("primary", "unique", "foreign", "constraint") {
-		return nil
+		return s.addConstraint(ctx, t, rest)
 	}
 	for _, n := range rest {
 		if n.op(",") { // Redshift adds one column a statement

@@ -1,6 +1,9 @@
 package redshift
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // cast rewrites operand::type, with the operand taken off the end of out and the type at in[i].
 func (rw *rewriter) cast(out, in []node, i int) ([]node, int, error) {
@@ -22,7 +25,10 @@ func (rw *rewriter) cast(out, in []node, i int) ([]node, int, error) {
 // castTo writes the cast of a finished operand to the type at in[i].
 func castTo(operand string, in []node, i int) (string, int, error) {
 	if parts, next := nameAt(in, i); len(parts) > 0 && parts[len(parts)-1] == "regclass" {
-		return `"_rs".regclass(` + operand + ")", next, nil
+		if strings.HasPrefix(strings.TrimLeft(operand, "( "), "'") {
+			return `"_rs".regclass(` + operand + ")", next, nil
+		}
+		return `"_rs".regclass_name(` + operand + ")", next, nil
 	}
 	t, next, err := typeAt(in, i)
 	if err != nil {

@@ -36,9 +36,14 @@ func (s *Server) bootstrap() error {
 			distkey BOOLEAN, sortkey INTEGER, type_oid BIGINT, typmod INTEGER)`,
 		`CREATE TABLE IF NOT EXISTS _rs.load_errors (session_id BIGINT, occurred_at TIMESTAMP, table_name VARCHAR, file_name VARCHAR, column_name VARCHAR, column_type VARCHAR,
 			error_message VARCHAR, error_code VARCHAR)`,
+		"CREATE TABLE IF NOT EXISTS _rs.constraints (oid BIGINT, index_oid BIGINT, table_oid BIGINT, name VARCHAR, kind VARCHAR, columns SMALLINT[], ref_table BIGINT, ref_columns SMALLINT[])",
+		"CREATE TABLE IF NOT EXISTS _rs.grants (object BIGINT, class INTEGER, privilege VARCHAR, grantee VARCHAR, kind VARCHAR, option BOOLEAN)",
+		"CREATE TABLE IF NOT EXISTS _rs.comments (object BIGINT, class INTEGER, sub INTEGER, comment VARCHAR)",
+		keysView,
 		fmt.Sprintf("DELETE FROM _rs.load_errors WHERE occurred_at < %s::TIMESTAMP - INTERVAL %d SECONDS", stamp(), int(loadErrorsKept.Seconds())),
 	}
 	statements = append(statements, macros()...)
+	statements = append(statements, keyMacros()...)
 	statements = append(statements, dialectMacros()...)
 	statements = append(statements, s.catalogViews()...)
 	statements = append(statements,
@@ -72,10 +77,14 @@ func macros() []string {
 			WHEN o = 1700 AND m > 4 THEN 'numeric(' || ((m - 4) >> 16) || ',' || ((m - 4) & 65535) || ')' WHEN o = 6551 AND m > 4 THEN 'binary varying(' || (m - 4) || ')'
 			ELSE CASE o` + types.String() + ` END END`,
 		`CREATE OR REPLACE MACRO _rs.setting(x) AS CASE x WHEN 'server_version' THEN '8.0.2' WHEN 'server_version_num' THEN '80002' WHEN 'TimeZone' THEN 'UTC' ELSE '' END`,
-		`CREATE OR REPLACE MACRO _rs.table_is_visible(o) AS EXISTS (SELECT 1 FROM _rs.tables v WHERE v.oid = o AND v.schema_name IN (SELECT unnest(current_schemas(false))))`,
+		`CREATE OR REPLACE MACRO _rs.table_is_visible(o) AS EXISTS (SELECT 1 FROM (SELECT oid, schema_name FROM _rs.tables UNION ALL SELECT index_oid, schema_name FROM _rs.keys) v
+			WHERE v.oid = o AND v.schema_name IN (SELECT unnest(current_schemas(false))))`,
+		`CREATE OR REPLACE MACRO _rs.regclass_name(o) AS (SELECT any_value(CASE WHEN v.schema_name IN (SELECT unnest(current_schemas(false))) THEN '' ELSE v.schema_name || '.' END || v.table_name)
+			FROM _rs.tables v WHERE v.oid = CAST(o AS BIGINT))`,
 		`CREATE OR REPLACE MACRO _rs.viewdef(o) AS (SELECT any_value(v.definition) FROM _rs.tables v WHERE v.oid = o)`,
-		`CREATE OR REPLACE MACRO _rs.regclass(x) AS (SELECT any_value(v.oid) FROM _rs.tables v
-			WHERE v.schema_name || '.' || v.table_name = replace(CAST(x AS VARCHAR), '"', '') OR v.schema_name = 'public' AND v.table_name = replace(CAST(x AS VARCHAR), '"', ''))`,
+		`CREATE OR REPLACE MACRO _rs.regclass(x) AS CASE replace(CAST(x AS VARCHAR), 'pg_catalog.', '') WHEN 'pg_class' THEN 1259 WHEN 'pg_constraint' THEN 2606 WHEN 'pg_namespace' THEN 2615
+			WHEN 'pg_database' THEN 1262 WHEN 'pg_proc' THEN 1255 WHEN 'pg_type' THEN 1247 ELSE (SELECT any_value(v.oid) FROM _rs.tables v
+			WHERE v.schema_name || '.' || v.table_name = replace(CAST(x AS VARCHAR), '"', '') OR v.schema_name IN (SELECT unnest(current_schemas(false))) AND v.table_name = replace(CAST(x AS VARCHAR), '"', '')) END`,
 	}
 }
 

@@ -7,7 +7,8 @@ const databaseName = "_redshift"
 
 // catalogNames are the tables that catalogQueries makes.
 var catalogNames = map[string]bool{
-	"pg_namespace": true, "pg_class": true, "pg_attribute": true, "pg_attrdef": true, "pg_type": true, "pg_database": true,
+	"pg_depend": true, "svv_relation_privileges": true, "svv_schema_privileges": true, "is_table_privileges": true, "is_constraint_column_usage": true,
+	"is_referential_constraints": true, "is_routines": true, "pg_proc_info": true, "pg_namespace": true, "pg_class": true, "pg_attribute": true, "pg_attrdef": true, "pg_type": true, "pg_database": true,
 	"pg_user": true, "pg_roles": true, "pg_group": true, "pg_tables": true, "pg_views": true, "pg_table_def": true,
 	"svv_table_info": true, "svv_columns": true, "svv_redshift_columns": true, "svv_tables": true, "is_tables": true,
 	"is_columns": true, "is_schemata": true, "is_views": true, "sys_load_error_detail": true, "stl_load_errors": true,
@@ -16,7 +17,7 @@ var catalogNames = map[string]bool{
 	"pg_policy": true, "pg_tablespace": true, "pg_settings": true, "pg_am": true, "pg_enum": true, "pg_range": true,
 	"pg_cast": true, "pg_operator": true, "pg_conversion": true, "pg_default_acl": true,
 	"svl_s3log": true, "pg_external_schema": true,
-	"svv_external_schemas": true, "svv_relation_privileges": true, "is_table_constraints": true, "is_key_column_usage": true,
+	"svv_external_schemas": true, "is_table_constraints": true, "is_key_column_usage": true,
 	"pg_class_info": true, "stv_slices": true,
 }
 

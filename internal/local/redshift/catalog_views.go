@@ -4,6 +4,7 @@ package redshift
 
 import (
 	"fmt"
+	"maps"
 	"sort"
 	"strings"
 )
@@ -29,18 +30,24 @@ func catalogQueries(database, user, isolation string) map[string]string {
 	if isolation == IsolationSerializable {
 		level = "Serializable"
 	}
-	return map[string]string{
-		"pg_namespace": `SELECT oid, name AS nspname, 100 AS nspowner, CAST(NULL AS VARCHAR) AS nspacl FROM _rs.schemas
+	queries := map[string]string{
+		"pg_namespace": `SELECT oid, name AS nspname, 100 AS nspowner, a.acl AS nspacl FROM _rs.schemas LEFT JOIN ` + acl(classSchema, user) + ` ON a.object = oid
 			UNION ALL SELECT 11, 'pg_catalog', 1, NULL UNION ALL SELECT 12, 'information_schema', 1, NULL`,
 		"pg_class": `SELECT t.oid, t.table_name AS relname, s.oid AS relnamespace, 0 AS reltype, 100 AS relowner, 0 AS relam, t.oid AS relfilenode, 0 AS reltablespace, 0 AS relpages,
-			CAST(0 AS REAL) AS reltuples, 0 AS reltoastrelid, false AS relhasindex, false AS relisshared, t.kind AS relkind, CAST((SELECT count(*) FROM _rs.columns c WHERE c.table_oid = t.oid) AS SMALLINT) AS relnatts,
-			CAST(0 AS SMALLINT) AS relchecks, 0 AS reltriggers, false AS relhasoids, false AS relhaspkey, false AS relhasrules, false AS relhastriggers, false AS relhassubclass, 0 AS reloftype,
-			'p' AS relpersistence, false AS relrowsecurity, false AS relforcerowsecurity, false AS relispartition, CAST(NULL AS VARCHAR) AS relacl, CAST(NULL AS VARCHAR[]) AS reloptions,
+			CAST(0 AS REAL) AS reltuples, 0 AS reltoastrelid, EXISTS (SELECT 1 FROM _rs.constraints k WHERE k.table_oid = t.oid AND k.kind <> 'f') AS relhasindex, false AS relisshared, t.kind AS relkind, CAST((SELECT count(*) FROM _rs.columns c WHERE c.table_oid = t.oid) AS SMALLINT) AS relnatts,
+			CAST(0 AS SMALLINT) AS relchecks, CAST((SELECT count(*) FROM _rs.constraints k WHERE t.oid IN (k.table_oid, k.ref_table) AND k.kind = 'f') AS INTEGER) AS reltriggers, false AS relhasoids,
+			EXISTS (SELECT 1 FROM _rs.constraints k WHERE k.table_oid = t.oid AND k.kind = 'p') AS relhaspkey, false AS relhasrules,
+			EXISTS (SELECT 1 FROM _rs.constraints k WHERE t.oid IN (k.table_oid, k.ref_table) AND k.kind = 'f') AS relhastriggers, false AS relhassubclass, 0 AS reloftype,
+			'p' AS relpersistence, false AS relrowsecurity, false AS relforcerowsecurity, false AS relispartition, a.acl AS relacl, CAST(NULL AS VARCHAR[]) AS reloptions,
 			CASE WHEN t.diststyle LIKE 'KEY%' THEN 1 WHEN t.diststyle = 'ALL' THEN 8 ELSE 0 END AS reldiststyle
-			FROM _rs.tables t JOIN _rs.schemas s ON s.name = t.schema_name`,
+			FROM _rs.tables t JOIN _rs.schemas s ON s.name = t.schema_name LEFT JOIN ` + acl(classRelation, user) + ` ON a.object = t.oid
+			UNION ALL BY NAME SELECT index_oid AS oid, name AS relname, schema_oid AS relnamespace, 100 AS relowner, 403 AS relam, 'i' AS relkind, 'p' AS relpersistence, CAST(0 AS REAL) AS reltuples, 0 AS relpages,
+			index_oid AS relfilenode, CAST(len(columns) AS SMALLINT) AS relnatts, 0 AS reltablespace FROM _rs.keys WHERE kind <> 'f'`,
 		"pg_attribute": `SELECT c.table_oid AS attrelid, c.name AS attname, c.type_oid AS atttypid, -1 AS attstattarget, CAST(-1 AS SMALLINT) AS attlen, CAST(c.ordinal AS SMALLINT) AS attnum, 0 AS attndims,
 			c.typmod AS atttypmod, c.not_null AS attnotnull, c.deflt <> '' AS atthasdef, false AS attisdropped, true AS attislocal, 0 AS attinhcount, 0 AS attcollation, '' AS attidentity, '' AS attgenerated,
-			'p' AS attstorage, CAST(NULL AS VARCHAR) AS attacl, c.distkey AS attisdistkey, c.sortkey AS attsortkeyord FROM _rs.columns c`,
+			'p' AS attstorage, CAST(NULL AS VARCHAR) AS attacl, c.distkey AS attisdistkey, c.sortkey AS attsortkeyord FROM _rs.columns c
+			UNION ALL BY NAME SELECT k.index_oid AS attrelid, c.name AS attname, c.type_oid AS atttypid, CAST(k.n AS SMALLINT) AS attnum, c.typmod AS atttypmod, false AS attisdropped, c.not_null AS attnotnull
+			FROM (SELECT index_oid, table_oid, columns, unnest(range(1, len(columns) + 1)) AS n FROM _rs.keys WHERE kind <> 'f') k JOIN _rs.columns c ON c.table_oid = k.table_oid AND c.ordinal = k.columns[k.n]`,
 		"pg_attrdef": `SELECT c.table_oid AS adrelid, CAST(c.ordinal AS SMALLINT) AS adnum, c.deflt AS adbin, c.deflt AS adsrc FROM _rs.columns c WHERE c.deflt <> ''`,
 		"pg_type": `SELECT oid, typname, 11 AS typnamespace, 1 AS typowner, CAST(typlen AS SMALLINT) AS typlen, 'b' AS typtype, typcategory, true AS typisdefined, ',' AS typdelim, 0 AS typrelid, 0 AS typelem,
 			0 AS typarray, 0 AS typbasetype, -1 AS typtypmod, false AS typnotnull, '' AS typinput, '' AS typoutput, 0 AS typcollation, CAST(NULL AS VARCHAR) AS typdefault, CAST(NULL AS VARCHAR) AS typacl
@@ -71,34 +78,28 @@ func catalogQueries(database, user, isolation string) map[string]string {
 			CAST(coalesce(nullif(e.error_code, ''), '0') AS INTEGER) AS error_code, e.error_message FROM _rs.load_errors e`,
 		"stl_load_errors": `SELECT 100 AS userid, e.session_id AS session, 0 AS tbl, e.occurred_at AS starttime, e.file_name AS filename, CAST(0 AS BIGINT) AS line_number, e.column_name AS colname, e.column_type AS "type",
 			'' AS raw_line, '' AS raw_field_value, CAST(coalesce(nullif(e.error_code, ''), '0') AS INTEGER) AS err_code, e.error_message AS err_reason, CAST(0 AS BIGINT) AS query FROM _rs.load_errors e`,
-		"stv_db_isolation_level":  `SELECT ` + database + ` AS db_name, '` + level + `' AS isolation_level`,
-		"pg_index":                empty("indexrelid BIGINT, indrelid BIGINT, indnatts SMALLINT, indisunique BOOLEAN, indisprimary BOOLEAN, indisclustered BOOLEAN, indisvalid BOOLEAN, indkey VARCHAR, indisreplident BOOLEAN, indnkeyatts SMALLINT, indoption VARCHAR"),
-		"pg_constraint":           empty("oid BIGINT, conname VARCHAR, connamespace BIGINT, contype VARCHAR, condeferrable BOOLEAN, condeferred BOOLEAN, conrelid BIGINT, confrelid BIGINT, contypid BIGINT, conindid BIGINT, conkey VARCHAR, confkey VARCHAR"),
-		"pg_inherits":             empty("inhrelid BIGINT, inhparent BIGINT, inhseqno INTEGER"),
-		"pg_description":          empty("objoid BIGINT, classoid BIGINT, objsubid INTEGER, description VARCHAR"),
-		"pg_auth_members":         empty("roleid BIGINT, member BIGINT, grantor BIGINT, admin_option BOOLEAN"),
-		"pg_proc":                 empty("oid BIGINT, proname VARCHAR, pronamespace BIGINT, proowner BIGINT, prolang BIGINT, prorettype BIGINT, proargtypes VARCHAR, proisagg BOOLEAN, proiswindow BOOLEAN, proretset BOOLEAN, provolatile VARCHAR, prosrc VARCHAR, proargnames VARCHAR, proallargtypes VARCHAR, proargmodes VARCHAR, prosecdef BOOLEAN, pronargs SMALLINT, proacl VARCHAR"),
-		"pg_language":             empty("oid BIGINT, tableoid BIGINT, lanname VARCHAR, lanowner BIGINT, lanispl BOOLEAN, lanpltrusted BOOLEAN, lanplcallfoid BIGINT"),
-		"pg_collation":            empty("oid BIGINT, collname VARCHAR, collnamespace BIGINT"),
-		"pg_trigger":              empty("oid BIGINT, tgname VARCHAR, tgrelid BIGINT, tgenabled VARCHAR, tgisinternal BOOLEAN, tgconstraint BIGINT"),
-		"pg_rewrite":              empty("oid BIGINT, rulename VARCHAR, ev_class BIGINT, ev_enabled VARCHAR, ev_type VARCHAR"),
-		"pg_policy":               empty("polname VARCHAR, polrelid BIGINT"),
-		"pg_tablespace":           `SELECT 1663 AS oid, 'pg_default' AS spcname, 1 AS spcowner, '' AS spclocation, CAST(NULL AS VARCHAR) AS spcacl, CAST(NULL AS VARCHAR) AS spcoptions`,
-		"pg_cast":                 empty("oid BIGINT, tableoid BIGINT, castsource BIGINT, casttarget BIGINT, castfunc BIGINT, castcontext VARCHAR, castmethod VARCHAR"),
-		"pg_operator":             empty("oid BIGINT, oprname VARCHAR, oprnamespace BIGINT, oprowner BIGINT, oprkind VARCHAR, oprcanhash BOOLEAN, oprleft BIGINT, oprright BIGINT, oprresult BIGINT, oprcode BIGINT"),
-		"pg_conversion":           empty("oid BIGINT, tableoid BIGINT, conname VARCHAR, connamespace BIGINT, conowner BIGINT, conforencoding INTEGER, contoencoding INTEGER, conproc BIGINT, condefault BOOLEAN"),
-		"pg_default_acl":          empty("oid BIGINT, defaclrole BIGINT, defaclnamespace BIGINT, defaclobjtype VARCHAR, defaclacl VARCHAR"),
-		"pg_settings":             empty("name VARCHAR, setting VARCHAR, category VARCHAR"),
-		"pg_am":                   empty("oid BIGINT, amname VARCHAR"),
-		"pg_enum":                 empty("oid BIGINT, enumtypid BIGINT, enumsortorder REAL, enumlabel VARCHAR"),
-		"pg_range":                empty("rngtypid BIGINT, rngsubtype BIGINT"),
-		"svl_s3log":               empty("pid INTEGER, query INTEGER, segment INTEGER, step INTEGER, node INTEGER, slice INTEGER, eventtime TIMESTAMP, message VARCHAR"),
-		"pg_external_schema":      empty("esoid BIGINT, eskind INTEGER, esdbname VARCHAR, esoptions VARCHAR"),
-		"svv_external_schemas":    empty("esoid BIGINT, schemaname VARCHAR, databasename VARCHAR"),
-		"svv_relation_privileges": empty("namespace_name VARCHAR, relation_name VARCHAR, privilege_type VARCHAR, identity_id INTEGER, identity_name VARCHAR, identity_type VARCHAR, admin_option BOOLEAN"),
-		"is_table_constraints":    empty("constraint_catalog VARCHAR, constraint_schema VARCHAR, constraint_name VARCHAR, table_schema VARCHAR, table_name VARCHAR, constraint_type VARCHAR"),
-		"is_key_column_usage":     empty("constraint_schema VARCHAR, constraint_name VARCHAR, table_schema VARCHAR, table_name VARCHAR, column_name VARCHAR, ordinal_position INTEGER"),
+		"stv_db_isolation_level": `SELECT ` + database + ` AS db_name, '` + level + `' AS isolation_level`,
+		"pg_inherits":            empty("inhrelid BIGINT, inhparent BIGINT, inhseqno INTEGER"),
+		"pg_auth_members":        empty("roleid BIGINT, member BIGINT, grantor BIGINT, admin_option BOOLEAN"),
+		"pg_proc":                empty("oid BIGINT, proname VARCHAR, pronamespace BIGINT, proowner BIGINT, prolang BIGINT, prorettype BIGINT, proargtypes VARCHAR, proisagg BOOLEAN, proiswindow BOOLEAN, proretset BOOLEAN, provolatile VARCHAR, prosrc VARCHAR, proargnames VARCHAR, proallargtypes VARCHAR, proargmodes VARCHAR, prosecdef BOOLEAN, pronargs SMALLINT, proacl VARCHAR"),
+		"pg_language":            empty("oid BIGINT, tableoid BIGINT, lanname VARCHAR, lanowner BIGINT, lanispl BOOLEAN, lanpltrusted BOOLEAN, lanplcallfoid BIGINT"),
+		"pg_collation":           empty("oid BIGINT, collname VARCHAR, collnamespace BIGINT"),
+		"pg_trigger":             empty("oid BIGINT, tgname VARCHAR, tgrelid BIGINT, tgenabled VARCHAR, tgisinternal BOOLEAN, tgconstraint BIGINT"),
+		"pg_rewrite":             empty("oid BIGINT, rulename VARCHAR, ev_class BIGINT, ev_enabled VARCHAR, ev_type VARCHAR"),
+		"pg_policy":              empty("polname VARCHAR, polrelid BIGINT"),
+		"pg_tablespace":          `SELECT 1663 AS oid, 'pg_default' AS spcname, 1 AS spcowner, '' AS spclocation, CAST(NULL AS VARCHAR) AS spcacl, CAST(NULL AS VARCHAR) AS spcoptions`,
+		"pg_cast":                empty("oid BIGINT, tableoid BIGINT, castsource BIGINT, casttarget BIGINT, castfunc BIGINT, castcontext VARCHAR, castmethod VARCHAR"),
+		"pg_operator":            empty("oid BIGINT, oprname VARCHAR, oprnamespace BIGINT, oprowner BIGINT, oprkind VARCHAR, oprcanhash BOOLEAN, oprleft BIGINT, oprright BIGINT, oprresult BIGINT, oprcode BIGINT"),
+		"pg_conversion":          empty("oid BIGINT, tableoid BIGINT, conname VARCHAR, connamespace BIGINT, conowner BIGINT, conforencoding INTEGER, contoencoding INTEGER, conproc BIGINT, condefault BOOLEAN"),
+		"pg_default_acl":         empty("oid BIGINT, defaclrole BIGINT, defaclnamespace BIGINT, defaclobjtype VARCHAR, defaclacl VARCHAR"),
+		"pg_enum":                empty("oid BIGINT, enumtypid BIGINT, enumsortorder REAL, enumlabel VARCHAR"),
+		"pg_range":               empty("rngtypid BIGINT, rngsubtype BIGINT"),
+		"svl_s3log":              empty("pid INTEGER, query INTEGER, segment INTEGER, step INTEGER, node INTEGER, slice INTEGER, eventtime TIMESTAMP, message VARCHAR"),
+		"pg_external_schema":     empty("esoid BIGINT, eskind INTEGER, esdbname VARCHAR, esoptions VARCHAR"),
+		"svv_external_schemas":   empty("esoid BIGINT, schemaname VARCHAR, databasename VARCHAR"),
 	}
+	maps.Copy(queries, keyQueries(database, user))
+	return queries
 }
 
 // svvTableInfo tells sizes as a cluster of one node and two slices would: a block of 1 MB for each column, three of the

@@ -34,7 +34,7 @@ const (
 	kindExplain
 	kindVacuum
 	kindAnalyze
-	kindAccepted // parsed and answered, without effect here: GRANT, COMMENT
+	kindAccepted // parsed and answered, without effect here
 	kindPrepare
 	kindExecute
 	kindDeallocate
@@ -42,6 +42,8 @@ const (
 	kindFetch
 	kindClose
 	kindCancel
+	kindGrant // and REVOKE
+	kindComment
 )
 
 // statement is one command with its tokens.
@@ -49,7 +51,8 @@ type statement struct {
 	kind kind
 	tag  string // command tag, without a count
 	toks []token
-	text string // blanks normalised; what faults match against
+	text string   // blanks normalised; what faults match against
+	want []column // what the client was told that it returns, if anything
 }
 
 // kindRule recognises a statement by its first words; in order, the first that fits wins.
@@ -104,9 +107,9 @@ var kindRules = [...]kindRule{
 	{words: "vacuum", kind: kindVacuum, tag: "VACUUM"},
 	{words: "analyze", kind: kindAnalyze, tag: "ANALYZE"},
 	{words: "analyse", kind: kindAnalyze, tag: "ANALYZE"},
-	{words: "grant", kind: kindAccepted, tag: "GRANT"},
-	{words: "revoke", kind: kindAccepted, tag: "REVOKE"},
-	{words: "comment on", kind: kindAccepted, tag: "COMMENT"},
+	{words: "grant", kind: kindGrant, tag: "GRANT"},
+	{words: "revoke", kind: kindGrant, tag: "REVOKE"},
+	{words: "comment on", kind: kindComment, tag: "COMMENT"},
 	{words: "alter schema", kind: kindAccepted, tag: "ALTER SCHEMA"},
 	{words: "alter default privileges", kind: kindAccepted, tag: "ALTER DEFAULT PRIVILEGES"},
 	{words: "prepare", kind: kindPrepare, tag: "PREPARE"},

@@ -140,7 +140,12 @@ func (s *session) defineColumns(ctx context.Context, t *tableMeta, body []node) 
 				}
 				t.cols = append(t.cols, c)
 			}
-		case part[0].is("primary", "unique", "foreign", "constraint"): // recorded nowhere: Redshift does not enforce them
+		case part[0].is("primary", "unique", "foreign", "constraint"):
+			c, err := constraintDef(part)
+			if err != nil {
+				return err
+			}
+			t.constraints = append(t.constraints, c)
 		default:
 			c, err := columnDef(part)
 			if err != nil {
@@ -149,8 +154,13 @@ func (s *session) defineColumns(ctx context.Context, t *tableMeta, body []node) 
 			if t.column(c.name) != nil {
 				return pgError("42701", "column %q duplicated", c.name)
 			}
+			t.constraints = append(t.constraints, c.keys...)
+			c.keys = nil
 			t.cols = append(t.cols, c)
 		}
+	}
+	if err := t.requireKeys(); err != nil {
+		return err
 	}
 	return checkWidth(len(t.cols))
 }
@@ -205,8 +215,15 @@ func columnDef(part []node) (columnMeta, error) {
 			if c.spec, i, err = identityAt(part, i); err != nil {
 				return c, err
 			}
-		default: // NULL, UNIQUE, PRIMARY KEY, REFERENCES, COLLATE: parsed, without effect
-			i++
+		default: // NULL, COLLATE: parsed, without effect
+			key, next, found, err := inlineConstraint(c.name, part, i)
+			if err != nil {
+				return c, err
+			}
+			if found {
+				c.keys = append(c.keys, key)
+			}
+			i = max(next, i+1)
 		}
 	}
 	return c, nil

@@ -66,6 +66,10 @@ func (s *session) dispatchOnce(ctx context.Context, st statement, alone bool) (*
 		return s.vacuum(ctx, st, nodes, alone)
 	case kindAnalyze:
 		return s.analyze(ctx, st, nodes, alone)
+	case kindGrant:
+		return s.grantStatement(ctx, st, nodes)
+	case kindComment:
+		return s.commentStatement(ctx, st, nodes)
 	case kindAccepted:
 		return &result{tag: st.tag}, nil
 	case kindExplain:
@@ -128,7 +132,7 @@ func (s *session) selectRows(ctx context.Context, st statement, nodes []node) (*
 	if err := s.lockReads(ctx, rw); err != nil {
 		return nil, err
 	}
-	cols, text, err := s.shape(ctx, text, nodes)
+	cols, text, err := s.shape(ctx, text, nodes, st.want)
 	if err != nil {
 		return nil, qualified(err, rw.reads)
 	}
@@ -158,8 +162,9 @@ func (s *session) lockReads(ctx context.Context, rw *rewriter) error {
 	return s.touch(ctx)
 }
 
-// shape returns the columns of a query and the query with what the driver would spoil turned into text.
-func (s *session) shape(ctx context.Context, text string, nodes []node) ([]column, string, error) {
+// shape returns the columns of a query and the query with what the driver would spoil turned into text. Columns that
+// the client was told to be of other types, when the values of parameters were not known, are cast to those.
+func (s *session) shape(ctx context.Context, text string, nodes []node, want []column) ([]column, string, error) {
 	cols, err := s.describeQuery(ctx, text)
 	if err != nil {
 		return nil, "", err
@@ -170,7 +175,14 @@ func (s *session) shape(ctx context.Context, text string, nodes []node) ([]colum
 	for i, c := range cols {
 		name := fmt.Sprintf(`"c%d"`, i)
 		names = append(names, name)
-		if spoiled(c.typ.duck) {
+		switch {
+		case len(want) == len(cols) && want[i].typ.oid != c.typ.oid:
+			wrap = true
+			cols[i].typ, name = want[i].typ, "CAST("+name+" AS "+want[i].typ.duck+")"
+		case c.typ.duck == "VARCHAR[]" || c.typ.duck == "SMALLINT[]": // arrays exist in the catalogue alone
+			wrap = true
+			cols[i].typ.oid, name = oidText, `"_rs".array_text(`+name+")"
+		case spoiled(c.typ.duck):
 			wrap = true
 			name = "CAST(" + name + " AS VARCHAR)"
 		}
@@ -237,7 +249,7 @@ func (s *session) describeOnce(ctx context.Context, st statement) ([]column, err
 		if err != nil {
 			return nil, err
 		}
-		cols, _, err := s.shape(ctx, text, nodes)
+		cols, _, err := s.shape(ctx, text, nodes, nil)
 		return cols, qualified(err, rw.reads)
 	case kindShow:
 		res, err := s.show(nodes)

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	duckdb "github.com/duckdb/duckdb-go/v2"
@@ -14,7 +15,7 @@ import (
 	wire "github.com/jeroenrinzema/psql-wire"
 )
 
-// castNames are the types that a parameter can have, by object id; the rest travel as text.
+// castName is DuckDB's name of the types that a parameter can have, by object id; the rest travel as text.
 func castName(oid uint32) string {
 	switch oid {
 	case oidBool:
@@ -37,10 +38,14 @@ func castName(oid uint32) string {
 		return "TIMESTAMPTZ"
 	case oidTime:
 		return "TIME"
-	case oidVarchar, oidBPChar, oidText:
-		return "VARCHAR"
+	case oidTimetz:
+		return "TIMETZ"
+	case oidInterval:
+		return "INTERVAL"
+	case oidNumeric:
+		return "DECIMAL(38,9)"
 	}
-	return ""
+	return "VARCHAR"
 }
 
 // parameterTypes settles the type of each parameter: the client's, else what DuckDB infers, else text.
@@ -179,10 +184,7 @@ func bindNulls(toks []token, oids []uint32) ([]token, error) {
 		if i >= len(oids) {
 			return "", pgError("42P02", "there is no parameter $%d", i+1)
 		}
-		if name := castName(oids[i]); name != "" {
-			return "CAST(NULL AS " + name + ")", nil
-		}
-		return "NULL", nil
+		return "CAST(NULL AS " + castName(oids[i]) + ")", nil
 	})
 }
 
@@ -221,9 +223,6 @@ func substitute(toks []token, value func(i int) (string, error)) ([]token, error
 func literal(p wire.Parameter, oid uint32, m *pgtype.Map) (string, error) {
 	cast := castName(oid)
 	if p.Value() == nil {
-		if cast == "" {
-			return "NULL", nil
-		}
 		return "CAST(NULL AS " + cast + ")", nil
 	}
 	text := string(p.Value())
@@ -240,11 +239,19 @@ func literal(p wire.Parameter, oid uint32, m *pgtype.Map) (string, error) {
 			return "", err
 		}
 	}
-	switch cast {
-	case "", "VARCHAR":
+	switch {
+	case cast == "VARCHAR":
 		return quoteString(text), nil
+	case oid == oidNumeric && decimalText(text):
+		return "(" + text + ")", nil // with its own scale
 	}
 	return "CAST(" + quoteString(text) + " AS " + cast + ")", nil
+}
+
+// decimalText reports whether text is a decimal number that SQL reads as one.
+func decimalText(text string) bool {
+	digits := strings.Replace(strings.TrimPrefix(text, "-"), ".", "", 1)
+	return digits != "" && len(digits) <= 38 && strings.Trim(digits, "0123456789") == "" && strings.Contains(text, ".")
 }
 
 // textParameter is what a decoded binary parameter reads in text.

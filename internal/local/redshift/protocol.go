@@ -5,6 +5,7 @@ package redshift
 import (
 	"context"
 	"fmt"
+	"math"
 	"runtime/debug"
 	"strconv"
 
@@ -184,7 +185,7 @@ func (s *session) bound(ctx context.Context, st statement, params []uint32, valu
 	if err != nil {
 		return nil, err
 	}
-	st.toks = toks
+	st.toks, st.want = toks, cols
 	res, err := s.execute(st, s.state == txIdle)
 	if err != nil {
 		return nil, err
@@ -193,19 +194,8 @@ func (s *session) bound(ctx context.Context, st statement, params []uint32, valu
 		res.close()
 		return nil, pgError("0A000", "cached plan must not change result type")
 	}
-	for i := range cols { // the client was told these types, so values are written as these
-		if cols[i].typ.oid != res.cols[i].typ.oid {
-			if !isText(cols[i].typ.oid) {
-				res.close()
-				return nil, pgError("0A000", "cached plan must not change result type")
-			}
-			res.cols[i].typ = cols[i].typ
-		}
-	}
 	return res, nil
 }
-
-func isText(oid uint32) bool { return oid == oidVarchar || oid == oidText || oid == oidSuper }
 
 // paramCount is the highest parameter that toks name.
 func paramCount(toks []token) int {
@@ -220,10 +210,32 @@ func paramCount(toks []token) int {
 }
 
 // portals keeps a portal when the statement that it was made of goes, as PostgreSQL does: JDBC parses its next
-// statement under the same empty name while it still reads.
+// statement under the same empty name while it still reads. A cursor is a portal of its name, too.
 type portals struct{ wire.DefaultPortalCache }
 
 func newPortals() wire.PortalCache { return &portals{} }
 
 // DeleteByStatement implements wire.PortalCache.
 func (*portals) DeleteByStatement(context.Context, *wire.Statement) error { return nil }
+
+// Get implements wire.PortalCache.
+func (p *portals) Get(ctx context.Context, name string) (*wire.Portal, error) {
+	if portal, err := p.DefaultPortalCache.Get(ctx, name); portal != nil || err != nil {
+		return portal, err
+	}
+	s := sessionFrom(ctx)
+	s.run.Lock()
+	defer s.run.Unlock()
+	c := s.cursors[name]
+	if c == nil {
+		return nil, nil
+	}
+	var statements wire.DefaultStatementCache
+	var found wire.DefaultPortalCache
+	if err := statements.Set(ctx, name, s.playback(&result{cols: c.res.cols, from: c.res, left: math.MaxInt, tag: "FETCH"})); err != nil {
+		return nil, err
+	}
+	statement, _ := statements.Get(ctx, name)
+	_ = found.Bind(ctx, name, statement, nil, nil)
+	return found.Get(ctx, name)
+}

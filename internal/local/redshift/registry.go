@@ -19,16 +19,18 @@ type columnMeta struct {
 	distkey  bool
 	sortkey  int           // position in the sort key, from 1
 	spec     *identitySpec // of an IDENTITY column that is being created
+	keys     []constraint  // that the definition of a new column declares
 }
 
 // tableMeta is a table or view as it was declared. It is never changed: statements replace it.
 type tableMeta struct {
-	oid       int64
-	name      tableName
-	temp      bool
-	view      bool
-	diststyle string
-	cols      []columnMeta
+	oid         int64
+	name        tableName
+	temp        bool
+	view        bool
+	diststyle   string
+	cols        []columnMeta
+	constraints []constraint // of a new table
 }
 
 // maxColumns is Redshift's.
@@ -134,8 +136,10 @@ func (s *session) store(ctx context.Context, t *tableMeta, definition string) er
 	for i, c := range t.cols {
 		rows[i] = columnRow(t.oid, i+1, c)
 	}
-	_, err := s.exec(ctx, "INSERT INTO _rs.columns VALUES "+strings.Join(rows, ", "))
-	return err
+	if _, err := s.exec(ctx, "INSERT INTO _rs.columns VALUES "+strings.Join(rows, ", ")); err != nil {
+		return err
+	}
+	return s.storeConstraints(ctx, t, t.constraints)
 }
 
 func columnRow(oid int64, ordinal int, c columnMeta) string {
@@ -152,8 +156,15 @@ func (s *session) forget(ctx context.Context, t *tableMeta) error {
 	if _, err := s.exec(ctx, fmt.Sprintf("DELETE FROM _rs.columns WHERE table_oid = %d", t.oid)); err != nil {
 		return err
 	}
-	_, err := s.exec(ctx, fmt.Sprintf("DELETE FROM _rs.tables WHERE oid = %d", t.oid))
-	return err
+	for _, text := range []string{
+		"DELETE FROM _rs.tables WHERE oid = %d", "DELETE FROM _rs.grants WHERE object = %d", "DELETE FROM _rs.comments WHERE object = %d",
+		"DELETE FROM _rs.constraints WHERE %[1]d IN (table_oid, ref_table)",
+	} {
+		if _, err := s.exec(ctx, fmt.Sprintf(text, t.oid)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // amend changes a stored table: stored ones by SQL on the registry, temporary ones by edit on a copy.

@@ -136,7 +136,8 @@ func typeWidth(oid uint32) int16 {
 
 // extendTypes teaches psql-wire the types that PostgreSQL lacks; they go out as text.
 func extendTypes(m *pgtype.Map) {
-	for name, oid := range map[string]uint32{"super": oidSuper, "varbyte": oidVarbyte, "timetz": oidTimetz} {
+	for name, oid := range map[string]uint32{"super": oidSuper, "varbyte": oidVarbyte} {
 		m.RegisterType(&pgtype.Type{Name: name, OID: oid, Codec: pgtype.TextCodec{}})
 	}
+	m.RegisterType(&pgtype.Type{Name: "timetz", OID: oidTimetz, Codec: zonedClockCodec{}})
 }

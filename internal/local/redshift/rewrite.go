@@ -11,6 +11,7 @@ type environment struct {
 	user      string
 	database  string
 	schema    string // first of the search path
+	path      []string
 	pid       int32
 	copyCount int64
 	copyID    int64
@@ -269,11 +270,24 @@ func copyAlias(out, in []node, i int) ([]node, int, error) {
 		out = append(out, in[i])
 		i++
 		if i < len(in) && in[i].open == '(' {
-			out = append(out, in[i])
+			out = append(out, untyped(in[i]))
 			i++
 		}
 	}
 	return out, i, nil
+}
+
+// untyped takes the types out of an alias's columns; a function that returns records has them.
+func untyped(columns node) node {
+	var kids []node
+	for k, part := range splitNodes(columns.kids) {
+		if k > 0 {
+			kids = append(kids, node{token: token{kind: tokOp, val: ","}})
+		}
+		kids = append(kids, part[:min(len(part), 1)]...)
+	}
+	columns.kids = kids
+	return columns
 }
 
 // relation returns DuckDB's name for a table and notes that it is read.

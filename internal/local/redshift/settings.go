@@ -32,7 +32,7 @@ var parameters = map[string]string{
 	"describe_field_name_in_uppercase": "off", "downcase_delimited_identifier": "on", "enable_case_sensitive_identifier": "off",
 	"enable_case_sensitive_super_attribute": "off", "enable_numeric_rounding": "on", "enable_result_cache_for_session": "on", "extra_float_digits": "0",
 	"json_serialization_enable": "off", "json_serialization_parse_nested_strings": "off", "max_cursor_result_set_size": "0",
-	"mv_enable_aqmv_for_session": "on", "navigate_super_null_on_error": "on", "parse_super_null_on_error": "off", "query_group": "unset",
+	"mv_enable_aqmv_for_session": "on", "navigate_super_null_on_error": "on", "parse_super_null_on_error": "off", "query_group": "unset", "readonly": "0",
 	"search_path": `"$user", public`, "server_encoding": "UNICODE", "server_version": "8.0.2", "session_authorization": "", "statement_timeout": "0",
 	"timezone": "UTC", "transaction_isolation": "", "wlm_query_slot_count": "1",
 }
@@ -42,7 +42,7 @@ var settled = []string{"server_encoding", "server_version", "session_authorizati
 
 // driverParameters are what Amazon's drivers tell of themselves when they connect.
 var driverParameters = []string{
-	"client_protocol_version", "connection_create_time", "driver_os_version", "driver_version", "idp_type", "is_read_only", "os_version", "plugin_name",
+	"client_protocol_version", "connection_create_time", "driver_discovery_version", "driver_os_version", "driver_version", "idp_type", "is_read_only", "os_version", "plugin_name",
 	"provider_name", "redshift_client_id", "token", "token_type",
 }
 

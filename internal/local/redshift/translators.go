@@ -56,10 +56,6 @@ func sessionTranslator(name string) translator {
 		return func(rw *rewriter, _ call) (string, error) { return quoteString(rw.env.database), nil }
 	case "current_schema":
 		return func(rw *rewriter, _ call) (string, error) { return quoteString(rw.env.schema), nil }
-	case "current_schemas":
-		return func(rw *rewriter, _ call) (string, error) {
-			return quoteString("{pg_catalog," + rw.env.schema + "}"), nil
-		}
 	case "current_user", "pg_get_userbyid":
 		return func(rw *rewriter, _ call) (string, error) { return quoteString(rw.env.user), nil }
 	case "version":
@@ -94,19 +90,55 @@ func catalogTranslator(name string) translator {
 	case "pg_size_pretty":
 		return template(1, 1, "($1 || ' bytes')")
 	case "pg_get_indexdef":
-		return template(1, 3, "CAST(NULL AS VARCHAR)")
-	case "pg_get_constraintdef", "obj_description":
+		return func(rw *rewriter, c call) (string, error) {
+			if len(c.args) == 1 {
+				return template(1, 1, `"_rs".indexdef($1, 0)`)(rw, c)
+			}
+			return template(3, 3, `"_rs".indexdef($1, $2)`)(rw, c)
+		}
+	case "pg_get_constraintdef":
+		return template(1, 2, `"_rs".constraintdef($1)`)
+	case "pg_get_triggerdef", "pg_get_ruledef":
 		return template(1, 2, "CAST(NULL AS VARCHAR)")
-	case "col_description", "shobj_description":
-		return template(2, 2, "CAST(NULL AS VARCHAR)")
+	case "obj_description", "shobj_description":
+		return template(1, 2, `"_rs".comment_on($1, 0)`)
+	case "col_description":
+		return template(2, 2, `"_rs".comment_on($1, $2)`)
+	case "_pg_expandarray":
+		return template(1, 1, `unnest("_rs".expandarray($1))`)
+	case "array_upper", "array_length":
+		return template(2, 2, "len($1)")
+	case "unnest":
+		return leaderOnly(renamed("unnest"))
+	case "pg_get_late_binding_view_cols": // pg_attribute has their columns here
+		return template(0, 0, "(SELECT '' AS view_schema, '' AS view_name, '' AS col_name, '' AS col_type, 0 AS col_num WHERE false)")
+	case "current_schemas":
+		return leaderOnly(func(rw *rewriter, c call) (string, error) {
+			var quoted []string
+			if len(c.args) == 1 && render(c.args[0]) == "true" {
+				quoted = append(quoted, "'pg_catalog'")
+			}
+			for _, name := range rw.env.path {
+				quoted = append(quoted, quoteString(name))
+			}
+			return "[" + strings.Join(quoted, ", ") + "]", nil
+		})
 	case "pg_tablespace_location":
 		return template(1, 1, "''")
 	case "pg_encoding_to_char":
 		return template(1, 1, "'UNICODE'")
 	case "array_to_string":
-		return template(2, 2, "CASE CAST($1 AS VARCHAR) WHEN '[]' THEN '' ELSE CAST($1 AS VARCHAR) END")
+		return template(2, 2, `"_rs".array_join($1, $2)`)
 	}
 	return nil
+}
+
+// leaderOnly marks what runs on the leader node alone; see lockReads.
+func leaderOnly(t translator) translator {
+	return func(rw *rewriter, c call) (string, error) {
+		rw.leader = c.name
+		return t(rw, c)
+	}
 }
 
 // versionText is what drivers read to learn whom they talk to.

@@ -3,6 +3,7 @@
 package redshift
 
 import (
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"math"
@@ -35,7 +36,7 @@ func (f format) value(v any, t colType) any {
 		}
 	case oidTimetz:
 		if at, ok := v.(time.Time); ok {
-			return at.Format("15:04:05.999999") + offset(at)
+			return zonedClock{clockTime{at}}
 		}
 	case oidInt2, oidInt4, oidInt8, oidOID:
 		if n, ok := intOf(v); ok {
@@ -147,6 +148,37 @@ func (c clockTime) TextValue() (pgtype.Text, error) {
 func (c clockTime) TimeValue() (pgtype.Time, error) {
 	midnight := time.Date(c.at.Year(), c.at.Month(), c.at.Day(), 0, 0, 0, 0, c.at.Location())
 	return pgtype.Time{Microseconds: c.at.Sub(midnight).Microseconds(), Valid: true}, nil
+}
+
+// zonedClock is a TIMETZ.
+type zonedClock struct{ clockTime }
+
+// TextValue implements pgtype.TextValuer.
+func (c zonedClock) TextValue() (pgtype.Text, error) {
+	return pgtype.Text{String: c.at.Format("15:04:05.999999") + offset(c.at), Valid: true}, nil
+}
+
+// zonedClockCodec adds the binary form, which pgtype lacks: microseconds of the day and seconds west of Greenwich.
+type zonedClockCodec struct{ pgtype.TextCodec }
+
+// PlanEncode implements pgtype.Codec.
+func (c zonedClockCodec) PlanEncode(m *pgtype.Map, oid uint32, format int16, value any) pgtype.EncodePlan {
+	if _, ok := value.(zonedClock); ok && format == pgtype.BinaryFormatCode {
+		return c
+	}
+	return c.TextCodec.PlanEncode(m, oid, format, value)
+}
+
+// Encode implements pgtype.EncodePlan.
+func (zonedClockCodec) Encode(value any, buf []byte) ([]byte, error) {
+	c, ok := value.(zonedClock)
+	if !ok {
+		return nil, fmt.Errorf("%T is no TIMETZ", value)
+	}
+	t, err := c.TimeValue()
+	_, east := c.at.Zone()
+	buf = binary.BigEndian.AppendUint64(buf, uint64(t.Microseconds))
+	return binary.BigEndian.AppendUint32(buf, uint32(-int32(east))), err
 }
 
 // floatValue writes floats with as many digits as their type holds for certain, as PostgreSQL 8 does; with two or more
