@@ -63,3 +63,20 @@ func TestBenchLoaderLoadsALakeAndComparesItWithDuckDB(t *testing.T) {
 		t.Errorf("figures %s", said)
 	}
 }
+
+func TestBenchPathStartsAnInstallationOfItsOwn(t *testing.T) {
+	t.Parallel()
+	var r struct {
+		Settings []struct {
+			Name      string
+			Sent      int
+			Ratio     float64
+			Warehouse struct{ Count int } `json:"accepted_to_warehouse"`
+			Frame     struct{ Count int } `json:"accepted_to_frame"`
+		}
+	}
+	said := figures(t, &r, "e2e", "--settings", "dev", "--duration", "2s", "--rate", "20", "--load", "400")
+	if len(r.Settings) != 1 || r.Settings[0].Sent != 40 || r.Settings[0].Ratio <= 0 || r.Settings[0].Warehouse.Count != 40 || r.Settings[0].Frame.Count != 40 {
+		t.Errorf("figures %s", said)
+	}
+}
