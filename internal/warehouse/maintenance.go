@@ -55,6 +55,11 @@ func (c *Conn) Targets(ctx context.Context) ([]string, error) {
 	return c.column(ctx, "SELECT target FROM millstream.positions WHERE target <> '*' UNION SELECT target FROM millstream.loads ORDER BY 1")
 }
 
+// Models reads the names of all SQL models.
+func (c *Conn) Models(ctx context.Context) ([]string, error) {
+	return c.column(ctx, "SELECT model FROM millstream.models ORDER BY 1")
+}
+
 // column reads a query of one column.
 func (c *Conn) column(ctx context.Context, query string) ([]string, error) {
 	res, err := c.Exec(ctx, query)

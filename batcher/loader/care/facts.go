@@ -159,6 +159,15 @@ func (k *Keeper) distribution(ctx context.Context, conn *warehouse.Conn, t *Tabl
 // forgotten are the side tables that nobody will come back to: those of a
 // target, old enough, and not of a poll that goes on.
 func (k *Keeper) forgotten(ctx context.Context, conn *warehouse.Conn, names []warehouse.Name) ([]warehouse.Name, error) {
+	models, err := conn.Models(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, m := range models {
+		if n, err := warehouse.ParseName(m); err == nil {
+			names = append(names, n)
+		}
+	}
 	left, err := conn.Leftovers(ctx, schemasOf(names))
 	if err != nil {
 		return nil, err

@@ -148,3 +148,19 @@ func (k *Keeper) one(ctx context.Context, conn *warehouse.Conn, t Tenure, td Tod
 		return err
 	})
 }
+
+// Window is when the keeper works.
+func (k *Keeper) Window() Window { return k.window }
+
+// Planned is what would be done if the window opened now.
+func (k *Keeper) Planned(ctx context.Context, conn *warehouse.Conn, now time.Time) ([]Todo, error) {
+	var open time.Duration
+	if k.window.Open(now) {
+		open = now.Sub(k.window.Began(now))
+	}
+	facts, err := k.facts(ctx, conn, open)
+	if err != nil {
+		return nil, err
+	}
+	return Decide(facts), nil
+}

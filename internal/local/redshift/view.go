@@ -63,7 +63,11 @@ func (s *session) createView(ctx context.Context, st statement, nodes []node) (*
 	if _, err := s.exec(ctx, fmt.Sprintf("CREATE OR REPLACE VIEW %s(%s) AS %s", t.name.sql(), strings.Join(quoted, ", "), text)); err != nil {
 		return nil, err
 	}
-	return &result{tag: st.tag}, s.store(ctx, t, render(nodes[as+1:end]))
+	definition := render(nodes[as+1 : end])
+	if end < len(nodes) {
+		definition = render(nodes) // of a late-binding view Redshift shows the whole statement
+	}
+	return &result{tag: st.tag}, s.store(ctx, t, definition)
 }
 
 func (s *session) createSchema(ctx context.Context, st statement, nodes []node) (*result, error) {

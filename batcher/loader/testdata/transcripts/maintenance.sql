@@ -4,6 +4,7 @@ SELECT target, act, reason, before, after, seconds, error, DATEDIFF(second, done
 FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY target, act, CASE WHEN error = '' THEN 1 ELSE 0 END ORDER BY done_at DESC) AS rn FROM millstream.maintenance) m
 WHERE rn = 1 ORDER BY done_at DESC, target, act;
 SELECT target FROM millstream.positions WHERE target <> '*' UNION SELECT target FROM millstream.loads ORDER BY 1;
+SELECT model FROM millstream.models ORDER BY 1;
 SELECT n.nspname, c.relname, DATEDIFF(second, c.relcreationtime, GETDATE()) FROM pg_class_info c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind = 'r' AND pg_get_userbyid(c.relowner) = current_user AND (n.nspname = 'millstream_work' OR n.nspname IN ('millstream', 'app') AND CHARINDEX('__', c.relname) > 0) ORDER BY 1, 2;
 SELECT DISTINCT work FROM millstream.polls WHERE work <> '';
 SELECT "schema", "table", size, tbl_rows, estimated_visible_rows, unsorted, stats_off, vacuum_sort_benefit, skew_rows, diststyle, sortkey_num FROM svv_table_info WHERE "schema" IN ('millstream', 'app');
