@@ -120,7 +120,7 @@ func TestTableOverrides(t *testing.T) {
 	if got := k.query("SELECT target, COUNT(*) FROM millstream.duplicates GROUP BY 1 ORDER BY 1"); !slices.Equal(got, []string{"app.orders|1", "app.visits|2"}) {
 		t.Errorf("duplicates: %v", got)
 	}
-	keys := `SELECT "column" FROM pg_table_def WHERE tablename = 'orders' AND (distkey OR sortkey > 0) ORDER BY sortkey`
+	keys := `SELECT column_name FROM svv_redshift_columns WHERE table_name = 'orders' AND (distkey OR sortkey > 0) ORDER BY sortkey`
 	if got := k.query(keys); !slices.Equal(got, []string{"user_id", "received_at"}) {
 		t.Errorf("keys of orders: %v", got)
 	}

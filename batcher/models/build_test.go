@@ -33,7 +33,7 @@ func TestModelsBuildAndRefresh(t *testing.T) {
 	for sql, want := range map[string]string{
 		"SELECT best FROM models.best":     "30.00",
 		"SELECT COUNT(*) FROM models.seen": "3",
-		"SELECT \"column\" FROM pg_table_def WHERE schemaname = 'models' AND tablename = 'daily' AND sortkey = 1":                  "day",
+		"SELECT column_name FROM svv_redshift_columns WHERE schema_name = 'models' AND table_name = 'daily' AND sortkey = 1":       "day",
 		"SELECT model, materialize, rows, attempts, built_at IS NOT NULL, failed_at IS NULL FROM millstream.models ORDER BY model": "models.best|table|1|0|t|t models.daily|table|3|0|t|t models.seen|view|0|0|t|t",
 	} {
 		if got := k.query(sql); got != want {

@@ -59,7 +59,7 @@ func acl(class int, owner string) string {
 func keyQueries(database, user string) map[string]string {
 	return map[string]string{
 		"pg_index": `SELECT index_oid AS indexrelid, table_oid AS indrelid, columns AS indkey, CAST(len(columns) AS SMALLINT) AS indnatts, CAST(len(columns) AS SMALLINT) AS indnkeyatts,
-			true AS indisunique, kind = 'p' AS indisprimary, false AS indisclustered, true AS indisvalid, false AS indisreplident, CAST(NULL AS VARCHAR) AS indexprs, CAST(NULL AS VARCHAR) AS indpred,
+			true AS indisunique, kind = 'p' AS indisprimary, true AS indimmediate, false AS indisclustered, true AS indisvalid, false AS indisreplident, CAST(NULL AS VARCHAR) AS indexprs, CAST(NULL AS VARCHAR) AS indpred,
 			CAST(NULL AS VARCHAR) AS indoption, CAST(NULL AS VARCHAR) AS indclass FROM _rs.constraints WHERE kind <> 'f'`,
 		"pg_constraint": `SELECT oid, name AS conname, schema_oid AS connamespace, kind AS contype, false AS condeferrable, false AS condeferred, false AS convalidated, table_oid AS conrelid, CAST(0 AS BIGINT) AS contypid,
 			coalesce(ref_index, CASE WHEN kind <> 'f' THEN index_oid ELSE 0 END) AS conindid, coalesce(ref_table, 0) AS confrelid, CASE WHEN kind = 'f' THEN 'a' ELSE '' END AS confupdtype,

@@ -166,11 +166,3 @@ func sqlValue(v any) string {
 		return fmt.Sprint(v)
 	}
 }
-
-// ownCatalogue returns a query for a table of the catalogue that differs between sessions.
-func (s *session) ownCatalogue(name tableName) (query string, found bool) {
-	if name.schema != "" && name.schema != "pg_catalog" {
-		return "", false
-	}
-	return s.liveRelation(name.table)
-}

@@ -53,10 +53,6 @@ func TestCatalogueAnswersPsql(t *testing.T) {
 			"loader", "SELECT table_name, column_name, data_type, character_maximum_length, numeric_precision, numeric_scale FROM svv_columns WHERE table_schema = 'app' ORDER BY ordinal_position",
 			"t|id|character varying|256|∅|∅,t|total|numeric|∅|38|9,t|items|super|∅|∅|∅",
 		},
-		{
-			"pg_table_def", `SELECT "column", type, encoding, distkey, sortkey, "notnull" FROM pg_table_def WHERE tablename = 't'`,
-			"id|character varying(256)|zstd|t|1|f,total|numeric(38,9)|none|f|0|t,items|super|none|f|0|f",
-		},
 		{"drivers", "SELECT t.typname FROM pg_type t WHERE t.oid = 4000", "super"},
 		{"information_schema", "SELECT table_name, table_type FROM information_schema.tables WHERE table_schema = 'public' ORDER BY 1", "seen|BASE TABLE,v|VIEW"},
 		{"isolation", "SELECT isolation_level FROM stv_db_isolation_level WHERE db_name = current_database()", "Snapshot Isolation"},
@@ -64,5 +60,43 @@ func TestCatalogueAnswersPsql(t *testing.T) {
 		if diff := cmp.Diff(test.want, strings.Join(c.rows(test.query), ",")); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", test.name, diff)
 		}
+	}
+}
+
+func TestTableDefFollowsTheSearchPath(t *testing.T) {
+	t.Parallel()
+	c := setup(t).connect()
+	c.do("CREATE SCHEMA app", "CREATE TABLE app.t (id VARCHAR(256) ENCODE zstd, total NUMERIC(38,9) NOT NULL ENCODE az64, items SUPER ENCODE zstd) DISTKEY (id) SORTKEY (id)")
+	const query = `SELECT "column", type, encoding, distkey, sortkey, "notnull" FROM pg_table_def WHERE tablename = 't'`
+	if got := c.rows(query); len(got) != 0 {
+		t.Errorf("outside the search path: %v", got)
+	}
+	c.do("SET search_path TO public, app")
+	want := "id|character varying(256)|zstd|t|1|f,total|numeric(38,9)|az64|f|0|t,items|super|zstd|f|0|f"
+	if got := strings.Join(c.rows(query), ","); got != want {
+		t.Errorf("in it: got %s, want %s", got, want)
+	}
+}
+
+func TestCatalogueShowsTheSessionsTemporaryTables(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	a, b := w.connect(), w.connect()
+	a.do("CREATE TEMP TABLE stg (id VARCHAR(64), n INT)")
+	for _, query := range []string{
+		`SELECT "column" FROM pg_table_def WHERE tablename = 'stg' AND type = 'integer'`,
+		"SELECT column_name FROM information_schema.columns WHERE table_name = 'stg' AND data_type = 'integer'",
+		"SELECT a.attname FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relname = 'stg' AND a.attnum = 2 AND pg_table_is_visible(c.oid) AND n.nspname LIKE 'pg_temp_%'",
+	} {
+		if got := a.one(query); got != "n" {
+			t.Errorf("%s: got %s", query, got)
+		}
+		if got := b.rows(query); len(got) != 0 {
+			t.Errorf("another session's: %s: %v", query, got)
+		}
+	}
+	a.do("DROP TABLE stg")
+	if got := a.one("SELECT count(*) FROM pg_class WHERE relname = 'stg'"); got != "0" {
+		t.Errorf("after DROP: %s", got)
 	}
 }

@@ -61,7 +61,8 @@ func catalogQueries(database, user, isolation string) map[string]string {
 			FROM _rs.tables t WHERE t.kind = 'r'`,
 		"pg_views": `SELECT t.schema_name AS schemaname, t.table_name AS viewname, ` + user + ` AS viewowner, t.definition FROM _rs.tables t WHERE t.kind = 'v'`,
 		"pg_table_def": `SELECT t.schema_name AS schemaname, t.table_name AS tablename, c.name AS "column", c.type AS "type", CASE WHEN c.encoding = '' THEN 'none' ELSE c.encoding END AS encoding,
-			c.distkey, c.sortkey, c.not_null AS "notnull" FROM _rs.tables t JOIN _rs.columns c ON c.table_oid = t.oid WHERE t.kind = 'r'`,
+			c.distkey, c.sortkey, c.not_null AS "notnull" FROM _rs.tables t JOIN _rs.columns c ON c.table_oid = t.oid
+			WHERE t.kind = 'r' AND (t.schema_name IN (SELECT unnest(current_schemas(false))) OR t.schema_name LIKE 'pg_temp_%')`,
 		"svv_table_info": svvTableInfo(database),
 		"pg_class_info": `SELECT t.oid AS reloid, t.table_name AS relname, s.oid AS relnamespace, 100 AS relowner, t.kind AS relkind, t.created AS relcreationtime,
 			CASE WHEN t.diststyle LIKE 'KEY%' THEN 1 WHEN t.diststyle = 'ALL' THEN 8 ELSE 0 END AS releffectivediststyle FROM _rs.tables t JOIN _rs.schemas s ON s.name = t.schema_name`,

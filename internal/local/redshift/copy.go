@@ -58,6 +58,9 @@ func readCopy(nodes []node) (copyOptions, error) {
 	var o copyOptions
 	var err error
 	i := 0
+	if to := find(nodes, 1, "to", "from"); to < len(nodes) && nodes[to].is("to") {
+		return o, pgError("0A000", "COPY TO is not supported; on a cluster, use UNLOAD")
+	}
 	if o.table, i, err = tableAt(nodes, 1); err != nil {
 		return o, err
 	}
@@ -71,7 +74,7 @@ func readCopy(nodes []node) (copyOptions, error) {
 		return o, syntaxError("syntax error in COPY")
 	}
 	if nodes[i+1].kind != tokString {
-		return o, unsupported("COPY FROM " + strings.ToUpper(nodes[i+1].val))
+		return o, pgError("0A000", "LOAD source is not supported. (Hint: only S3 or DynamoDB or EMR based load is allowed)")
 	}
 	o.source = nodes[i+1].val
 	for i += 2; i < len(nodes); {

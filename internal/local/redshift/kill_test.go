@@ -108,7 +108,7 @@ func TestLocalRedshiftKill(t *testing.T) {
 func checkKilled(t *testing.T, c *pgx.Conn, round, committed, attempted int) int {
 	t.Helper()
 	var rows, distinct, highest, other, columns int
-	query := "SELECT count(*), count(DISTINCT i), coalesce(max(i), 0), (SELECT count(*) FROM app.b), (SELECT count(*) FROM pg_table_def WHERE schemaname = 'app' AND tablename = 'a') FROM app.a"
+	query := "SELECT count(*), count(DISTINCT i), coalesce(max(i), 0), (SELECT count(*) FROM app.b), (SELECT count(*) FROM svv_columns WHERE table_schema = 'app' AND table_name = 'a') FROM app.a"
 	if err := c.QueryRow(t.Context(), query).Scan(&rows, &distinct, &highest, &other, &columns); err != nil {
 		t.Fatalf("round %d: %v", round, err)
 	}

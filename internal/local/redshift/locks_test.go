@@ -101,7 +101,7 @@ func TestLocalRedshiftLocks(t *testing.T) {
 		w := setup(t)
 		a, b := w.connect(), w.connect()
 		a.do(table, "BEGIN", "LOCK t")
-		b.do("SET statement_timeout TO 30")
+		b.do("SET statement_timeout TO 300")
 		b.fails("57014", "SELECT * FROM t")
 		a.do("COMMIT")
 		b.do("SELECT * FROM t")

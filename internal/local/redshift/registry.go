@@ -33,6 +33,9 @@ type tableMeta struct {
 	constraints []constraint // of a new table
 }
 
+// tempOIDs is where the oids of temporary tables begin, which no file keeps.
+const tempOIDs = 1 << 30
+
 // maxColumns is Redshift's.
 const maxColumns = 1600
 
@@ -115,6 +118,7 @@ func (s *session) stored(ctx context.Context, name tableName) (*tableMeta, error
 // store writes a new table or view into the registry, within the transaction that creates it.
 func (s *session) store(ctx context.Context, t *tableMeta, definition string) error {
 	if t.temp {
+		t.oid = tempOIDs + s.srv.tempTables.Add(1)
 		s.temps[t.name.table] = t
 		return nil
 	}

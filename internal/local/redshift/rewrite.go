@@ -19,6 +19,7 @@ type environment struct {
 	catalogue func(tableName) (query string, found bool)            // what the session alone sees of the catalogue; may be nil
 	supers    func(words map[string]bool) (columns map[string]bool) // SUPER columns of the tables among words; may be nil
 	isTable   func(name tableName) bool                             // may be nil
+	temps     string                                                // oids of the session's temporary tables, joined by commas
 }
 
 // rewriter turns Redshift's expressions and queries into DuckDB's, over one statement.
@@ -227,6 +228,7 @@ func (rw *rewriter) table(out, in []node, i int) ([]node, int, error) {
 			if out, i, err = rw.named(out, in, i); err != nil {
 				return nil, i, err
 			}
+			out = rowOf(out, parts[len(parts)-1], aliased(in, i))
 			break
 		}
 		name, next, err := tableAt(in, i)
@@ -249,6 +251,21 @@ func (rw *rewriter) table(out, in []node, i int) ([]node, int, error) {
 		}
 	}
 	return copyAlias(out, in, i)
+}
+
+// rowOf makes a table of one row of the call that out ends with, unless it returns rows itself.
+func rowOf(out []node, name string, aliased bool) []node {
+	last := &out[len(out)-1]
+	for _, rows := range [...]string{"generate_series(", "unnest(", "(SELECT "} {
+		if strings.HasPrefix(last.val, rows) {
+			return out
+		}
+	}
+	last.val = " (SELECT " + last.val + " AS " + quoteIdent(name) + ")"
+	if !aliased {
+		out = append(out, rawNode(quoteIdent(name)))
+	}
+	return out
 }
 
 // aliased reports whether an alias stands at i.

@@ -28,19 +28,20 @@ import (
 
 // Server is the local Redshift. It serves while Run runs.
 type Server struct {
-	cfg      Config
-	objects  Objects
-	log      *slog.Logger
-	db       *sql.DB
-	listener net.Listener
-	wire     *wire.Server
-	file     *fileLock
-	scratch  string // folder of objects that a COPY reads; the only one DuckDB may touch
-	faults   Faults
-	locks    *lockTable
-	commits  commitLog
-	history  history
-	xids     atomic.Int64 // transactions so far
+	cfg        Config
+	objects    Objects
+	log        *slog.Logger
+	db         *sql.DB
+	listener   net.Listener
+	wire       *wire.Server
+	file       *fileLock
+	scratch    string // folder of objects that a COPY reads; the only one DuckDB may touch
+	faults     Faults
+	locks      *lockTable
+	commits    commitLog
+	history    history
+	tempTables atomic.Int64 // so far
+	xids       atomic.Int64 // transactions so far
 
 	closeOnce sync.Once
 	closeErr  error

@@ -220,7 +220,7 @@ func (s *session) env() environment {
 	return environment{
 		now: wallClock(time.Now(), s.settings.zone), user: s.srv.cfg.User, database: s.srv.cfg.Database, schema: s.path[0], path: s.path,
 		pid: s.pid, copyCount: s.copyCount, copyID: s.copyID, untyped: s.untyped, catalogue: s.ownCatalogue,
-		supers: s.superColumns, isTable: s.isTable,
+		supers: s.superColumns, isTable: s.isTable, temps: s.tempOIDs(),
 	}
 }
 

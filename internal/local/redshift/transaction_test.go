@@ -97,8 +97,8 @@ func TestDDLRollsBack(t *testing.T) {
 	c.fails("42703", "SELECT m FROM app.t")
 	c.fails("42P01", "SELECT * FROM tmp")
 	want := []string{"t|n|integer", "u|n|integer"}
-	if diff := cmp.Diff(want, c.rows(`SELECT tablename, "column", type FROM pg_table_def WHERE schemaname = 'app' ORDER BY 1`)); diff != "" {
-		t.Errorf("pg_table_def (-want +got):\n%s", diff)
+	if diff := cmp.Diff(want, c.rows(`SELECT table_name, column_name, data_type FROM svv_columns WHERE table_schema = 'app' ORDER BY 1`)); diff != "" {
+		t.Errorf("svv_columns (-want +got):\n%s", diff)
 	}
 	if got := c.one("SELECT n FROM app.u"); got != "7" {
 		t.Errorf("u: got %s, want 7", got)

@@ -76,7 +76,13 @@ func catalogTranslator(name string) translator {
 	case "format_type":
 		return template(2, 2, `"_rs".format_type($1, $2)`)
 	case "pg_table_is_visible":
-		return template(1, 1, `"_rs".table_is_visible($1)`)
+		return func(rw *rewriter, c call) (string, error) {
+			visible := `"_rs".table_is_visible($1)`
+			if rw.env.temps != "" {
+				visible = "($1 IN (" + rw.env.temps + ") OR " + visible + ")"
+			}
+			return template(1, 1, visible)(rw, c)
+		}
 	case "pg_function_is_visible", "pg_type_is_visible", "pg_operator_is_visible", "pg_conversion_is_visible":
 		return template(1, 1, "true")
 	case "pg_get_expr":
