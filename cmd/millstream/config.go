@@ -13,6 +13,7 @@ import (
 	"github.com/millstream-data/millstream/batcher"
 	"github.com/millstream-data/millstream/batcher/loader"
 	"github.com/millstream-data/millstream/batcher/models"
+	"github.com/millstream-data/millstream/batcher/upload"
 	"github.com/millstream-data/millstream/cdc"
 	"github.com/millstream-data/millstream/ingest"
 	"github.com/millstream-data/millstream/internal/config"
@@ -46,6 +47,7 @@ type Config struct {
 	Batcher     batcher.Config        `yaml:"batcher" doc:"Kafka to the lake"`
 	Loader      loader.Config         `yaml:"loader" doc:"the lake to Redshift"`
 	Models      models.Config         `yaml:"models" doc:"tables and views declared by SQL"`
+	Uploads     upload.Config         `yaml:"uploads" doc:"CSV files as tables"`
 	Rollup      rollup.Config         `yaml:"rollup" doc:"Kafka to metrics"`
 	Serve       serve.Config          `yaml:"serve" doc:"metrics to wallboards"`
 	Local       LocalConfig           `yaml:"local" doc:"the embedded servers of millstream dev"`
@@ -68,7 +70,7 @@ func defaultConfig() Config {
 		DataDir: "/var/lib/millstream", Log: telemetry.DefaultLogConfig(), Admin: telemetry.DefaultAdminConfig(),
 		Kafka: kafka.DefaultConfig(), S3: objstore.DefaultConfig(), Lake: lake.DefaultConfig(), Dedup: dedup.DefaultConfig(),
 		Warehouse: warehouse.DefaultConfig(), MetricStore: metric.DefaultStoreConfig(),
-		Ingest: ingest.DefaultConfig(), CDC: cdc.DefaultConfig(), Batcher: batcher.DefaultConfig(), Loader: loader.DefaultConfig(), Models: models.DefaultConfig(),
+		Ingest: ingest.DefaultConfig(), CDC: cdc.DefaultConfig(), Batcher: batcher.DefaultConfig(), Loader: loader.DefaultConfig(), Models: models.DefaultConfig(), Uploads: upload.DefaultConfig(),
 		Rollup: rollup.DefaultConfig(), Serve: serve.DefaultConfig(),
 		Local: LocalConfig{Kafka: local.DefaultKafkaConfig(), S3: local.DefaultS3Config(), Redshift: redshift.DefaultConfig()},
 	}
@@ -80,7 +82,7 @@ func (c *Config) validators() map[section]func() error {
 		"log": c.Log.Validate, "admin": c.Admin.Validate, "kafka": c.Kafka.Validate, "s3": c.S3.Validate, "lake": c.Lake.Validate,
 		"dedup": c.Dedup.Validate, "warehouse": c.Warehouse.Validate,
 		"metric_store": func() error { return errors.Join(c.MetricStore.Validate(), c.MetricStore.Configured()) },
-		"ingest":       c.Ingest.Validate, "cdc": c.CDC.Validate, "batcher": c.Batcher.Validate, "loader": c.Loader.Validate, "models": c.Models.Validate,
+		"ingest":       c.Ingest.Validate, "cdc": c.CDC.Validate, "batcher": c.Batcher.Validate, "loader": c.Loader.Validate, "models": c.Models.Validate, "uploads": c.Uploads.Validate,
 		"rollup": c.Rollup.Validate, "serve": c.Serve.Validate,
 		"local": func() error {
 			return errors.Join(c.Local.Kafka.Validate(), c.Local.S3.Validate(), c.Local.Redshift.Validate())

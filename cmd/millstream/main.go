@@ -84,6 +84,7 @@ func commands() []command {
 		{"batcher", "Kafka to Parquet files and commits on S3", (*program).batcher},
 		{"loader", "commits on S3 to tables in Redshift; loader retry, skip and reload mend by hand what it holds", (*program).loader},
 		{"models", "tables and views that you declare by SQL: list, graph, build, test, explain", (*program).models},
+		{"upload", "a CSV file as a table of the warehouse", (*program).upload},
 		{"rollup", "Kafka to daily metrics in the metric store", (*program).rollup},
 		{"serve", "metrics to wallboards, over WebSocket and HTTP", (*program).serve},
 		{"check", "validates the configuration, connects to each service, says what is wrong and how to mend it", (*program).check},

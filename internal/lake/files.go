@@ -65,7 +65,7 @@ func (l *Lake) pairs(ctx context.Context, folder string) ([][2]string, error) {
 }
 
 // bookkeeping are the folders under the prefix that hold no data.
-var bookkeeping = map[string]bool{"_commits": true, "_schemas": true, "_compact": true, "_loads": true, "_check": true}
+var bookkeeping = map[string]bool{"_commits": true, "_schemas": true, "_compact": true, "_loads": true, "_uploads": true, "_check": true}
 
 // Days lists the days for which a table has data, in order.
 func (l *Lake) Days(ctx context.Context, schema, table string) ([]string, error) {

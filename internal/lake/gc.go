@@ -31,11 +31,12 @@ const (
 	GarbageOrphan   GarbageKind = "orphan"   // no commit names it, and its chain is beyond it: none ever will
 	GarbageReplaced GarbageKind = "replaced" // by a compaction
 	GarbageOutput   GarbageKind = "output"   // of a compaction that lost its race or crashed
+	GarbageUpload   GarbageKind = "upload"   // left by an upload that was killed
 )
 
 // GarbageKinds returns all kinds.
 func GarbageKinds() []GarbageKind {
-	return []GarbageKind{GarbageOrphan, GarbageReplaced, GarbageOutput}
+	return []GarbageKind{GarbageOrphan, GarbageReplaced, GarbageOutput, GarbageUpload}
 }
 
 // Garbage is an object to be removed.
@@ -80,7 +81,25 @@ func (g GC) Run(ctx context.Context, found func(Garbage)) (GCReport, error) {
 			}
 		}
 	}
-	return r.GCReport, nil
+	return r.GCReport, r.uploads(ctx)
+}
+
+// uploads decides about what uploads have put: they remove it themselves, and
+// nobody else reads it.
+func (r *gcRun) uploads(ctx context.Context) error {
+	objects, err := r.Lake.Store.List(ctx, r.Lake.Paths.Uploads(), "", 0)
+	if err != nil {
+		return err
+	}
+	var garbage []Garbage
+	for _, o := range objects {
+		if r.young(o.Modified) {
+			r.Later[GarbageUpload]++
+			continue
+		}
+		garbage = append(garbage, Garbage{o.Key, o.Size, GarbageUpload, "no upload runs so long"})
+	}
+	return r.remove(ctx, garbage)
 }
 
 // gcRun is one run of a GC.

@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/millstream-data/millstream/internal/lake"
+	"github.com/millstream-data/millstream/internal/testkit"
 )
 
 const week = 168 * time.Hour
@@ -235,5 +236,21 @@ func TestGCRemovesWhatASecondGenerationHasReplaced(t *testing.T) {
 	v := &lake.Verifier{Lake: l}
 	if c, err := v.Compactions(t.Context(), "app", "tracks"); err != nil || len(c.Problems) > 0 {
 		t.Errorf("%v, %v", c.Problems, err)
+	}
+}
+
+func TestGCRemovesWhatUploadsLeft(t *testing.T) {
+	t.Parallel()
+	_, l := testkit.Lake(t)
+	for _, key := range []string{l.Paths.Upload("uploads.spend", "01jd", 0), l.Paths.UploadManifest("uploads.spend", "01jd")} {
+		if err := l.Store.Create(t.Context(), key, []byte("x")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if r, found := collect(t, l, week/2, asIs); len(found) != 0 || r.Later[lake.GarbageUpload] != 2 {
+		t.Errorf("young: %v, %+v", found, r)
+	}
+	if _, found := collect(t, l, 2*week, func(g *lake.GC) { g.Delete = true }); len(found) != 2 || len(keys(t, l)) != 0 {
+		t.Errorf("old: %v; left %v", found, keys(t, l))
 	}
 }

@@ -88,5 +88,18 @@ func (p Paths) Manifest(target, load, schema8 string) string {
 	return fmt.Sprintf("%s/_loads/%s/%s-%s.manifest", p.Prefix, target, load, schema8)
 }
 
+// Uploads is the folder of what uploads have put; they remove it.
+func (p Paths) Uploads() string { return p.Prefix + "/_uploads/" }
+
+// Upload returns the key of the n-th file of an upload; target is schema.table.
+func (p Paths) Upload(target, id string, n int) string {
+	return fmt.Sprintf("%s%s/%s-%d.parquet", p.Uploads(), target, id, n)
+}
+
+// UploadManifest returns the key of an upload's manifest.
+func (p Paths) UploadManifest(target, id string) string {
+	return fmt.Sprintf("%s%s/%s.manifest", p.Uploads(), target, id)
+}
+
 // Positions returns the key of the object in which the loader tells how far it is.
 func (p Paths) Positions() string { return p.Prefix + "/_loads/_positions.json" }
