@@ -57,6 +57,9 @@ func TestMirrorFollowsItsOrigin(t *testing.T) {
 	if diff := cmp.Diff([]string{"id int64", "total decimal(10,2)"}, names); diff != "" {
 		t.Errorf("the newest version's columns (-want +got):\n%s", diff)
 	}
+	if diff := cmp.Diff(map[string]string{"amount": "total"}, versions[0].Renamed); diff != "" {
+		t.Errorf("its new names (-want +got):\n%s", diff)
+	}
 }
 
 // Keys that are not whole, values that would be rounded and rows without a

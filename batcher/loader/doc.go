@@ -73,6 +73,13 @@
 //	identifies out of order, null traits                 the newest value that is not null wins                  TestUsersLatestState
 //	deletes, re-inserts, key changes in one load         the last offset wins                                    TestMirrorOpsProperty
 //	full refresh, cut at statements, writes going on     mirror = origin after the swap                          TestFullRefreshSwap
+//	a bounded poll beside other strategies               what came from its start on stays                       TestBoundedKeepsFreshRows
+//	polls of several strategies, partitions apart        mirror = origin after the last refresh                  TestMirrorStrategiesModel
+//	a swap under a long reader                           put off, loads go on, tried after the next wave         TestSwapWaitsForReaders
+//	a view bound to a mirror                             its swap is put off and the view named                  TestBoundViewsPutTheSwapOff
+//	other rows came than a full poll counted             the old table stays until the next poll                 TestRefreshWithOtherCountsIsLeftOut
+//	a column of a mirror gets another type               held until a full poll brings a new table               TestRetypedMirrorIsHeldUntilItsRefresh
+//	a column of a mirror gets another name               renamed, its values stay                                TestRenamedColumnKeepsItsValues
 //	a file is given up                                   never tried again, named ever after                     TestSkippedFileIsNeverTriedAgain
 //	a table is loaded again by hand                      built beside, swapped in one transaction                TestReloadBuildsTheTableAnew
 //	commits come in meanwhile                            loaded too, before the swap                             TestReloadBesideARunningLoader

@@ -15,6 +15,9 @@ import (
 // store's.
 func (s *session) readInfo(ctx context.Context, w *work, cs lake.CommitSchema) (tableInfo, error) {
 	info := tableInfo{kind: kindOf(w.base(), cs.Columns), types: map[string]string{}}
+	if info.kind == kindMetrics {
+		info.types = warehouse.CellTypes()
+	}
 	body, err := s.l.lake.Store.Get(ctx, s.l.lake.Paths.Schema(w.base().Schema, w.base().Table, cs.Version))
 	if errors.Is(err, objstore.ErrNotFound) {
 		return info, nil
@@ -41,6 +44,8 @@ func kindFor(name warehouse.Name, k lake.SchemaKind, otherwise kind) kind {
 	switch k {
 	case lake.SchemaMirror:
 		return kindMirror
+	case lake.SchemaMetrics:
+		return kindMetrics
 	case lake.SchemaEvents:
 		if name.Schema != warehouse.Schema {
 			return kindAppend

@@ -337,7 +337,13 @@ func appendTo(t testing.TB, c *parquetout.Column, v any) {
 // mirrorSchema puts the schema object of a mirrored table.
 func (k *kit) mirrorSchema(name string, key []string, columns wire.Columns) {
 	k.t.Helper()
-	s := lake.Schema{Table: name, Version: len(columns), Kind: lake.SchemaMirror, Key: key}
+	k.mirrorSchemaRenamed(name, key, columns, nil)
+}
+
+// mirrorSchemaRenamed is mirrorSchema for a version that gave columns new names.
+func (k *kit) mirrorSchemaRenamed(name string, key []string, columns wire.Columns, renamed map[string]string) {
+	k.t.Helper()
+	s := lake.Schema{Table: name, Version: len(columns), Kind: lake.SchemaMirror, Key: key, Renamed: renamed}
 	for _, c := range columns {
 		s.Columns = append(s.Columns, lake.SchemaColumn{Name: c.Name, Type: c.Type})
 	}

@@ -68,6 +68,7 @@ type Loader struct {
 	fresh        freshness
 	blockedAfter time.Duration
 	swapTimeout  time.Duration
+	swapPause    time.Duration
 	due          atomic.Bool // a complete poll may wait to be carried out
 }
 
@@ -87,7 +88,7 @@ func New(cfg Config, d Deps) (*Loader, error) {
 		blockedAfter: blockedAfter,
 	}
 	l.gate.Timeout, l.gate.Statement, l.gate.Waited = cfg.GateTimeout, l.timeout, l.metrics.gated
-	l.swapTimeout = swapTimeout
+	l.swapTimeout, l.swapPause = swapTimeout, swapPause
 	l.due.Store(true) // an earlier process may have left one
 	l.say(telemetry.NotReady("The loader has not reached the warehouse yet."))
 	if d.Health != nil {

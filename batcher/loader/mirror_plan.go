@@ -4,14 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/millstream-data/millstream/internal/event"
 	"github.com/millstream-data/millstream/internal/lake"
 	"github.com/millstream-data/millstream/internal/warehouse"
-	"github.com/millstream-data/millstream/internal/wire"
 )
 
 // mirrorPlan finds a load's destinations.
@@ -210,7 +209,7 @@ func (p *mirrorPlan) refresh(ctx context.Context, poll warehouse.Poll) error {
 	}
 	fresh := poll.Work == ""
 	if fresh {
-		poll.Work = p.free(m).String()
+		poll.Work = p.w.name.Beside("__refresh_" + event.ULID(time.Now())).String() // nobody else's table has the name
 	}
 	name, err := warehouse.ParseName(poll.Work)
 	if err != nil {
@@ -218,15 +217,11 @@ func (p *mirrorPlan) refresh(ctx context.Context, poll warehouse.Poll) error {
 	}
 	var d *destination
 	if fresh || p.existing[name] != nil {
-		if fresh {
-			delete(p.existing, name) // left behind; it is dropped
-		}
 		d, err = p.rows(name, groups, p.w.info.key)
 	} else {
 		err = &targetError{work: p.w, reason: reasonDropped, err: fmt.Errorf("the table %s is gone", name)}
 	}
-	var fault *targetError
-	if errors.As(err, &fault) {
+	if fault, ok := errors.AsType[*targetError](err); ok {
 		p.l.log.Warn("refresh given up", "target", poll.Target, "poll", poll.ID, "err", fault.err)
 		m.next = m.next.without(poll.Strategy, map[string]bool{poll.ID: true})
 		return nil
@@ -243,17 +238,19 @@ func (p *mirrorPlan) refresh(ctx context.Context, poll warehouse.Poll) error {
 	return nil
 }
 
-// likeTarget gives a new table the widths and encodings of the mirror.
+// likeTarget gives a new table the widths, encodings and distribution of the
+// mirror.
 func (p *mirrorPlan) likeTarget(ctx context.Context, sh *shape) error {
-	sh.leftover = true
+	sh.as = p.w.name
 	has := p.existing[p.w.name]
 	if has == nil {
 		return nil
 	}
-	encodings, err := p.conn.Encodings(ctx, p.w.name)
+	encodings, layout, err := p.conn.Like(ctx, p.w.name, sh.layout)
 	if err != nil {
 		return err
 	}
+	sh.layout = layout
 	for i := range sh.columns {
 		c := &sh.columns[i]
 		old, ok := has[c.Name]
@@ -266,20 +263,6 @@ func (p *mirrorPlan) likeTarget(ctx context.Context, sh *shape) error {
 		c.Encoding = warehouse.KeptEncoding(c.Type, encodings[c.Name])
 	}
 	return nil
-}
-
-// free is a name that no other poll's table has.
-func (p *mirrorPlan) free(m *mirror) warehouse.Name {
-	for n := 1; ; n++ {
-		suffix := "__refresh"
-		if n > 1 {
-			suffix += "_" + strconv.Itoa(n)
-		}
-		name := p.w.name.Beside(suffix)
-		if !slices.ContainsFunc(append(slices.Clone(m.before), m.next...), func(q warehouse.Poll) bool { return q.Work == name.String() }) {
-			return name
-		}
-	}
 }
 
 // fills says that a full poll may fill the mirror itself: it is empty, and
@@ -346,82 +329,4 @@ func (p *mirrorPlan) keys() {
 		}
 		m.into = append(m.into, d)
 	}
-}
-
-// readVersions reads all versions of the lake's schema, if a column may have
-// been renamed: some table or file has one that the newest version lacks.
-func (p *mirrorPlan) readVersions(ctx context.Context) error {
-	newest := p.groups[len(p.groups)-1][0].schema
-	odd := slices.ContainsFunc(p.groups, func(files []dueFile) bool {
-		return slices.ContainsFunc(files[0].schema.Columns, func(c wire.Column) bool { return newest.Columns.Index(c.Name) < 0 })
-	})
-	for name, has := range p.existing {
-		if name.Schema != p.w.name.Schema || !p.w.mirror.owns(p.w.name, name) {
-			continue
-		}
-		for column := range has {
-			odd = odd || newest.Columns.Index(column) < 0
-		}
-	}
-	if !odd {
-		return nil
-	}
-	all, err := p.l.lake.Schemas(ctx, p.w.target())
-	if err != nil {
-		return &storeError{err}
-	}
-	slices.Reverse(all)
-	p.versions = slices.DeleteFunc(all, func(s lake.Schema) bool { return s.Version > newest.Version })
-	return nil
-}
-
-// owns says that name is the mirror or a table that is to take its place.
-func (m *mirror) owns(target, name warehouse.Name) bool {
-	return name == target || slices.ContainsFunc(m.before, func(p warehouse.Poll) bool { return p.Work == name.String() })
-}
-
-// renamesSince returns the newest names of columns by those of a version.
-func (p *mirrorPlan) renamesSince(version int) map[string]string {
-	out := map[string]string{}
-	for _, v := range p.versions {
-		if v.Version <= version {
-			continue
-		}
-		for from, to := range v.Renamed {
-			origin := from
-			for was, now := range out {
-				if now == from {
-					origin = was
-				}
-			}
-			out[origin] = to
-		}
-	}
-	return out
-}
-
-// rename returns what a table has once its columns are renamed to what the
-// versions say, and the renaming to do.
-func (p *mirrorPlan) rename(name warehouse.Name, columns []warehouse.Column) (warehouse.Existing, [][2]string) {
-	has := p.existing[name]
-	if has == nil {
-		return nil, nil
-	}
-	has = maps.Clone(has)
-	var pairs [][2]string
-	for _, v := range p.versions {
-		for _, from := range slices.Sorted(maps.Keys(v.Renamed)) {
-			to := v.Renamed[from]
-			t, old := has[from]
-			_, taken := has[to]
-			wanted := slices.ContainsFunc(columns, func(c warehouse.Column) bool { return c.Name == from })
-			if !old || taken || wanted {
-				continue
-			}
-			delete(has, from)
-			has[to] = t
-			pairs = append(pairs, [2]string{from, to})
-		}
-	}
-	return has, pairs
 }

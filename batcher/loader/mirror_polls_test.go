@@ -47,7 +47,9 @@ func TestPollsAdvance(t *testing.T) {
 		want  []string
 	}{
 		{
-			"done in one partition only", [][]warehouse.Poll{{mark("a", 0, 1, start, 0), mark("a", 1, 1, start, 0), mark("a", 0, 9, end, 3)}}, nil,
+			"done in one partition only",
+			[][]warehouse.Poll{{mark("a", 0, 1, start, 0), mark("a", 1, 1, start, 0), mark("a", 0, 9, end, 3)}},
+			nil,
 			[]string{"a/0+ running", "a/1 running"},
 		},
 		{
@@ -64,17 +66,20 @@ func TestPollsAdvance(t *testing.T) {
 		},
 		{
 			"a newer start makes the older poll void",
-			[][]warehouse.Poll{{mark("a", 0, 1, start, 0), mark("a", 1, 1, start, 0)}, {mark("b", 0, 5, start, 0)}}, nil,
+			[][]warehouse.Poll{{mark("a", 0, 1, start, 0), mark("a", 1, 1, start, 0)}, {mark("b", 0, 5, start, 0)}},
+			nil,
 			[]string{"b/0 running"},
 		},
 		{
 			"but not where it had ended",
-			[][]warehouse.Poll{{mark("a", 0, 1, start, 0), mark("a", 1, 1, start, 0), mark("a", 0, 4, end, 0), mark("b", 0, 5, start, 0)}}, nil,
+			[][]warehouse.Poll{{mark("a", 0, 1, start, 0), mark("a", 1, 1, start, 0), mark("a", 0, 4, end, 0), mark("b", 0, 5, start, 0)}},
+			nil,
 			[]string{"a/0+ running", "a/1 running", "b/0 running"},
 		},
 		{
 			"a complete poll waits beside the next one",
-			[][]warehouse.Poll{{mark("a", 0, 1, start, 0), mark("a", 0, 4, end, 0), mark("b", 0, 5, start, 0), mark("a", 1, 1, start, 0), mark("a", 1, 4, end, 0), mark("b", 1, 5, start, 0)}}, nil,
+			[][]warehouse.Poll{{mark("a", 0, 1, start, 0), mark("a", 0, 4, end, 0), mark("b", 0, 5, start, 0), mark("a", 1, 1, start, 0), mark("a", 1, 4, end, 0), mark("b", 1, 5, start, 0)}},
+			nil,
 			[]string{"a/0+ due", "a/1+ due", "b/0 running", "b/1 running"},
 		},
 		{
@@ -82,21 +87,25 @@ func TestPollsAdvance(t *testing.T) {
 			[][]warehouse.Poll{{
 				mark("a", 0, 1, start, 0), mark("a", 0, 2, end, 0), mark("b", 0, 3, start, 0), mark("b", 0, 4, end, 0), mark("c", 0, 5, start, 0),
 				mark("a", 1, 1, start, 0), mark("a", 1, 2, end, 0), mark("b", 1, 3, start, 0), mark("b", 1, 4, end, 0), mark("c", 1, 5, start, 0),
-			}}, nil,
+			}},
+			nil,
 			[]string{"b/0+ due", "b/1+ due", "c/0 running", "c/1 running"},
 		},
 		{
 			"a partition that lags tells of an older poll",
-			[][]warehouse.Poll{{mark("b", 0, 5, start, 0)}, {mark("a", 1, 1, start, 0), mark("a", 1, 4, end, 0)}, {mark("b", 1, 6, start, 0)}}, nil,
+			[][]warehouse.Poll{{mark("b", 0, 5, start, 0)}, {mark("a", 1, 1, start, 0), mark("a", 1, 4, end, 0)}, {mark("b", 1, 6, start, 0)}},
+			nil,
 			[]string{"b/0 running", "b/1 running"},
 		},
 		{
 			"the end of a poll whose start was never seen",
-			[][]warehouse.Poll{{mark("a", 0, 4, end, 0)}}, nil, nil,
+			[][]warehouse.Poll{{mark("a", 0, 4, end, 0)}},
+			nil, nil,
 		},
 		{
 			"polls without starts, each partition by itself",
-			[][]warehouse.Poll{{mark("i1", 0, 2, end, 0), mark("i1", 1, 2, end, 0), mark("i2", 0, 5, end, 0)}}, nil,
+			[][]warehouse.Poll{{mark("i1", 0, 2, end, 0), mark("i1", 1, 2, end, 0), mark("i2", 0, 5, end, 0)}},
+			nil,
 			[]string{"i1/1+ done", "i2/0+ done"},
 		},
 	} {

@@ -14,9 +14,15 @@ import (
 	"github.com/millstream-data/millstream/internal/warehouse"
 )
 
-// swapTimeout is how long a swap waits for the readers of the old table; it is
-// tried again after the next wave.
-const swapTimeout = time.Minute
+const (
+	// swapTimeout is how long a swap waits for the readers of the old table.
+	// The gate is shut meanwhile, and new readers queue behind it.
+	swapTimeout = 10 * time.Second
+	// swapPause is how long it leaves them alone after that, doubled each time
+	// up to swapPauseMax.
+	swapPause    = 30 * time.Second
+	swapPauseMax = 10 * time.Minute
+)
 
 // errPutOff says that what is due has to wait; people have been told why.
 var errPutOff = errors.New("put off")
@@ -49,69 +55,89 @@ func (w *waves) carryOutAll(ctx context.Context, wave string) (failures []error,
 	for _, p := range rows {
 		byTarget[p.Target] = append(byTarget[p.Target], p)
 	}
-	for _, p := range dueOf(byTarget) {
-		switch err := s.carryOut(ctx, p, byTarget[p.Target]); {
+	for _, target := range slices.Sorted(maps.Keys(byTarget)) {
+		if len(byTarget[target].due()) == 0 {
+			continue
+		}
+		if wait := w.putOff[target]; wait != nil && time.Now().Before(wait.until) {
+			waits = true
+			continue
+		}
+		err := s.carryOut(ctx, byTarget[target])
+		switch {
 		case err == nil:
+			delete(w.putOff, target)
 		case errors.Is(err, errPutOff):
 			waits = true
+			w.postpone(target)
 		default:
 			w.count(classOf(err))
-			w.log.Warn("complete poll not carried out", "target", p.Target, "poll", p.ID, "err", err)
+			w.log.Warn("complete poll not carried out", "target", target, "err", err)
 			failures = append(failures, err)
-			if conn.Closed() {
-				return failures, true
-			}
+		}
+		if conn.Closed() {
+			return failures, true
 		}
 		if conn.InTransaction() {
 			if err := s.rollback(ctx); err != nil {
 				return append(failures, err), true
 			}
 		}
-		if rows, err := conn.Polls(ctx, p.Target); err != nil {
-			return append(failures, err), true
-		} else {
-			byTarget[p.Target] = rows
-		}
 	}
 	return failures, waits
 }
 
-// dueOf are all polls that are due, by target.
-func dueOf(byTarget map[string]polls) polls {
-	var out polls
-	for _, target := range slices.Sorted(maps.Keys(byTarget)) {
-		out = append(out, byTarget[target].due()...)
-	}
-	return out
+// postponed says until when a target's swap leaves its readers alone.
+type postponed struct {
+	until time.Time
+	pause time.Duration
 }
 
-// carryOut does what one complete poll is due, in one transaction.
-func (s *session) carryOut(ctx context.Context, p warehouse.Poll, known polls) error {
-	target, err := warehouse.ParseName(p.Target)
-	if err != nil {
-		return err
+func (w *waves) postpone(target string) {
+	if w.putOff == nil {
+		w.putOff = map[string]*postponed{}
 	}
-	if i := known.index(p.Strategy, p.ID, p.Part); i < 0 || known[i].State != warehouse.PollDue {
-		return nil // what was carried out before it has settled it
+	p := w.putOff[target]
+	if p == nil {
+		p = &postponed{pause: w.swapPause / 2}
+		w.putOff[target] = p
 	}
-	if p.Work == "" && p.Rows > 0 {
-		s.l.log.Error("poll left out: nothing was gathered for it", "target", p.Target, "poll", p.ID, "rows", p.Rows)
-		return s.conclude(ctx, p, known, warehouse.PollCounts, nil)
+	p.pause = min(2*p.pause, swapPauseMax)
+	p.until = time.Now().Add(p.pause)
+}
+
+// carryOut does what a target's complete polls are due, each in one
+// transaction.
+func (s *session) carryOut(ctx context.Context, known polls) error {
+	for _, p := range known.due() {
+		target, err := warehouse.ParseName(p.Target)
+		if err != nil {
+			return err
+		}
+		switch {
+		case p.Work == "" && p.Rows > 0:
+			s.l.log.Error("poll left out: nothing was gathered for it", "target", p.Target, "poll", p.ID, "rows", p.Rows)
+			err = s.conclude(ctx, p, &known, warehouse.PollCounts, nil)
+		case p.Kind == string(event.PollBounded):
+			err = s.deleteRange(ctx, target, p, &known)
+		case p.Work == "":
+			err = s.empty(ctx, target, p, &known)
+		default:
+			err = s.swap(ctx, target, p, &known)
+		}
+		if err != nil {
+			return err
+		}
 	}
-	if p.Kind == string(event.PollBounded) {
-		return s.deleteRange(ctx, target, p, known)
-	}
-	if p.Work == "" {
-		return s.empty(ctx, target, p, known)
-	}
-	return s.swap(ctx, target, p, known)
+	return nil
 }
 
 // conclude writes a poll's last state behind the gate, after do has done its
-// work there.
-func (s *session) conclude(ctx context.Context, p warehouse.Poll, known polls, state warehouse.PollState, do func(*warehouse.Load) error) error {
+// work there. known, what the ledger has of the target's polls, follows.
+func (s *session) conclude(ctx context.Context, p warehouse.Poll, known *polls, state warehouse.PollState, do func(*warehouse.Load) error) error {
 	load := warehouse.Load{ID: event.ULID(time.Now()), Wave: s.wave, Target: p.Target, Kind: string(kindSwap), Fence: s.fence, StartedAt: time.Now()}
-	return s.gated(ctx, func() error {
+	next := known.judged(p.Strategy, p.ID, state)
+	err := s.gated(ctx, func() error {
 		stored, err := s.conn.Polls(ctx, p.Target)
 		if err != nil {
 			return err
@@ -119,7 +145,7 @@ func (s *session) conclude(ctx context.Context, p warehouse.Poll, known polls, s
 		if !known.same(stored) {
 			return fmt.Errorf("polls of %s: %w", p.Target, errRaced)
 		}
-		statements := warehouse.ReplacePolls(p.Target, known.judged(p.Strategy, p.ID, state))
+		statements := warehouse.ReplacePolls(p.Target, next)
 		if do != nil {
 			if err := do(&load); err != nil {
 				return err
@@ -128,10 +154,14 @@ func (s *session) conclude(ctx context.Context, p warehouse.Poll, known polls, s
 		}
 		return s.execAll(ctx, statements)
 	})
+	if err == nil {
+		*known = next
+	}
+	return err
 }
 
 // swap puts the table that a full poll has filled in the place of the mirror.
-func (s *session) swap(ctx context.Context, target warehouse.Name, p warehouse.Poll, known polls) error {
+func (s *session) swap(ctx context.Context, target warehouse.Name, p warehouse.Poll, known *polls) error {
 	fresh, err := warehouse.ParseName(p.Work)
 	if err != nil {
 		return err
@@ -149,9 +179,12 @@ func (s *session) swap(ctx context.Context, target warehouse.Name, p warehouse.P
 	if err != nil {
 		return err
 	}
-	old := target.Beside("__old")
-	statements := []string{warehouse.DropTable(old)} // a crash left it
+	old := target.Beside("__old_" + event.ULID(time.Now())) // nobody else's table has the name
+	var statements, grants []string
 	if tables[target] != nil {
+		if grants, err = s.conn.Grants(ctx, target); err != nil {
+			return err
+		}
 		statements = append(statements, warehouse.RenameTable(target, old.Table))
 	}
 	statements = append(statements, warehouse.RenameTable(fresh, target.Table))
@@ -163,11 +196,21 @@ func (s *session) swap(ctx context.Context, target warehouse.Name, p warehouse.P
 		if err := s.execAll(ctx, statements); err != nil {
 			return err
 		}
-		return s.conn.SetTimeout(ctx, s.l.timeout)
+		if err := s.conn.SetTimeout(ctx, s.l.timeout); err != nil {
+			return err
+		}
+		return s.execAll(ctx, grants)
 	})
 	if err != nil && warehouse.Classify(err) == warehouse.ClassSlow {
 		s.l.metrics.swaps.WithLabelValues(swapReaders).Inc()
-		s.l.log.Warn("swap put off, the table has readers", "target", p.Target, "err", err)
+		if err := s.rollback(ctx); err != nil {
+			return err
+		}
+		who, err := s.conn.Blocker(ctx, target)
+		if err != nil {
+			return err
+		}
+		s.l.log.Warn("swap put off, the table has readers", "target", p.Target, "session", who)
 		return errPutOff
 	}
 	if err != nil {
@@ -175,14 +218,17 @@ func (s *session) swap(ctx context.Context, target warehouse.Name, p warehouse.P
 	}
 	s.l.metrics.swaps.WithLabelValues(swapCommitted).Inc()
 	s.l.log.Info("mirror swapped", "target", p.Target, "poll", p.ID, "rows", p.Rows)
+	if tables[target] == nil {
+		return nil
+	}
 	if _, err := s.conn.Exec(ctx, warehouse.DropTable(old)); err != nil {
-		s.l.log.Warn("old table not dropped", "table", old.String(), "err", err) // the next swap does, or maintenance
+		s.l.log.Warn("old table not dropped; maintenance will", "table", old.String(), "err", err)
 	}
 	return nil
 }
 
 // empty empties a mirror of which a full poll has found no row.
-func (s *session) empty(ctx context.Context, target warehouse.Name, p warehouse.Poll, known polls) error {
+func (s *session) empty(ctx context.Context, target warehouse.Name, p warehouse.Poll, known *polls) error {
 	tables, err := s.conn.Columns(ctx, []warehouse.Name{target})
 	if err != nil {
 		return err
@@ -198,7 +244,7 @@ func (s *session) empty(ctx context.Context, target warehouse.Name, p warehouse.
 }
 
 // deleteRange deletes the rows in a bounded poll's range of which no key came.
-func (s *session) deleteRange(ctx context.Context, target warehouse.Name, p warehouse.Poll, known polls) error {
+func (s *session) deleteRange(ctx context.Context, target warehouse.Name, p warehouse.Poll, known *polls) error {
 	statement, state, err := s.rangeSQL(ctx, target, p)
 	if err != nil {
 		return err

@@ -190,7 +190,7 @@ func (o *origin) state(want ...string) {
 // tidy wants nothing of a refresh to be left over.
 func (o *origin) tidy() {
 	o.t.Helper()
-	if got := o.query("SELECT table_schema, table_name FROM svv_tables WHERE table_name LIKE '%__refresh%' OR table_name LIKE '%__old' OR table_schema = 'millstream_work'"); len(got) > 0 {
+	if got := o.query("SELECT table_schema, table_name FROM svv_tables WHERE table_name LIKE '%__refresh%' OR table_name LIKE '%__old%' OR table_schema = 'millstream_work'"); len(got) > 0 {
 		o.t.Fatalf("left over: %v", got)
 	}
 	if got := o.query("SELECT target, reason, error FROM millstream.held"); len(got) > 0 {

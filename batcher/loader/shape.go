@@ -37,8 +37,7 @@ type shape struct {
 	adds    []warehouse.Column
 	widens  []warehouse.Column // with the type to get
 	renames [][2]string        // columns, from and to, in order
-	// leftover says that a table of the name may stand there, and is nobody's.
-	leftover bool
+	as      warehouse.Name     // the table whose place it is to take; zero: its own
 }
 
 // columnsOf returns the columns of a load's files, each once, in file order and

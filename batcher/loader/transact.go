@@ -1,6 +1,7 @@
 package loader
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -101,14 +102,11 @@ func (s *session) rows(ctx context.Context, w *work) error {
 func (s *session) alter(ctx context.Context, w *work, sh shape) error {
 	cfg := s.l.warehouse.Config()
 	var statements []string
-	if sh.leftover {
-		statements = append(statements, warehouse.DropTable(sh.name))
-	}
 	for _, r := range sh.renames {
 		statements = append(statements, warehouse.RenameColumn(sh.name, r[0], r[1]))
 	}
 	if sh.create {
-		like := sh.name
+		like := cmp.Or(sh.as, sh.name)
 		if like == w.name {
 			like = w.base()
 		}

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/millstream-data/millstream/internal/event"
+	"github.com/millstream-data/millstream/internal/lake"
 	"github.com/millstream-data/millstream/internal/testkit/golden"
 	"github.com/millstream-data/millstream/internal/wire"
 )
@@ -102,6 +104,40 @@ func TestTranscriptGolden(t *testing.T) {
 		r.commit(0, table{name: "shop_public.orders", columns: orderColumns, rows: []row{{"id": int64(1), "total": 1.5, "_op": "r"}}})
 		r.wave()
 		r.golden("mirror")
+	})
+	t.Run("bounded poll", func(t *testing.T) {
+		t.Parallel()
+		r := record(t)
+		o := r.origin(1)
+		o.put(1, 10)
+		o.flush()
+		r.kit.wave(r.w)
+		poll := o.begin(event.PollBounded, all)
+		poll.poll.Range = &event.PollRange{Column: "v", Lo: "5", Hi: "20"}
+		poll.end()
+		o.flush()
+		r.wave()
+		r.golden("bounded")
+	})
+	t.Run("full refresh", func(t *testing.T) {
+		t.Parallel()
+		r := record(t)
+		o := r.origin(1)
+		o.put(1, 10)
+		o.flush()
+		r.kit.wave(r.w)
+		o.begin(event.PollFull, all).end()
+		o.flush()
+		r.wave()
+		r.golden("full_swap")
+	})
+	t.Run("metrics", func(t *testing.T) {
+		t.Parallel()
+		r := record(t)
+		r.kit.wave(r.w)
+		r.commitTo(lake.ChainID{Topic: "millstream.daily_metrics"}, nil, table{name: "millstream.daily_metrics", columns: cellColumns, rows: []row{cell(20000, 1, "total", row{"dims": "{}"})}})
+		r.wave()
+		r.golden("metrics")
 	})
 	t.Run("held target", func(t *testing.T) {
 		t.Parallel()

@@ -40,6 +40,7 @@ type waves struct {
 	fence int64
 	seen  catalogue
 
+	putOff     map[string]*postponed // swaps by target
 	lowWritten time.Time
 	deferral   time.Duration // that small loads wait; grows while waves are slow
 }

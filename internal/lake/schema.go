@@ -20,6 +20,8 @@ type SchemaKind string
 const (
 	SchemaEvents SchemaKind = "events" // columns are discovered and only ever appended
 	SchemaMirror SchemaKind = "mirror" // columns are an origin's, announced by cdc
+	// SchemaMetrics is of the one table of metrics that rollup exports.
+	SchemaMetrics SchemaKind = "metrics"
 )
 
 // Schema is a version of a table's columns as the lake keeps it. Members are

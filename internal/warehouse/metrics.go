@@ -5,6 +5,14 @@ import (
 	"strings"
 )
 
+// CellTypes are the types of millstream.daily_metrics.
+func CellTypes() map[string]string {
+	return map[string]string{
+		"metric": "VARCHAR(128)", "version": "INTEGER", "day": "DATE", "zone": "VARCHAR(64)", "dims": "SUPER", "dims_key": "VARCHAR(64)",
+		"value": "NUMERIC(38,9)", "estimate": "DOUBLE PRECISION", "method": "VARCHAR(32)", "events": "BIGINT", "late": "BIGINT", "revision": "INTEGER", "sealed_at": "TIMESTAMP",
+	}
+}
+
 // Cells says how staged cells come into millstream.daily_metrics: all cells of
 // a day and revision take the place of those of lower ones.
 type Cells struct {
@@ -29,14 +37,14 @@ func (c Cells) Delete() string {
 	return fmt.Sprintf(`DELETE FROM %s USING %s d WHERE %s AND %s."revision" < d."revision"`, t, Ident(c.Temp), sameDay("d", t), t)
 }
 
-// Insert returns the statement that brings in the staged days of which no cell
-// of an equal or higher revision is left.
+// Insert returns the statement that brings in the newest staged revision of the
+// days of which no cell of an equal or higher one is left.
 func (c Cells) Insert() string {
 	var names, exprs []string
 	for _, col := range c.Staging.Columns {
 		names, exprs = append(names, col.Name), append(exprs, expr("s."+Ident(col.Name), col.Lake, col.Type))
 	}
 	t := c.Target.SQL()
-	return fmt.Sprintf("INSERT INTO %s (%s)\nSELECT %s FROM %s s\nLEFT JOIN (SELECT DISTINCT \"metric\", \"version\", \"zone\", \"day\", \"revision\" FROM %s) t ON %s AND t.\"revision\" >= s.\"revision\"\nWHERE t.\"metric\" IS NULL",
-		t, idents(names), strings.Join(exprs, ", "), Ident(c.Staging.Name), t, sameDay("t", "s"))
+	return fmt.Sprintf("INSERT INTO %s (%s)\nSELECT %s FROM %s s JOIN %s d ON %s AND d.\"revision\" = s.\"revision\"\nLEFT JOIN (SELECT DISTINCT \"metric\", \"version\", \"zone\", \"day\", \"revision\" FROM %s) t ON %s AND t.\"revision\" >= s.\"revision\"\nWHERE t.\"metric\" IS NULL",
+		t, idents(names), strings.Join(exprs, ", "), Ident(c.Staging.Name), Ident(c.Temp), sameDay("d", "s"), t, sameDay("t", "s"))
 }

@@ -90,14 +90,14 @@ func (c Changes) Deleted() string {
 // changes.
 type After map[int32]int64
 
-// and is the condition on alias, to stand behind another one.
-func (a After) and(alias string) string {
+// and is the condition on changes c, to stand behind another one.
+func (a After) and() string {
 	if a == nil {
 		return ""
 	}
 	parts := slices.Sorted(maps.Keys(a))
 	return " AND (" + join(parts, " OR ", func(part int32) string {
-		return fmt.Sprintf(`%[1]s."_partition" = %[2]d AND %[1]s."_offset" > %[3]d`, alias, part, a[part])
+		return fmt.Sprintf(`c."_partition" = %d AND c."_offset" > %d`, part, a[part])
 	}) + ")"
 }
 
@@ -109,14 +109,14 @@ func (c Changes) same(table string) string {
 // Delete returns the statement that removes from table the rows of changed
 // keys. Delete and insert, because MERGE cannot update and delete by a column.
 func (c Changes) Delete(table Name, after After) string {
-	return fmt.Sprintf("DELETE FROM %s USING %s c WHERE %s%s", table.SQL(), Ident(c.Temp), c.same(table.SQL()), after.and("c"))
+	return fmt.Sprintf("DELETE FROM %s USING %s c WHERE %s%s", table.SQL(), Ident(c.Temp), c.same(table.SQL()), after.and())
 }
 
 // Insert returns the statement that brings the rows that were not deleted into
 // table.
 func (c Changes) Insert(table Name, after After) string {
 	names, exprs := c.values("c")
-	return fmt.Sprintf("INSERT INTO %s (%s)\nSELECT %s FROM %s c WHERE c.\"_op\" <> 'd'%s", table.SQL(), names, exprs, Ident(c.Temp), after.and("c"))
+	return fmt.Sprintf("INSERT INTO %s (%s)\nSELECT %s FROM %s c WHERE c.\"_op\" <> 'd'%s", table.SQL(), names, exprs, Ident(c.Temp), after.and())
 }
 
 func (c Changes) values(alias string) (names, exprs string) {
@@ -132,7 +132,7 @@ func (c Changes) values(alias string) (names, exprs string) {
 func (c Changes) Append(table Name, poll string, after After) string {
 	names, exprs := c.values("c")
 	return fmt.Sprintf("INSERT INTO %s (%s)\nSELECT %s FROM (%s) c WHERE c.\"_poll\" = %s%s", table.SQL(), names, exprs,
-		c.union(c.Columns, "_poll", "_partition", "_offset"), Literal(poll), after.and("c"))
+		c.union(c.Columns, "_poll", "_partition", "_offset"), Literal(poll), after.and())
 }
 
 // Collect returns the statement that notes in table the keys that exist.
@@ -145,7 +145,7 @@ func (c Changes) Collect(table Name, after After) string {
 		}
 		return "c." + Ident(k)
 	})
-	return fmt.Sprintf("INSERT INTO %s (%s)\nSELECT %s FROM %s c WHERE c.\"_op\" <> 'd'%s", table.SQL(), idents(c.Key), keys, Ident(c.Temp), after.and("c"))
+	return fmt.Sprintf("INSERT INTO %s (%s)\nSELECT %s FROM %s c WHERE c.\"_op\" <> 'd'%s", table.SQL(), idents(c.Key), keys, Ident(c.Temp), after.and())
 }
 
 // DeleteRange returns the statement that removes the rows of table with lo ≤

@@ -86,7 +86,8 @@ func readPoll(row []string) (Poll, error) {
 		*f.into = n
 	}
 	p.Part, p.Parts = int32(part), int32(parts) //nolint:gosec // the columns are INT
-	for text, into := range map[string]*time.Time{row[11]: &p.CompleteThrough, row[12]: &p.DeletesThrough} {
+	for i, into := range []*time.Time{&p.CompleteThrough, &p.DeletesThrough} {
+		text := row[11+i]
 		if text == "" {
 			continue
 		}
@@ -95,9 +96,6 @@ func readPoll(row []string) (Poll, error) {
 			return p, err
 		}
 		*into = at
-	}
-	if row[11] == row[12] {
-		p.DeletesThrough = p.CompleteThrough // one key of the map
 	}
 	return p, nil
 }

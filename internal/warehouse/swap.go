@@ -32,6 +32,7 @@ func (t Type) Bound(text string) (string, error) {
 			return "CAST(" + at.UTC().Format(`'2006-01-02 15:04:05.000000'`) + " AS TIMESTAMP)", nil
 		}
 		return "", fmt.Errorf("%q is no time", text)
+	default:
 	}
 	return "", fmt.Errorf("a column of type %s has no ranges", t.SQL())
 }
@@ -82,17 +83,29 @@ func nameByte(b byte) bool {
 	return b == '_' || b == '$' || b >= '0' && b <= '9' || b >= 'a' && b <= 'z' || b >= 0x80
 }
 
-// Encodings returns the compression of a table's columns by name.
-func (c *Conn) Encodings(ctx context.Context, n Name) (map[string]string, error) {
+// Like returns the compression of a table's columns by name, and l with the
+// table's own distribution. Of an empty table Redshift may not tell it.
+func (c *Conn) Like(ctx context.Context, n Name, l Layout) (map[string]string, Layout, error) {
 	res, err := c.Exec(ctx, "SELECT column_name, encoding FROM svv_redshift_columns WHERE schema_name = "+Literal(n.Schema)+" AND table_name = "+Literal(n.Table))
 	if err != nil {
-		return nil, err
+		return nil, l, err
 	}
-	out := map[string]string{}
+	encodings := map[string]string{}
 	for _, row := range res.Rows {
-		out[row[0]] = row[1]
+		encodings[row[0]] = row[1]
 	}
-	return out, nil
+	if res, err = c.Exec(ctx, `SELECT diststyle FROM svv_table_info WHERE "schema" = `+Literal(n.Schema)+` AND "table" = `+Literal(n.Table)); err != nil {
+		return nil, l, err
+	}
+	for _, row := range res.Rows {
+		switch style, column, _ := strings.Cut(strings.TrimSuffix(row[0], ")"), "("); style {
+		case "ALL", "EVEN":
+			l.DistKey, l.Style = "", style
+		case "KEY":
+			l.DistKey = column
+		}
+	}
+	return encodings, l, nil
 }
 
 // KeptEncoding is the encoding that a column of type t takes over from an older
