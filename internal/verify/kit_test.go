@@ -35,6 +35,7 @@ const (
 	asRow outcome = iota
 	asDuplicate
 	asRejected
+	asHole // no record at all
 )
 
 // record is one of the log: a call of type table, of a track event's own table, too.
@@ -144,6 +145,10 @@ func (k *kit) commit(part int32, records ...record) lake.Commit {
 			r.id = fmt.Sprintf("m-%d-%d", part, first+int64(i))
 		}
 		k.records[part] = append(k.records[part], r)
+		if r.what == asHole {
+			c.Holes++
+			continue
+		}
 		dt := r.at.Format(time.DateOnly)
 		a := accounts[r.source+dt]
 		if a == nil {
@@ -158,7 +163,7 @@ func (k *kit) commit(part int32, records ...record) lake.Commit {
 		case asRejected:
 			a.Rejected++
 			continue
-		case asRow:
+		case asRow, asHole:
 			a.Primary++
 		}
 		for _, table := range []string{r.table, r.event} {

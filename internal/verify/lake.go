@@ -101,6 +101,7 @@ func (v *verifier) readChain(ctx context.Context, id lake.ChainID, deadline time
 
 // commit enters a commit into the books.
 func (v *verifier) commit(ctx context.Context, id lake.ChainID, c lake.Commit) error {
+	v.log.keeps(id, c)
 	for _, a := range c.Accounting {
 		if ofChanges(id) {
 			v.books.changes[a.Source] = true

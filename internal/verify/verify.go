@@ -41,6 +41,7 @@ type verifier struct {
 	names lake.Namer
 
 	metrics *counted
+	log     *logs // nil: not read
 	stored  *stored
 	books   *books
 	mirrors map[string]*mirrored   // by target
@@ -56,7 +57,7 @@ func Run(ctx context.Context, o Options, d Deps) (*Report, error) {
 		Deps: d, o: o, books: newBooks(), mirrors: map[string]*mirrored{},
 		report: &Report{From: day(o.From), To: day(o.To), At: time.Now().UTC().Truncate(time.Second), Lines: []Line{}, Tables: []TableLine{}, Mirrors: []Mirror{}},
 	}
-	for _, step := range []func(context.Context) error{v.readMetrics, v.readWarehouse, v.readLake, v.readLog, v.readMirrors, v.compareRows} {
+	for _, step := range []func(context.Context) error{v.readMetrics, v.readWarehouse, v.openLog, v.readLake, v.readLog, v.readMirrors, v.compareRows} {
 		if err := step(ctx); err != nil {
 			return nil, err
 		}
