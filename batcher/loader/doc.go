@@ -77,6 +77,7 @@
 //	polls of several strategies, partitions apart        mirror = origin after the last refresh                  TestMirrorStrategiesModel
 //	a swap under a long reader                           put off, loads go on, tried after the next wave         TestSwapWaitsForReaders
 //	a view bound to a mirror                             its swap is put off and the view named                  TestBoundViewsPutTheSwapOff
+//	a swap; a table that somebody named like ours        privileges follow, the table stays                      TestSwapKeepsGrantsAndOthersTables
 //	other rows came than a full poll counted             the old table stays until the next poll                 TestRefreshWithOtherCountsIsLeftOut
 //	a column of a mirror gets another type               held until a full poll brings a new table               TestRetypedMirrorIsHeldUntilItsRefresh
 //	a column of a mirror gets another name               renamed, its values stay                                TestRenamedColumnKeepsItsValues

@@ -134,8 +134,9 @@ func TestFullIntoAnEmptyMirrorNeedsNoSwap(t *testing.T) {
 	o.tidy()
 }
 
-// A table that somebody named like one of ours stays.
-func TestSwapLeavesOthersTables(t *testing.T) {
+// Whoever could read the old table can read the new one, and a table that
+// somebody named like one of ours stays.
+func TestSwapKeepsGrantsAndOthersTables(t *testing.T) {
 	t.Parallel()
 	k := setup(t)
 	o := k.origin(1)
@@ -143,14 +144,23 @@ func TestSwapLeavesOthersTables(t *testing.T) {
 	o.put(1, 1)
 	o.flush()
 	k.wave(w)
-	k.exec("CREATE TABLE shop_public.stock__old AS SELECT * FROM shop_public.stock")
-	k.exec("CREATE TABLE shop_public.stock__refresh AS SELECT * FROM shop_public.stock")
+	for _, s := range []string{
+		"GRANT SELECT ON shop_public.stock TO GROUP analysts", "GRANT SELECT, INSERT ON shop_public.stock TO PUBLIC",
+		"CREATE TABLE shop_public.stock__old AS SELECT * FROM shop_public.stock", "CREATE TABLE shop_public.stock__refresh AS SELECT * FROM shop_public.stock",
+	} {
+		k.exec(s)
+	}
+	grants := "SELECT identity_type, identity_name, privilege_type FROM svv_relation_privileges WHERE relation_name = 'stock' AND identity_name <> current_user ORDER BY 1, 2, 3"
+	want := k.query(grants)
 	o.put(2, 2)
 	o.begin(event.PollFull, all).end()
 	o.flush()
 	k.wave(w)
 	o.same("after the swap")
 	o.state("full|done")
+	if got := k.query(grants); !slices.Equal(got, want) || len(want) != 3 {
+		t.Errorf("grants: %v, want %v", got, want)
+	}
 	if got := k.one("SELECT (SELECT COUNT(*) FROM shop_public.stock__old) + (SELECT COUNT(*) FROM shop_public.stock__refresh)"); got != "2" {
 		t.Errorf("somebody's tables have %s rows, want 2", got)
 	}
