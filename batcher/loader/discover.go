@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -20,7 +21,9 @@ const (
 	chainPatience   = 3           // failures in a row that stop a chain
 	listsAtATime    = 16
 	commitsAtATime  = 1000 // read of a chain in one wave
+	commitsAtOnce   = 100  // of those at a time, so that the next is known to fit
 	commitsInMemory = 5000 // of a chain; then low water must move before more are read
+	bytesInMemory   = 64 << 20
 )
 
 // catalogue is what the loader has read of the lake. It belongs to the
@@ -29,6 +32,13 @@ type catalogue struct {
 	lake   *lake.Lake
 	chains []*chain
 	listed time.Time
+	bytes  atomic.Int64 // of the commits of all chains
+}
+
+// full says that more commits of ch must wait until low water has moved. Each
+// chain may have one batch of them whatever the others have.
+func (cat *catalogue) full(ch *chain) bool {
+	return len(ch.commits) >= commitsInMemory || len(ch.commits) > 0 && cat.bytes.Load() >= bytesInMemory
 }
 
 // refresh looks for new chains, and reads the new commits of all. A chain that
@@ -85,7 +95,10 @@ func (cat *catalogue) read(ctx context.Context, ch *chain, led *ledger) error {
 	id := lake.ChainID{Topic: ch.id.Topic, Partition: ch.id.Part}
 	low, known := led.low[ch.id]
 	if ch.started && known && low < ch.begins() || !ch.started && known {
-		ch.commits, ch.next, ch.started = nil, low, true
+		for len(ch.commits) > 0 {
+			cat.forget(ch)
+		}
+		ch.next, ch.started = low, true
 	}
 	if !ch.started {
 		first, ok, err := cat.lake.First(ctx, id)
@@ -95,13 +108,27 @@ func (cat *catalogue) read(ctx context.Context, ch *chain, led *ledger) error {
 		ch.next, ch.started = first, true
 	}
 	for known && len(ch.commits) > 0 && ch.commits[0].Next <= low {
-		ch.commits = ch.commits[1:]
+		cat.forget(ch)
 	}
-	if len(ch.commits) >= commitsInMemory {
-		return nil
+	for n := 0; n < commitsAtATime && !cat.full(ch); n += commitsAtOnce {
+		commits, err := cat.lake.Since(ctx, id, ch.next, commitsAtOnce)
+		before := len(ch.commits)
+		err = errors.Join(ch.take(commits), err)
+		for _, c := range ch.commits[before:] {
+			cat.bytes.Add(c.size)
+		}
+		if err != nil || len(commits) < commitsAtOnce {
+			return err
+		}
 	}
-	commits, err := cat.lake.Since(ctx, id, ch.next, commitsAtATime)
-	return errors.Join(ch.take(commits), err)
+	return nil
+}
+
+// forget drops the chain's oldest commit.
+func (cat *catalogue) forget(ch *chain) {
+	cat.bytes.Add(-ch.commits[0].size)
+	ch.commits[0] = entry{}
+	ch.commits = ch.commits[1:]
 }
 
 // begins is the offset from which the chain's commits are in memory.
@@ -125,8 +152,9 @@ func (ch *chain) take(commits []lake.Commit) error {
 
 // since returns all chains, with those commits back to where a target is held
 // that are no longer in memory. Of a chain with very many only the oldest are
-// returned, and its next is where the rest begins.
-func (cat *catalogue) since(ctx context.Context, held *heldTarget) ([]*chain, error) {
+// returned, and its next is where the rest begins. Those hold what is of target
+// and no more.
+func (cat *catalogue) since(ctx context.Context, target string, held *heldTarget) ([]*chain, error) {
 	out := make([]*chain, len(cat.chains))
 	for i, ch := range cat.chains {
 		out[i] = ch
@@ -137,8 +165,12 @@ func (cat *catalogue) since(ctx context.Context, held *heldTarget) ([]*chain, er
 		older := &chain{id: ch.id, next: from}
 		for older.next < ch.begins() && len(older.commits) < commitsInMemory {
 			commits, err := cat.lake.Since(ctx, lake.ChainID{Topic: ch.id.Topic, Partition: ch.id.Part}, older.next, commitsAtATime)
+			before := len(older.commits)
 			if err = errors.Join(older.take(commits), err); err != nil {
 				return nil, err
+			}
+			for i := before; i < len(older.commits); i++ {
+				older.commits[i].keep(target)
 			}
 			if len(commits) == 0 {
 				return nil, fmt.Errorf("chain %s/%d: the commit at %d is gone: %w", ch.id.Topic, ch.id.Part, older.next, lake.ErrChainGap)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/millstream-data/millstream/internal/lake"
 	"github.com/millstream-data/millstream/internal/testkit"
+	"github.com/millstream-data/millstream/internal/warehouse"
 	"github.com/millstream-data/millstream/internal/wire"
 )
 
@@ -302,5 +303,37 @@ func TestStopWhileNothingIsDue(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{}, k.query("SELECT target FROM millstream.positions")); diff != "" {
 		t.Errorf("positions (-want +got):\n%s", diff)
+	}
+}
+
+// Commits wait in the lake while those in memory fill it; a chain of which none
+// is in memory is read all the same.
+func TestCommitsInMemoryAreBounded(t *testing.T) {
+	t.Parallel()
+	k := setup(t)
+	cat := &catalogue{lake: k.lake}
+	read := func(want int) {
+		t.Helper()
+		if err := cat.refresh(t.Context(), newLedger(nil, nil), k.now, func(warehouse.Chain, error) {}); err != nil {
+			t.Fatal(err)
+		}
+		if got := len(cat.chains[0].commits); got != want {
+			t.Errorf("%d commits are in memory, want %d", got, want)
+		}
+	}
+	cat.bytes.Store(bytesInMemory)
+	for range 2 {
+		k.commit(0, table{name: "app.tracks", columns: eventColumns(), rows: events(1)})
+	}
+	read(2)
+	k.commit(0, table{name: "app.tracks", columns: eventColumns(), rows: events(1)})
+	read(2)
+	cat.bytes.Add(-bytesInMemory)
+	read(3)
+	for range 3 {
+		cat.forget(cat.chains[0])
+	}
+	if got := cat.bytes.Load(); got != 0 {
+		t.Errorf("%d bytes are counted for no commit", got)
 	}
 }

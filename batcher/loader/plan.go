@@ -33,6 +33,30 @@ type chain struct {
 type entry struct {
 	lake.Commit
 	parts map[string]*part
+	size  int64 // of it in memory, about
+}
+
+// keep leaves target's part alone.
+func (e *entry) keep(target string) {
+	own, ok := e.parts[target]
+	e.parts, e.Schemas = map[string]*part{}, nil
+	if ok {
+		e.parts[target] = own
+	}
+}
+
+// sizeOf is about what a commit takes in memory: names of files, and of columns
+// with their widths.
+func sizeOf(c lake.Commit) int64 {
+	const file, column = 300, 60
+	size := int64(file)
+	for _, f := range c.Files {
+		size += file + int64(len(f.Key)+len(f.Table)) + column*int64(len(f.MaxBytes))
+	}
+	for _, s := range c.Schemas {
+		size += column * int64(len(s.Columns))
+	}
+	return size
 }
 
 // newEntry takes a commit apart. An error stops the chain, as a gap does.
@@ -46,8 +70,9 @@ func newEntry(id warehouse.Chain, c lake.Commit) (entry, error) {
 			return entry{}, fmt.Errorf("commit %s/%d/%d: %w", c.Topic, c.Partition, c.First, err)
 		}
 	}
+	size := sizeOf(c)
 	c.Files, c.Marks, c.Accounting = nil, nil, nil // parts has what is needed of them
-	return entry{Commit: c, parts: byTarget}, nil
+	return entry{Commit: c, parts: byTarget, size: size}, nil
 }
 
 // ledger is what the warehouse said at the beginning of a wave.

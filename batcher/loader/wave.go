@@ -247,7 +247,7 @@ func (w *waves) retries(ctx context.Context, led *ledger) []*load {
 // heldLoad is the load of a held target, from where it was held. It has no
 // files when there is nothing left to load; then it only lets the target go.
 func (w *waves) heldLoad(ctx context.Context, led *ledger, target string, held *heldTarget) (*load, error) {
-	chains, err := w.seen.since(ctx, held)
+	chains, err := w.seen.since(ctx, target, held)
 	if err != nil {
 		return nil, err
 	}
@@ -274,7 +274,7 @@ func (w *waves) chainStopped(id warehouse.Chain, err error) {
 // writeLowWater notes how far every target has loaded each chain, and where
 // held targets keep their place below that.
 func (w *waves) writeLowWater(ctx context.Context, led *ledger) error {
-	full := slices.ContainsFunc(w.seen.chains, func(ch *chain) bool { return len(ch.commits) >= commitsInMemory })
+	full := slices.ContainsFunc(w.seen.chains, w.seen.full)
 	if time.Since(w.lowWritten) < lowWaterEvery && !full {
 		return nil
 	}
