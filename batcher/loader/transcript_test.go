@@ -14,6 +14,7 @@ import (
 	"github.com/millstream-data/millstream/internal/event"
 	"github.com/millstream-data/millstream/internal/lake"
 	"github.com/millstream-data/millstream/internal/testkit/golden"
+	"github.com/millstream-data/millstream/internal/warehouse"
 	"github.com/millstream-data/millstream/internal/wire"
 )
 
@@ -29,6 +30,7 @@ func record(t *testing.T) *transcript {
 	r := &transcript{kit: setup(t)}
 	client := r.open()
 	client.Trace = func(s string) { r.sent = append(r.sent, s) }
+	r.client = client // of commands by hand, too
 	l := r.loader(client, func(c *Config) { c.Connections, c.DDLTimeout = 1, time.Second })
 	l.holder = "host/loader-1"
 	r.w = r.tenure(l)
@@ -152,6 +154,70 @@ func TestTranscriptGolden(t *testing.T) {
 		r.exec(`UPDATE millstream.held SET attempts = 0`)
 		r.wave()
 		r.golden("held_target_mended")
+	})
+}
+
+func TestTranscriptByHandGolden(t *testing.T) {
+	t.Parallel()
+	t.Run("accounts", func(t *testing.T) {
+		t.Parallel()
+		r := record(t)
+		r.kit.wave(r.w)
+		cols := eventColumns(col("group_id", wire.String), col("name", wire.String))
+		r.commit(0, table{name: "app.groups", columns: cols, rows: events(1, row{"group_id": "g", "name": "Initech"})})
+		r.kit.wave(r.w)
+		r.commit(0, table{name: "app.groups", columns: cols, rows: events(1, row{"group_id": "g", "name": "Initrode"})})
+		r.wave()
+		r.golden("accounts")
+	})
+	t.Run("file", func(t *testing.T) {
+		t.Parallel()
+		r := record(t)
+		r.kit.wave(r.w)
+		r.commit(0, table{name: "app.notes", columns: noteColumns, rows: events(2)})
+		r.kit.wave(r.w)
+		r.sent = nil
+		key, body := r.heldFile(r.w)
+		r.golden("held_file")
+		if err := r.lake.Store.Put(t.Context(), key, body); err != nil {
+			t.Fatal(err)
+		}
+		r.sent = nil
+		r.retry("app.notes")
+		r.golden("retry")
+		r.wave()
+		r.golden("repair")
+		key, _ = r.heldFile(r.w)
+		r.sent = nil
+		if _, err := r.byHand().Skip(t.Context(), key, "the disk is gone"); err != nil {
+			t.Fatal(err)
+		}
+		r.golden("skip")
+	})
+	t.Run("reload", func(t *testing.T) {
+		t.Parallel()
+		r := record(t)
+		r.notes(2)
+		r.kit.wave(r.w)
+		r.sent = nil
+		r.mustReload(Reload{Target: "app.notes"})
+		r.golden("reload")
+		day := time.Date(2026, 11, 21, 0, 0, 0, 0, time.UTC)
+		r.sent = nil
+		r.mustReload(Reload{Target: "app.notes", Days: warehouse.Days{From: day, To: day.AddDate(0, 0, 1)}})
+		r.golden("reload_days")
+	})
+	t.Run("takeover", func(t *testing.T) {
+		t.Parallel()
+		r := record(t)
+		if err := r.w.conn.ReleaseLease(t.Context(), r.w.fence); err != nil {
+			t.Fatal(err)
+		}
+		r.sent = nil
+		if _, err := r.w.conn.TakeLease(t.Context(), "host/loader-2", time.Minute); err != nil {
+			t.Fatal(err)
+		}
+		r.golden("takeover")
 	})
 }
 

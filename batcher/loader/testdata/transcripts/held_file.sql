@@ -1,0 +1,21 @@
+SELECT target, topic, part, next_offset, load_id FROM millstream.positions;
+SELECT target, topic, part, first_offset, file_key, reason, error, attempts, DATEDIFF(second, since, GETDATE()) FROM millstream.held;
+SET query_group TO 'millstream_load';
+SET statement_timeout TO 2700000;
+SELECT table_schema, table_name, column_name, data_type, character_maximum_length, numeric_precision, numeric_scale FROM svv_columns WHERE table_schema IN ('app') AND table_name IN ('notes') ORDER BY table_schema, table_name, ordinal_position;
+CREATE TEMP TABLE "stg_01jd3x9k2m7q8r5t6v0w1y0001_3957fb94" ("id" VARCHAR(256), "received_at" TIMESTAMP, "user_id" VARCHAR(256), "_unmapped" VARCHAR(64), "_partition" BIGINT, "_offset" BIGINT, "note" VARCHAR(64)) DISTKEY ("id") SORTKEY ("received_at");
+COPY "stg_01jd3x9k2m7q8r5t6v0w1y0001_3957fb94" FROM 's3://lake/millstream/_loads/app.notes/01jd3x9k2m7q8r5t6v0w1y0001-3957fb94.manifest'
+IAM_ROLE default FORMAT AS PARQUET MANIFEST STATUPDATE OFF;
+SELECT TRIM(file_name), TRIM(column_name), TRIM(column_type), TRIM(error_message) FROM sys_load_error_detail WHERE session_id = pg_backend_pid() ORDER BY start_time DESC LIMIT 20;
+DROP TABLE "stg_01jd3x9k2m7q8r5t6v0w1y0001_3957fb94";
+SET statement_timeout TO 300000;
+BEGIN;
+LOCK TABLE millstream.gate;
+SET statement_timeout TO 2700000;
+SELECT fence FROM millstream.fence;
+SELECT target, topic, part, next_offset, load_id FROM millstream.positions WHERE target IN ('app.notes');
+DELETE FROM millstream.positions WHERE target IN ('app.notes');
+INSERT INTO millstream.positions (target, topic, part, next_offset, load_id, updated_at) VALUES ('app.notes', 'millstream.events', 0, 5, '01jd3x9k2m7q8r5t6v0w1y0001', GETDATE());
+INSERT INTO millstream.loads (load_id, wave_id, target, kind, fence, commits, files, bytes, rows_staged, rows_inserted, rows_updated, rows_deleted, rows_duplicate, ranges, min_received_at, max_received_at, started_at, committed_at) VALUES ('01jd3x9k2m7q8r5t6v0w1y0001', '01jd3x9k2m7q8r5t6v0w1y0002', 'app.notes', 'append', 1, 1, 0, 4711, 0, 0, 0, 0, 0, '[{"topic":"millstream.events","part":0,"first":2,"next":5}]', NULL, NULL, '2026-11-21 06:15:30.000', GETDATE());
+INSERT INTO millstream.held (target, topic, part, first_offset, file_key, reason, error, since, attempts) VALUES ('app.notes', 'millstream.events', 0, 2, 'millstream/app/notes/dt=2026-11-21/hh=06/millstream.events-0-2-5-3957fb94.parquet', 'file', 'XX000 The specified key does not exist | ----------------------------------------------- error: The specified key does not exist code: 15001 context: HTTP response error code: 404 Message: NoSuchKey s3://lake/millstream/app/notes/dt=2026-11-21/hh=06/millstream.events-0-2-5-3957fb94.parquet query: 0 location: dory_util.cpp process: local -----------------------------------------------', GETDATE(), 1);
+COMMIT;
