@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -65,12 +66,31 @@ func (p *program) nearby(args []string) Config {
 	named := slices.ContainsFunc(p.environ, func(e string) bool { return strings.HasPrefix(e, configVariable+"=") }) ||
 		slices.ContainsFunc(args, func(a string) bool { return strings.HasPrefix(a, "--config") || strings.HasPrefix(a, "-config") })
 	dev := devConfig()
-	if _, err := os.Stat(dev.DataDir); err != nil || named {
+	made := dev.DataDir
+	if dir := dataDir(args); dir != "" {
+		made = filepath.Join(dir, "redshift") // dev alone makes one
+	}
+	if _, err := os.Stat(made); err != nil || named {
 		return defaultConfig()
 	}
 	dev.S3.Endpoint = "http://" + dev.Local.S3.Listen
 	dev.Warehouse.Password = dev.Local.Redshift.Password
 	return dev
+}
+
+// dataDir returns the folder that args name, if they do.
+func dataDir(args []string) string {
+	for i, a := range args {
+		name, value, joined := strings.Cut(strings.TrimLeft(a, "-"), "=")
+		switch {
+		case name != "data-dir" || !strings.HasPrefix(a, "-"):
+		case joined:
+			return value
+		case i+1 < len(args):
+			return args[i+1]
+		}
+	}
+	return ""
 }
 
 // moment reads a time, or how long ago it was; nothing is the zero time.

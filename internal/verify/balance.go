@@ -23,6 +23,7 @@ type tally struct {
 	due       int64 // of them, not loaded yet
 	held      int64 // of them, in a held file or of a held target
 	skipped   int64 // of them, in a file that was given up
+	gone      int64 // of them, in a table that is no more
 	twins     int64 // of them, left out by the loader within the window
 	late      int64 // and beyond it
 	warehouse int64 // rows in the table
@@ -32,7 +33,7 @@ type tally struct {
 
 // unexplained is what the warehouse lacks; below zero, what it has too much.
 func (t tally) unexplained() int64 {
-	return t.lake - t.due - t.held - t.skipped - t.twins - t.late - t.warehouse
+	return t.lake - t.due - t.held - t.skipped - t.gone - t.twins - t.late - t.warehouse
 }
 
 func (t *tally) add(o tally) {
@@ -40,6 +41,7 @@ func (t *tally) add(o tally) {
 	t.due += o.due
 	t.held += o.held
 	t.skipped += o.skipped
+	t.gone += o.gone
 	t.twins += o.twins
 	t.late += o.late
 	t.warehouse += o.warehouse
@@ -127,7 +129,7 @@ func (v *verifier) line(c cell, t tally) {
 		Source: c.name, Day: c.day, Accepted: a.Records + b.uncommitted[c], Lake: t.lake,
 		Terms: Terms{
 			Uncommitted: b.uncommitted[c], Duplicates: a.Duplicates, Rejected: a.Rejected, Marks: a.Marks, Due: t.due, Held: t.held,
-			Skipped: t.skipped, Twins: t.twins, LateDuplicates: t.late,
+			Skipped: t.skipped, Gone: t.gone, Twins: t.twins, LateDuplicates: t.late,
 		},
 	}
 	l.Unexplained.Lake = l.Accepted - l.Uncommitted - l.Duplicates - l.Rejected - l.Marks - l.Lake
@@ -156,7 +158,7 @@ func (v *verifier) line(c cell, t tally) {
 
 // tableLine keeps what is to be said of a target's day, if anything.
 func (v *verifier) tableLine(c cell, t tally, mirror bool) {
-	l := TableLine{Table: c.name, Day: c.day, Lake: t.lake, Terms: Terms{Due: t.due, Held: t.held, Skipped: t.skipped, Twins: t.twins, LateDuplicates: t.late}}
+	l := TableLine{Table: c.name, Day: c.day, Lake: t.lake, Terms: Terms{Due: t.due, Held: t.held, Skipped: t.skipped, Gone: t.gone, Twins: t.twins, LateDuplicates: t.late}}
 	if !mirror {
 		l.Warehouse, l.Unexplained = &t.warehouse, t.unexplained()
 	}

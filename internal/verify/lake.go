@@ -132,6 +132,8 @@ func (v *verifier) commit(ctx context.Context, id lake.ChainID, c lake.Commit) e
 			t.held += f.Rows
 		case isSkipped:
 			t.skipped += f.Rows
+		case isGone:
+			t.gone += f.Rows
 		case isLoaded:
 		}
 		if ofEvents(id) && lake.IsPrimary(table) {
@@ -154,6 +156,7 @@ const (
 	isDue
 	isHeld
 	isSkipped
+	isGone // loaded, and its table is no more
 )
 
 func (v *verifier) stateOf(id lake.ChainID, c lake.Commit, f lake.File) state {
@@ -164,6 +167,8 @@ func (v *verifier) stateOf(id lake.ChainID, c lake.Commit, f lake.File) state {
 		return isSkipped
 	case held:
 		return isHeld
+	case begun && at >= c.Next && slices.Contains(v.stored.gone, f.Table):
+		return isGone
 	case begun && at >= c.Next:
 		return isLoaded
 	case v.stored.held[f.Table]:
@@ -206,7 +211,33 @@ func (v *verifier) rowsBelow(ctx context.Context, id lake.ChainID, f lake.File, 
 			n++
 		}
 	})
+	if v.unread(f, err) {
+		return f.Rows, nil
+	}
 	return n, err
+}
+
+// unreadableError says that a data object is not there, or no Parquet file.
+type unreadableError struct {
+	key string
+	err error
+}
+
+func (e *unreadableError) Error() string { return e.key + ": " + e.err.Error() }
+func (e *unreadableError) Unwrap() error { return e.err }
+
+// unread makes a finding of a file that cannot be read, and says whether err is
+// of that kind: the comparison goes on without its rows.
+func (v *verifier) unread(f lake.File, err error) bool {
+	var e *unreadableError
+	if !errors.As(err, &e) {
+		return false
+	}
+	if !v.told[f.Key] {
+		v.told[f.Key] = true
+		v.finding("%s of %s on %s in %s: its rows are not compared, as it is not readable: %v; restore the object", plural(f.Rows, "row"), f.Table, f.DT, f.Key, e.err)
+	}
+	return true
 }
 
 // offsets visits the offsets of a committed file's rows. Where a compaction has
@@ -221,19 +252,23 @@ func (v *verifier) offsets(ctx context.Context, id lake.ChainID, f lake.File, vi
 	if err != nil {
 		return err
 	}
-	keys := map[string]bool{f.Key: true}
+	keys, replaced := map[string]bool{f.Key: true}, false
 	for range compactions { // a generation may replace what an earlier one wrote
 		for _, c := range compactions {
 			for _, old := range c.Replaces {
 				if !keys[old] {
 					continue
 				}
+				replaced = true
 				delete(keys, old)
 				for _, file := range c.Files {
 					keys[file.Key] = true
 				}
 			}
 		}
+	}
+	if !replaced {
+		return &unreadableError{f.Key, objstore.ErrNotFound}
 	}
 	for key := range keys {
 		err := v.readFile(ctx, key, func(partition, at int64) {
@@ -242,6 +277,9 @@ func (v *verifier) offsets(ctx context.Context, id lake.ChainID, f lake.File, vi
 			}
 		})
 		if err != nil {
+			if errors.Is(err, objstore.ErrNotFound) {
+				return &unreadableError{key, err}
+			}
 			return err
 		}
 	}
@@ -257,9 +295,16 @@ func (v *verifier) readFile(ctx context.Context, key string, visit func(partitio
 		return err
 	}
 	defer os.Remove(path) //nolint:errcheck // a temporary file
+	if err := eachRow(path, visit); err != nil {
+		return &unreadableError{key, err}
+	}
+	return nil
+}
+
+func eachRow(path string, visit func(partition, offset int64)) error {
 	r, err := parquetout.Open(path, keyColumns)
 	if err != nil {
-		return fmt.Errorf("%s: %w", key, err)
+		return err
 	}
 	defer func() { _ = r.Close() }() // read only
 	for {
@@ -269,11 +314,11 @@ func (v *verifier) readFile(ctx context.Context, key string, visit func(partitio
 		}
 		partitions, err := r.Ints(0)
 		if err != nil {
-			return fmt.Errorf("%s: %w", key, err)
+			return err
 		}
 		offsets, err := r.Ints(1)
 		if err != nil {
-			return fmt.Errorf("%s: %w", key, err)
+			return err
 		}
 		for i := range n {
 			visit(partitions[i], offsets[i])

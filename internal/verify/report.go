@@ -35,6 +35,7 @@ type Terms struct {
 	Due             int64 `json:"not_loaded,omitempty"`        // in commits above the tables' positions
 	Held            int64 `json:"held,omitempty"`              // in held files and of held tables
 	Skipped         int64 `json:"skipped,omitempty"`           // in files that were given up
+	Gone            int64 `json:"table_gone,omitempty"`        // loaded into a table that is no more; a finding as well
 	Twins           int64 `json:"loader_duplicates,omitempty"` // in millstream.duplicates, within the window
 	LateDuplicates  int64 `json:"late_duplicates,omitempty"`   // there, by a dedupe longer than the window
 	Uncounted       int64 `json:"not_counted,omitempty"`       // above the metric store's positions
@@ -193,6 +194,7 @@ func (t Terms) words() string {
 		{t.Due, "not loaded yet"},
 		{t.Held, "held"},
 		{t.Skipped, "skipped"},
+		{t.Gone, "in a table that is gone"},
 		{t.Twins, "in millstream.duplicates"},
 		{t.LateDuplicates, "late duplicates"},
 		{t.Uncounted, "not counted by metrics yet"},

@@ -108,7 +108,7 @@ func (c *rowComparer) take(ctx context.Context, commit lake.Commit) error {
 		switch c.stateOf(c.id, commit, f) {
 		case isLoaded:
 			w.files = append(w.files, f)
-		case isHeld, isSkipped, isDue:
+		case isHeld, isSkipped, isDue, isGone:
 			w.optional = append(w.optional, f)
 		}
 		w.to = commit.Next
@@ -133,16 +133,9 @@ func (c *rowComparer) flush(ctx context.Context, target string, w *window) error
 	if w.from >= w.to {
 		return nil
 	}
-	want, maybe := map[int64]string{}, map[int64]bool{}
-	for _, f := range w.files {
-		if err := c.offsets(ctx, c.id, f, func(at int64) { want[at] = f.Key }); err != nil {
-			return err
-		}
-	}
-	for _, f := range w.optional {
-		if err := c.offsets(ctx, c.id, f, func(at int64) { maybe[at] = true }); err != nil {
-			return err
-		}
+	want, maybe, err := c.inLake(ctx, w)
+	if err != nil {
+		return err
 	}
 	name, err := warehouse.ParseName(target)
 	if err != nil {
@@ -170,6 +163,34 @@ func (c *rowComparer) flush(ctx context.Context, target string, w *window) error
 	}
 	w.from, w.files, w.optional = w.to, nil, nil
 	return nil
+}
+
+// inLake reads which offsets a window has in the lake, with their files, and
+// which of them may or may not be in the warehouse: those of files that are held,
+// and any in the place of a file that cannot be read.
+func (c *rowComparer) inLake(ctx context.Context, w *window) (want map[int64]string, maybe map[int64]bool, err error) {
+	want, maybe = map[int64]string{}, map[int64]bool{}
+	for _, f := range w.files {
+		err := c.offsets(ctx, c.id, f, func(at int64) { want[at] = f.Key })
+		if c.unread(f, err) {
+			for at := f.First; at < f.Next; at++ {
+				if maybe[at] = true; want[at] == f.Key {
+					delete(want, at) // what could be read of it
+				}
+			}
+			continue
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+	}
+	for _, f := range w.optional {
+		err := c.offsets(ctx, c.id, f, func(at int64) { maybe[at] = true })
+		if err != nil && !c.unread(f, err) {
+			return nil, nil, err
+		}
+	}
+	return want, maybe, nil
 }
 
 // missing names the rows that the loader has not left out as duplicates.

@@ -47,6 +47,7 @@ type verifier struct {
 	mirrors map[string]*mirrored   // by target
 	begins  map[lake.ChainID]int64 // where reading of a chain began
 	ends    map[lake.ChainID]int64 // and where its commits end
+	told    map[string]bool        // files that cannot be read, of which a finding tells
 	report  *Report
 }
 
@@ -54,7 +55,7 @@ type verifier struct {
 // comparison could not be made.
 func Run(ctx context.Context, o Options, d Deps) (*Report, error) {
 	v := &verifier{
-		Deps: d, o: o, books: newBooks(), mirrors: map[string]*mirrored{},
+		Deps: d, o: o, books: newBooks(), mirrors: map[string]*mirrored{}, told: map[string]bool{},
 		report: &Report{From: day(o.From), To: day(o.To), At: time.Now().UTC().Truncate(time.Second), Lines: []Line{}, Tables: []TableLine{}, Mirrors: []Mirror{}},
 	}
 	for _, step := range []func(context.Context) error{v.readMetrics, v.readWarehouse, v.openLog, v.readLake, v.readLog, v.readMirrors, v.compareRows} {

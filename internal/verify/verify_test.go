@@ -306,8 +306,8 @@ func TestTableThatIsGoneIsFound(t *testing.T) {
 	k.load(nil)
 	k.exec(`DROP TABLE "app"."tracks"`)
 	r := k.verify(withRows)
-	if r.Balanced || !strings.Contains(text(t, r), "loader reload --target app.tracks") {
-		t.Errorf("the report says nothing of it:\n%s", text(t, r))
+	if r.Balanced || len(r.Findings) != 1 || !strings.Contains(r.Findings[0], "loader reload --target app.tracks") || r.Lines[0].Gone != 5 {
+		t.Errorf("the report says something else of it:\n%s", text(t, r))
 	}
 }
 
@@ -409,4 +409,29 @@ func TestRowsOfACompactedFileAreFound(t *testing.T) {
 		}
 	}
 	sameLines(t, k.verify(withRows), true, of(10, 10, 10, 7, func(l *verify.Line) { l.Uncounted = 3 }))
+}
+
+func TestFilesThatCannotBeReadAreFoundAndTheRestCompared(t *testing.T) {
+	t.Parallel()
+	k := setup(t, eventsMetric)
+	bad := k.commit(0, tracks(3)...)
+	gone := k.commit(0, tracks(3)...)
+	k.commit(0, tracks(4)...)
+	k.load(nil)
+	k.count(0, 0, 2) // within the first file
+	k.exec(`DELETE FROM "app"."tracks" WHERE "_offset" IN (1, 8)`)
+	err := k.lake.Store.Put(t.Context(), bad.Files[1].Key, []byte("PAR1 noise PAR1"))
+	if err = errors.Join(err, k.lake.Store.Delete(t.Context(), gone.Files[0].Key)); err != nil {
+		t.Fatal(err)
+	}
+	r := k.verify(withRows)
+	s := text(t, r)
+	for _, key := range []string{bad.Files[1].Key, gone.Files[0].Key} {
+		if strings.Count(s, key+": its rows are not compared") != 1 {
+			t.Errorf("%s is not named once:\n%s", key, s)
+		}
+	}
+	if len(r.Rows) != 1 || !strings.HasPrefix(r.Rows[0], "app.tracks: partition 0, offset 8: is missing") {
+		t.Errorf("rows: %q", r.Rows)
+	}
 }
