@@ -24,6 +24,8 @@
 // # Failures
 //
 //   - kill -9 at any moment: what was committed is there, the rest is gone as a whole; TestLocalRedshiftKill
+//   - a power cut that tears the log's last entry: it is cut; TestTornLogTailIsCut
+//   - a statement that panics: XX000 for it, the session and the process go on; FuzzStatement
 //   - an error in a transaction: E until ROLLBACK, COMMIT rolls back; TestLocalRedshiftAbort, TestAbortInExtendedProtocol
 //   - DDL undone: registry and DuckDB agree; TestDDLRollsBack
 //   - lost client: its locks are freed and its transaction undone, a fault can let its statement finish; TestLocalRedshiftLocks, TestFaults

@@ -120,7 +120,7 @@ func (rw *rewriter) node(out, in []node, i int) ([]node, int, error) {
 	case n.is("collate"):
 		_, next := nameAt(in, i+1)
 		return out, next, nil
-	case n.is("operator") && i+1 < len(in) && in[i+1].open == '(':
+	case n.is("operator") && i+1 < len(in) && in[i+1].open == '(' && len(in[i+1].kids) > 0:
 		kids := in[i+1].kids
 		return rw.operator(out, in, i+2, kids[len(kids)-1].val)
 	case n.op("::"):
