@@ -155,7 +155,7 @@ func (c *Column) decide() {
 		c.Type = wire.Date
 	case times == all:
 		c.Type = wire.Timestamp
-	case c.oddLine > 0 && 2*(numbers+times) > all:
+	case c.oddLine > 0 && 2*(numbers+times) >= all:
 		c.Note = fmt.Sprintf("text because of %s in line %d", c.odd, c.oddLine)
 	}
 }

@@ -257,7 +257,7 @@ func (s *source) fault(err error, fields []string, width int, after int64) error
 	line := int64(parse.StartLine)
 	switch {
 	case errors.Is(err, csv.ErrFieldCount):
-		return &LineError{line, fmt.Sprintf("has %d fields, the header has %d: put fields that hold %q into double quotes, or name the delimiter by --delimiter", len(fields), width, s.comma)}
+		return &LineError{line, fmt.Sprintf("fields: %d, in the header: %d; put fields that hold %q into double quotes, or name the delimiter by --delimiter", len(fields), width, s.comma)}
 	case errors.Is(err, csv.ErrQuote) && parse.Line > parse.StartLine:
 		return &LineError{line, fmt.Sprintf("a quote that opens in this record is not closed where it should be (line %d): within quotes, write a quote twice", parse.Line)}
 	case errors.Is(err, csv.ErrQuote), errors.Is(err, csv.ErrBareQuote):

@@ -238,10 +238,10 @@ func (s *Summary) Write(w io.Writer, psql string) {
 	if s.Appended {
 		verb = "got"
 	}
-	fmt.Fprintf(w, "%s %s %d rows (%d Parquet files, %d bytes)\n\n", s.Target, verb, s.Rows, s.Files, s.Bytes)
+	fmt.Fprintf(w, "%s %s %d rows (Parquet: %d bytes)\n\n", s.Target, verb, s.Rows, s.Bytes)
 	for i, c := range s.Columns {
 		note := c.Note
-		if c.Header != c.Name {
+		if !strings.EqualFold(c.Header, c.Name) {
 			note = strings.TrimPrefix(fmt.Sprintf("%s; %q in the file", note, c.Header), "; ")
 		}
 		if c.Nulls > 0 {

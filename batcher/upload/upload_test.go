@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strings"
 	"testing"
@@ -17,6 +18,7 @@ import (
 	"github.com/millstream-data/millstream/internal/config"
 	"github.com/millstream-data/millstream/internal/local/redshift"
 	"github.com/millstream-data/millstream/internal/testkit"
+	"github.com/millstream-data/millstream/internal/testkit/golden"
 	"github.com/millstream-data/millstream/internal/testkit/warehousetest"
 	"github.com/millstream-data/millstream/internal/warehouse"
 	"github.com/millstream-data/millstream/internal/wire"
@@ -212,8 +214,8 @@ func TestUploadMistakesNameTheLine(t *testing.T) {
 	k := setup(t)
 	k.up.Config.MaxBytes = 40 * config.MiB
 	for _, c := range []struct{ name, csv, want string }{
-		{"too few fields", "a,b\n1,2\n\n3\n", "line 4: has 1 fields, the header has 2"},
-		{"too many fields", "a,b\n\"1\n\",2\n1,2,3\n", "line 4: has 3 fields"},
+		{"too few fields", "a,b\n1,2\n\n3\n", "line 4: fields: 1, in the header: 2"},
+		{"too many fields", "a,b\n\"1\n\",2\n1,2,3\n", "line 4: fields: 3"},
 		{"not UTF-8", "a,b\n1,2\nM\xfcller,2\n", "line 3: field 1 (character 1) is not UTF-8: save the file as UTF-8"},
 		{"NUL", "a,b\n1,\x00\n", "line 2: field 2 (character 3) holds a NUL"},
 		{"a quote within", "a,b\n1,x\"y\n", "line 2: a quote stands within a field"},
@@ -265,7 +267,7 @@ func TestUploadOddFiles(t *testing.T) {
 		{"no line break at the end", "a,b\n1,2", "SELECT * FROM uploads.odd", "1|2", nil},
 		{"nulls by name", "a,b\nNA,x\n1,\n", "SELECT a, b IS NULL FROM uploads.odd ORDER BY a", "1|f ; |f", func(o *Options) { o.Nulls = []string{"NA"} }},
 		{"standard input", "", "SELECT * FROM uploads.odd", "5|6", func(o *Options) { o.File, o.Stdin = "-", strings.NewReader("a,b\n5,6\n") }},
-		{"reserved words and digits", "select,2024,Größe\nx,y,z\n", "SELECT \"column\" FROM pg_table_def WHERE schemaname = 'uploads' AND tablename = 'odd' AND \"column\" IN ('_2024', '_select') ORDER BY 1", "_2024 ; _select", nil},
+		{"reserved words and digits", "select,2024,Größe\nx,y,z\n", "SELECT column_name FROM svv_columns WHERE table_schema = 'uploads' AND table_name = 'odd' AND column_name IN ('_2024', '_select') ORDER BY 1", "_2024 ; _select", nil},
 	} {
 		if _, err := k.upload("odd", c.csv, func(o *Options) {
 			if c.change != nil {
@@ -398,4 +400,32 @@ func TestUploadTypeFlags(t *testing.T) {
 			t.Errorf("%s is taken", arg)
 		}
 	}
+}
+
+var (
+	ulids   = regexp.MustCompile(`[0-9][0-9abcdefghjkmnpqrstvwxyz]{25}`)
+	moments = regexp.MustCompile(`'2[0-9]{3}-[0-9-]+ [0-9:.]+'`)
+	sizes   = regexp.MustCompile(`'upload', 0, 0, 1, [0-9]+`)
+)
+
+func TestUploadTranscriptGolden(t *testing.T) {
+	t.Parallel()
+	k := setup(t)
+	const csv = "day,campaign,spend\n2026-11-21,Autumn,12.50\n"
+	if _, err := k.upload("marketing_spend", csv); err != nil {
+		t.Fatal(err)
+	}
+	k.sent = nil
+	if _, err := k.upload("marketing_spend", csv); err != nil {
+		t.Fatal(err)
+	}
+	var sent []string
+	for _, s := range k.sent {
+		if !strings.Contains(s, "IF NOT EXISTS millstream") && !strings.Contains(s, "pg_views") {
+			sent = append(sent, s)
+		}
+	}
+	text := ulids.ReplaceAllString(strings.Join(sent, ";\n")+";\n", "01jd3x9k2m7q8r5t6v0w1y0001")
+	text = sizes.ReplaceAllString(moments.ReplaceAllString(text, "'2026-11-21 06:15:30.000'"), "'upload', 0, 0, 1, 4711")
+	golden.Equal(t, filepath.Join("testdata", "transcripts", "upload.sql"), []byte(text))
 }

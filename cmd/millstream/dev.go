@@ -207,7 +207,7 @@ func (p *program) welcome(c Config, withDemo bool) {
 	r := strings.NewReplacer("{keys}", keys,
 		"{ingest}", c.Ingest.Listen, "{serve}", c.Serve.Listen, "{admin}", c.Admin.Listen, "{kafka}", c.Kafka.Brokers[0],
 		"{s3}", strings.TrimPrefix(c.S3.Endpoint, "http://"), "{redshift_port}", port(c.Local.Redshift.Listen), "{redshift}", c.Local.Redshift.Listen,
-		"{data}", c.DataDir, "{shop}", shop, "{definitions}", c.Rollup.Definitions, "{boards}", c.Serve.Boards, "{bucket}", c.Lake.Bucket,
+		"{data}", c.DataDir, "{shop}", shop, "{definitions}", c.Rollup.Definitions, "{models}", c.Models.Dir, "{boards}", c.Serve.Boards, "{bucket}", c.Lake.Bucket,
 		"{user}", c.Local.Redshift.User, "{password}", c.Local.Redshift.Password.Reveal(), "{database}", c.Local.Redshift.Database,
 	)
 	_, _ = r.WriteString(p.stdout, welcomeText) // nobody is there to be told if the terminal is gone
@@ -233,6 +233,7 @@ Point a Segment SDK here, for example in Node:
 Ask the warehouse, a few seconds later:
   select event, count(*) from app.tracks group by 1;
 
+Put a SELECT into {models}/name.sql and it becomes the table models.name; millstream upload FILE.csv makes one of a file.
 Change metrics in {definitions} and boards in {boards}; both are read again when saved.
 Stop with Ctrl-C.
 
