@@ -112,9 +112,18 @@ func (r *reloading) begin(ctx context.Context) (err error) {
 	if len(r.led.positions[r.Target]) == 0 && r.led.targets[r.Target] == nil {
 		return fmt.Errorf("%s has never been loaded; a running loader does that by itself", r.name)
 	}
-	columns, err := r.conn.Columns(ctx, []warehouse.Name{r.name})
+	names := []warehouse.Name{r.name}
+	if r.Days.All() {
+		names = append(names, r.side, r.name.Old())
+	}
+	columns, err := r.conn.Columns(ctx, names)
 	if err != nil {
 		return err
+	}
+	for _, n := range names[1:] {
+		if columns[n] != nil { // it may be what a reload that was killed has left, or an analyst's own
+			return fmt.Errorf("the table %s is in the way; look what it is, and drop or rename it", n)
+		}
 	}
 	r.existed = columns[r.name] != nil
 	if !r.Days.All() {
@@ -126,12 +135,8 @@ func (r *reloading) begin(ctx context.Context) (err error) {
 	if own := r.foreign(columns[r.name]); len(own) > 0 {
 		return fmt.Errorf("%s has columns that the lake does not know, %v, which a new table would lack; drop them, or reload days with --from and --to, which keeps the table", r.name, own)
 	}
-	for _, st := range []string{r.side.DropIfThere(), r.name.Old().DropIfThere(), warehouse.DeleteDuplicates(r.side, warehouse.Days{})} {
-		if _, err := r.conn.Exec(ctx, st); err != nil {
-			return err
-		}
-	}
-	return nil
+	_, err = r.conn.Exec(ctx, warehouse.DeleteDuplicates(r.side, warehouse.Days{}))
+	return err
 }
 
 // readVersions reads the versions of the target's columns.
