@@ -33,12 +33,16 @@ type probe struct {
 //
 //	configuration ─▶ Kafka ─▶ sources ─▶ folders ─▶ topics for ingest ─▶ S3 ─▶ batcher's memory ─▶ Redshift ─▶ metric store ─▶ definitions ─▶ boards ─▶ each database
 //
-// With --plan it checks events by a tracking plan instead.
+// With --plan it checks events by a tracking plan instead, with
+// --probe-redshift what a cluster does where its documentation is silent.
 func (p *program) check(ctx context.Context, args []string) error {
 	if slices.ContainsFunc(args, isPlanFlag) {
 		return p.checkPlan(args)
 	}
-	f := p.newFlags("check", "--config FILE [--set KEY=VALUE …], or check --plan FILE EVENTS.ndjson")
+	if slices.Contains(args, probeFlag) {
+		return p.probeRedshift(ctx, args)
+	}
+	f := p.newFlags("check", "--config FILE [--set KEY=VALUE …], or check --plan FILE EVENTS.ndjson, or check --probe-redshift --config FILE")
 	cfg, err := p.load(f, args, defaultConfig(), allSections()...)
 	if err != nil {
 		fmt.Fprintf(p.stdout, "configuration is wrong:\n%v\n", err)
