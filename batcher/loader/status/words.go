@@ -26,13 +26,14 @@ const (
 // causes are tried from the top: what Redshift says of a file, what it says of
 // a table, what the loader itself says.
 var causes = []cause{
-	{reason: "skipped", words: "somebody gave this file up; its rows are not in the table, and verify shows that", mend: "nothing to do; to load it after all: " + reload},
+	{reason: "skipped", words: "somebody gave this file up; its rows are not in the table, and verify shows that ever after", mend: "nothing to do"},
 	{reason: "readers", words: "the table is to get a column, or a wider one, and somebody's session does not let go of it", mend: "end that session: SELECT pg_terminate_backend(PID) with its number; the load then goes on by itself"},
 
 	{code: "42501", text: "schema", words: "the loader's user may not work in the schema", mend: `GRANT ALL ON SCHEMA "{schema}" TO "{user}"; then: ` + retry},
 	{code: "42501", text: "must be owner", words: "the table belongs to somebody else, and only its owner may add columns", mend: `ALTER TABLE "{schema}"."{table}" OWNER TO "{user}"; then: ` + retry},
 	{code: "42501", words: "the loader's user may not write the table", mend: `GRANT ALL ON "{schema}"."{table}" TO "{user}"; then: ` + retry},
 	{reason: "dropped", words: "the table was there and is gone; its rows are still in the lake", mend: reload},
+	{text: `ALTER VIEW|is not a table|is a view`, words: "a view has the name that the table is to have", mend: `rename or drop the view: DROP VIEW "{schema}"."{table}"; then: ` + retry},
 	{code: "42P01", words: "the table, or one that a view of it needs, is gone", mend: reload},
 	{code: "54011", words: "the table has as many columns as Redshift allows (1,600)", mend: "drop columns that nobody needs (ALTER TABLE {target} DROP COLUMN …), then: " + retry},
 	{code: "2BP01", words: "a view or another object depends on the table as it is", mend: "drop that object, or create it anew WITH NO SCHEMA BINDING; then: " + retry},

@@ -75,6 +75,8 @@ func TestWhatRedshiftSaysInPlainWords(t *testing.T) {
 		{"target", "54011 tables can have at most 1600 columns", "as many columns as Redshift allows", "DROP COLUMN"},
 		{"target", `42P01 relation "app.sales" does not exist`, "is gone", "millstream loader reload --target app.sales"},
 		{"dropped", "the table app.sales is gone, and the rows that it had are in the lake", "was there and is gone", "millstream loader reload --target app.sales"},
+		{"target", "42P01 Can only modify view with ALTER VIEW statement", "a view has the name", `DROP VIEW "app"."sales"`},
+		{"target", `42809 "sales" is not a table`, "a view has the name", "millstream loader retry --target app.sales"},
 		{"too_long", "22001 value too long for type character varying(256)", "longer than its column", "TYPE VARCHAR(65535)"},
 		{"target", "23502 null value in column", "NOT NULL", "reload"},
 		{"target", "2BP01 cannot drop table sales because other objects depend on it", "depends on the table", "NO SCHEMA BINDING"},
