@@ -20,6 +20,7 @@
 //	codes with leading zeros, odd numbers and dates  the type that keeps every value                TestUploadTypes
 //	columns of an append that the table lacks        refused with the nearest name                  TestUploadAppendsByName
 //	5 GiB                                            streamed                                       TestUploadStreams
+//	numbers with a decimal comma, or n/a among them  text, and the summary says why                 TestUploadSaysWhyNumbersAreText
 //	connection cut at any statement                  old rows or new ones, the next removes what is left  TestUploadCutAnywhereShowsAllOrNothing
 //	the process is killed                            its objects are garbage for millstream gc      (internal/lake: GC)
 //

@@ -3,6 +3,7 @@ package upload
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -133,6 +134,9 @@ func (c *Column) observe(v string, line int64) {
 	c.most.digits, c.most.places = max(c.most.digits, n.digits), max(c.most.places, n.places)
 }
 
+// decimalComma is how much of Europe writes a fraction.
+var decimalComma = regexp.MustCompile(`^"-?[0-9][0-9. ]*,[0-9]+"$`)
+
 // decide finds the type that holds every value without changing it; a fraction
 // of more than maxPlaces is the exception, and becomes a float.
 func (c *Column) decide() {
@@ -155,6 +159,8 @@ func (c *Column) decide() {
 		c.Type = wire.Date
 	case times == all:
 		c.Type = wire.Timestamp
+	case decimalComma.MatchString(c.odd):
+		c.Note = fmt.Sprintf("text because of the decimal comma of %s in line %d: write numbers with a point", c.odd, c.oddLine)
 	case c.oddLine > 0 && 2*(numbers+times) >= all:
 		c.Note = fmt.Sprintf("text because of %s in line %d", c.odd, c.oddLine)
 	}
@@ -164,8 +170,8 @@ func (c *Column) decideNumber() wire.LakeType {
 	switch {
 	case c.counts[formFloat] == 0 && c.most.places <= maxPlaces && c.most.digits+c.most.places <= 38:
 		return wire.Decimal(38, c.most.places)
-	case c.most.places == 0 && c.counts[formFloat] == 0:
-		return wire.String // an integer of more than 38 digits names something
+	case c.counts[formFloat] == 0 && c.most.places <= maxPlaces:
+		return wire.String // more than 38 digits: a float would lose some
 	}
 	return wire.Float64
 }

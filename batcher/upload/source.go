@@ -212,12 +212,17 @@ func (s *source) rows(progress func(int64), row func(line int64, fields []string
 		at, _ := r.FieldPos(0)
 		line := int64(at)
 		if width == 0 {
-			width = len(fields)
+			width, after = len(fields), line
 		}
 		for i, f := range fields {
 			if why := unfit(f); why != "" {
 				_, column := r.FieldPos(i)
 				return &LineError{line, fmt.Sprintf("field %d (character %d) %s", i+1, column, why)}
+			}
+		}
+		for ; width == 1 && after < line; after++ { // of one column, an empty line is an empty field
+			if err := row(after, []string{""}); err != nil {
+				return err
 			}
 		}
 		if err := row(line, fields); err != nil {

@@ -165,7 +165,7 @@ func TestUploadTypes(t *testing.T) {
 		{"decimals: most places", "1.5 2 -0.125 .5", wire.Decimal(38, 3)},
 		{"nine places", "0.123456789", wire.Decimal(38, 9)},
 		{"ten places", "0.1234567891", wire.Float64},
-		{"digits and places beyond 38", strings.Repeat("9", 37) + ".25", wire.Float64},
+		{"digits and places beyond 38", strings.Repeat("9", 37) + ".25", wire.String},
 		{"an exponent", "1e5 2", wire.Float64},
 		{"beyond a float", "1e999", wire.String},
 		{"leading zeros", "00123 45678", wire.String},
@@ -264,6 +264,7 @@ func TestUploadOddFiles(t *testing.T) {
 	}{
 		{"gzip, a guessed delimiter", packed.String(), "SELECT * FROM uploads.odd", "1|2", nil},
 		{"no rows", "a,b\n", "SELECT COUNT(*), COUNT(a) FROM uploads.odd", "0|0", nil},
+		{"an empty line of one column", "a\nx\n\ny\n", "SELECT COUNT(*), COUNT(a) FROM uploads.odd", "3|2", nil},
 		{"no line break at the end", "a,b\n1,2", "SELECT * FROM uploads.odd", "1|2", nil},
 		{"nulls by name", "a,b\nNA,x\n1,\n", "SELECT a, b IS NULL FROM uploads.odd ORDER BY a", "1|f ; |f", func(o *Options) { o.Nulls = []string{"NA"} }},
 		{"standard input", "", "SELECT * FROM uploads.odd", "5|6", func(o *Options) { o.File, o.Stdin = "-", strings.NewReader("a,b\n5,6\n") }},
@@ -385,6 +386,24 @@ func TestUploadStreams(t *testing.T) {
 		t.Errorf("%d MiB of memory for %d MiB, want at most %d", peak>>20, size>>20, most>>20)
 	}
 	t.Logf("%d rows, %d parts, %d MiB of memory", rows, len(parts), peak>>20)
+}
+
+func TestUploadSaysWhyNumbersAreText(t *testing.T) {
+	t.Parallel()
+	for value, want := range map[string]string{"1.234,56": "decimal comma", "n/a": `"n/a" in line 3`, "some words": `"some words"`} {
+		path := filepath.Join(t.TempDir(), "f.csv")
+		if err := os.WriteFile(path, []byte("c;d\n1;2\n"+value+";2\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s, err := openSource(path, 0, 1<<20)
+		if err != nil {
+			t.Fatal(err)
+		}
+		table, err := scan(s, Options{}, nil)
+		if err != nil || !strings.Contains(table.Columns[0].Note, want) {
+			t.Errorf("%s: %v, %q", value, err, table.Columns[0].Note)
+		}
+	}
 }
 
 func TestUploadTypeFlags(t *testing.T) {

@@ -18,7 +18,7 @@ import (
 func (p *program) upload(ctx context.Context, args []string) error {
 	const usage = "FILE.csv [--as TABLE] [--append] [--delimiter ';'] [--null NA …] [--type COLUMN=TYPE …] [--config FILE] [--set KEY=VALUE …]  (- reads standard input)"
 	if len(args) == 0 || args[0] != "-" && strings.HasPrefix(args[0], "-") {
-		fmt.Fprintln(p.stderr, "usage: millstream upload "+usage)
+		fmt.Fprintln(p.stderr, "the file comes first, then the flags\nusage: millstream upload "+usage)
 		return errUsage
 	}
 	o := upload.Options{File: args[0], Stdin: p.stdin, Progress: p.uploadProgress()}
