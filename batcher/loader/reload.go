@@ -88,10 +88,33 @@ func (b ByHand) Reload(ctx context.Context, r Reload) (Reloaded, error) {
 	if len(files) == 0 && !r.Force {
 		return Reloaded{}, fmt.Errorf("the lake has no file of %s to reload; millstream lake files --table %[1]s shows what there is", rl.name)
 	}
-	if err := rl.load(ctx, files); err != nil {
-		return Reloaded{}, err
+	err = rl.load(ctx, files)
+	if err == nil {
+		err = rl.replace(ctx)
 	}
-	return rl.out, rl.replace(ctx)
+	if err != nil {
+		rl.tidy()
+	}
+	return rl.out, err
+}
+
+// tidy drops the table that was built beside the target, which begin has seen to
+// be nobody else's. If that fails the next reload names it.
+func (r *reloading) tidy() {
+	if !r.Days.All() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), swapPatience)
+	defer cancel()
+	conn, err := r.l.warehouse.Connect(ctx) // the reload's own may be in a failed transaction, or gone
+	if err == nil {
+		r.conn.Close()
+		_, err = conn.Exec(ctx, r.side.DropIfThere())
+		conn.Close()
+	}
+	if err != nil {
+		r.l.log.Warn("side table not dropped", "table", r.side.String(), "err", err)
+	}
 }
 
 // begin reads what the ledger, the catalogue and the lake's schemas say of the
