@@ -5,6 +5,7 @@ package redshift
 import (
 	_ "embed"
 	"errors"
+	"os"
 	"strings"
 	"testing"
 
@@ -138,6 +139,37 @@ func TestColumnNames(t *testing.T) {
 		}
 		if got := strings.Join(names, ","); got != want {
 			t.Errorf("%s:\n got %s\nwant %s", query, got, want)
+		}
+	}
+}
+
+//go:embed testdata/differences.sql
+var differencesTable string
+
+// differencesPage is the documentation whose table must be that of differences.sql.
+const differencesPage = "../../../docs/warehouse-local.md"
+
+func TestDialectDifferences(t *testing.T) {
+	t.Parallel()
+	c := setup(t).connect()
+	for _, test := range readDialect(t, differencesTable) {
+		c.check(test)
+	}
+	page, err := os.ReadFile(differencesPage)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(page), "## What differs from a cluster")
+	section, _, _ = strings.Cut(section, "\n## ")
+	for line := range strings.Lines(differencesTable) {
+		if row, found := strings.CutPrefix(strings.TrimSpace(line), "-- | "); found && !strings.Contains(section, "\n| "+row+"\n") {
+			t.Errorf("%s lacks the row | %s", differencesPage, row)
+		}
+	}
+	for line := range strings.Lines(section) {
+		row := strings.TrimSpace(line)
+		if strings.HasPrefix(row, "| ") && row != "| here | on Redshift |" && !strings.HasPrefix(row, "| EXPLAIN") && !strings.Contains(differencesTable, "-- "+row+"\n") {
+			t.Errorf("testdata/differences.sql lacks the row %s", row)
 		}
 	}
 }

@@ -47,6 +47,9 @@ func (rw *rewriter) call(out, in []node, at int, name string, approximate bool) 
 		c.over = &in[i+1]
 		i += 2
 	}
+	if err := framed(name, in, i); err != nil {
+		return nil, i, err
+	}
 	sql, err := rw.translate(c)
 	if err != nil {
 		return nil, i, err
@@ -54,6 +57,32 @@ func (rw *rewriter) call(out, in []node, at int, name string, approximate bool) 
 	n := rawNode(sql)
 	n.pre = in[at].pre
 	return append(out, n), i, nil
+}
+
+// framed refuses what Redshift refuses of windows: an aggregate over an order without a frame, and a window by name.
+func framed(name string, in []node, i int) error {
+	var window node
+	switch {
+	case i > 1 && in[i-2].is("over"): // taken with the call
+		window = in[i-1]
+	case i+1 < len(in) && in[i].is("over"):
+		window = in[i+1]
+	default:
+		return nil
+	}
+	if window.name() {
+		return syntaxError("syntax error at or near " + quoteNear(window))
+	}
+	switch name {
+	case "sum", "avg", "count", "min", "max", "stddev", "stddev_samp", "stddev_pop", "variance", "var_samp", "var_pop", "bit_and", "bit_or", "bool_and", "bool_or",
+		"first_value", "last_value", "nth_value":
+	default:
+		return nil
+	}
+	if window.open == '(' && find(window.kids, 0, "order") < len(window.kids) && find(window.kids, 0, "rows", "range", "groups") == len(window.kids) {
+		return pgError("0A000", "Aggregate window functions with an ORDER BY clause require a frame clause")
+	}
+	return nil
 }
 
 func (rw *rewriter) translate(c call) (string, error) {

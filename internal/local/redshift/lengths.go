@@ -20,7 +20,7 @@ func (s *session) declareLengths(ctx context.Context, rw *rewriter, cols []colum
 	if start < len(query) && query[start].is("distinct", "all") {
 		start++
 	}
-	end := find(query, start, "from", "where", "group", "order", "limit", "union", "except", "intersect", "minus", "having", "qualify", "into")
+	end := selectEnd(query, start)
 	if find(query, 0, "union", "except", "intersect", "minus") < len(query) {
 		return
 	}

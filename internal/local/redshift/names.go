@@ -98,7 +98,7 @@ func rename(cols []column, query []node) {
 	if start+1 < len(query) && query[start].is("top") && query[start+1].kind == tokNumber {
 		start += 2
 	}
-	end := find(query, start, "from", "where", "group", "order", "limit", "union", "except", "intersect", "minus", "having", "qualify", "into")
+	end := selectEnd(query, start)
 	items := splitNodes(query[start:end])
 	stars := 0
 	for _, item := range items {
@@ -120,5 +120,16 @@ func rename(cols []column, query []node) {
 			cols[at].name = name
 		}
 		at++
+	}
+}
+
+// selectEnd is the index behind a select list that begins at i. WITHIN GROUP is part of it.
+func selectEnd(query []node, i int) int {
+	for {
+		i = find(query, i, "from", "where", "group", "order", "limit", "union", "except", "intersect", "minus", "having", "qualify", "into")
+		if i == len(query) || i == 0 || !query[i-1].is("within") {
+			return i
+		}
+		i++
 	}
 }

@@ -179,6 +179,8 @@ func foreign(out, in []node, i int) error {
 		bad = prev.is("by")
 	case n.is("percent"):
 		bad = prev.kind == tokNumber
+	case n.is("lateral"), n.is("fetch") && next.is("first", "next"):
+		bad = true
 	case n.is("sample"):
 		bad = prev.is("using")
 	case n.is("tablesample"):

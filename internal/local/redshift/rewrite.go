@@ -147,6 +147,9 @@ func (rw *rewriter) group(out, in []node, i int) ([]node, int, error) {
 func (rw *rewriter) selectWord(out, in []node, i int) ([]node, int, error) {
 	out = append(out, in[i])
 	i++
+	if i+1 < len(in) && in[i].is("distinct") && in[i+1].is("on") {
+		return nil, i, pgError("0A000", "SELECT DISTINCT ON is not supported")
+	}
 	if i < len(in) && in[i].is("distinct", "all") {
 		out = append(out, in[i])
 		i++

@@ -25,6 +25,8 @@ func timeTranslator(name string) translator {
 		return dateDiff
 	case "date_part", "pgdate_part":
 		return datePart
+	case "date":
+		return template(1, 1, "CAST($1 AS DATE)")
 	case "date_part_year":
 		return template(1, 1, `date_part('year', CAST($1 AS DATE))`)
 	case "date_trunc":

@@ -27,7 +27,7 @@ func generalTranslator(name string) translator {
 		return tryCastCall
 	case "convert":
 		return convertCall
-	case "nvl", "isnull", "ifnull":
+	case "nvl":
 		return renamed("coalesce")
 	case "nvl2":
 		return template(3, 3, "CASE WHEN $1 IS NOT NULL THEN $2 ELSE $3 END")

@@ -42,7 +42,7 @@ func (s *session) createView(ctx context.Context, st statement, nodes []node) (*
 	}
 	cols, err := s.describeQuery(ctx, text)
 	if err != nil {
-		return nil, err
+		return nil, qualified(err, rw.reads)
 	}
 	rename(cols, nodes[as+1:end])
 	s.declareLengths(ctx, rw, cols, nodes[as+1:end])

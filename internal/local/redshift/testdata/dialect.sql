@@ -511,6 +511,20 @@ t|2027-01-15 00:00:00
 SELECT DATEADD(fortnight, 1, '2026-01-01');
 !22023
 
+SELECT DATE(at), DATE('2026-01-05'), DATE(SYSDATE) = CURRENT_DATE FROM sales WHERE id = 1;
+2026-01-15|2026-01-05|t
+
+SELECT DATE(at) AS day, COUNT(*) FROM sales WHERE at IS NOT NULL GROUP BY DATE(at) ORDER BY day;
+2026-01-15|1
+2026-02-15|1
+2026-02-28|1
+
+SELECT DATEDIFF(day, 'x', 'y');
+!22007 invalid input syntax for type timestamp: "x"
+
+SELECT '2024-13-01'::DATE;
+!22008 date/time field value out of range: "2024-13-01"
+
 -- Formatting
 
 SELECT TO_CHAR(TIMESTAMP '2026-11-21 06:15:02', 'YYYY-MM-DD HH24:MI:SS'), TO_CHAR(TIMESTAMP '2026-11-21 18:05:02.123456', 'DD Mon YY HH12:MI:SS.MS AM'), TO_CHAR(DATE '2026-01-05', 'FMDay, FMDD FMMonth YYYY');
@@ -636,6 +650,36 @@ SELECT NOW(), id FROM sales;
 !0A000 Specified types or functions
 
 -- Mistakes
+
+SELECT SUM(n) OVER (ORDER BY n) FROM nums;
+!0A000 Aggregate window functions with an ORDER BY clause require a frame clause
+
+SELECT COUNT(*) OVER (ORDER BY n), n FROM nums;
+!0A000 Aggregate window functions with an ORDER BY clause require a frame clause
+
+SELECT FIRST_VALUE(n) OVER (ORDER BY n) FROM nums;
+!0A000 Aggregate window functions with an ORDER BY clause require a frame clause
+
+SELECT SUM(n) OVER w FROM nums WINDOW w AS (ORDER BY n);
+!42601 syntax error at or near "w"
+
+SELECT DISTINCT ON (region) region FROM sales;
+!0A000 SELECT DISTINCT ON is not supported
+
+SELECT * FROM nums n, LATERAL (SELECT 1) s;
+!42601 syntax error at or near "LATERAL"
+
+SELECT n FROM nums FETCH FIRST 1 ROW ONLY;
+!42601 syntax error at or near "FETCH"
+
+SELECT IFNULL(NULL, 1);
+!42883 function ifnull does not exist
+
+SELECT '12abc'::NUMERIC(10,2);
+!22P02 invalid input syntax for type numeric: "12abc"
+
+SELECT * FROM nums JOIN sales USING (n);
+!42703 column "n" specified in USING clause does not exist in right table
 
 SELECT nope FROM nums;
 !42703 column "nope" does not exist
