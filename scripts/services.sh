@@ -166,6 +166,19 @@ install_pyarrow() {
   export MILLSTREAM_TEST_PYARROW=$venv/bin/python
 }
 
+# The JDBC drivers of PostgreSQL and Amazon, and the program that asks the local Redshift through them (scripts/drivers).
+install_jdbc() {
+  local jars=$home/jdbc
+  if ! ls "$jars"/redshift-jdbc42-*.jar >/dev/null 2>&1; then
+    say "fetching JDBC drivers"
+    mvn -q -B -f "$root/scripts/drivers/pom.xml" org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies \
+      -DoutputDirectory="$jars" -DincludeScope=runtime >"$run/mvn-jdbc.log" 2>&1 || die "could not fetch JDBC drivers"
+  fi
+  command -v javac >/dev/null || apt_install default-jdk-headless
+  javac -d "$run/jdbc" "$root/scripts/drivers/Drivers.java"
+  export MILLSTREAM_TEST_JDBC="$run/jdbc:$jars/*"
+}
+
 command -v psql >/dev/null || apt_install postgresql-client
 start_postgres
 start_kafka
@@ -173,5 +186,6 @@ start_s3
 find_browser
 install_sdks
 install_pyarrow
-say "PostgreSQL, Apache Kafka, S3, Chromium, Segment's SDKs and pyarrow are there"
+install_jdbc
+say "PostgreSQL, Apache Kafka, S3, Chromium, Segment's SDKs, pyarrow and JDBC are there"
 "$@"
