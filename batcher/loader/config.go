@@ -17,7 +17,7 @@ type Config struct {
 	Wave         WaveConfig    `yaml:"wave" doc:"what one wave takes of one target at most"`
 	Lease        LeaseConfig   `yaml:"lease" doc:"the right to load, which one loader has at a time"`
 	GateTimeout  time.Duration `yaml:"gate_timeout" doc:"time to wait for another writer of the ledger, perhaps a dead one"`
-	DDLTimeout   time.Duration `yaml:"ddl_timeout" doc:"time that a changed table may wait for its readers before its load is put off"`
+	DDLTimeout   time.Duration `yaml:"ddl_timeout" doc:"time that a load may wait, behind the gate, for the sessions that use its table before it is put off"`
 	Retry        RetryConfig   `yaml:"retry" doc:"how failures are tried again"`
 	DrainTimeout time.Duration `yaml:"drain_timeout" doc:"time to end running transactions after a stop"`
 	// PositionsObject exists because batchers' garbage collection must not
@@ -62,7 +62,7 @@ func DefaultConfig() Config {
 		Group:       GroupConfig{Targets: 8, Rows: 5_000_000, Bytes: 2 * config.GiB},
 		Wave:        WaveConfig{Bytes: 4 * config.GiB, Files: 5000},
 		Lease:       LeaseConfig{TTL: time.Minute, Renew: 20 * time.Second},
-		GateTimeout: 5 * time.Minute, DDLTimeout: 30 * time.Second,
+		GateTimeout: 5 * time.Minute, DDLTimeout: 5 * time.Second,
 		Retry:        RetryConfig{Conflicts: 8, HoldMin: 5 * time.Minute, HoldMax: time.Hour},
 		DrainTimeout: time.Minute, PositionsObject: true,
 		LedgerKeep: 90 * 24 * time.Hour, Maintenance: care.DefaultConfig(),

@@ -41,6 +41,11 @@ func (cat *catalogue) full(ch *chain) bool {
 	return len(ch.commits) >= commitsInMemory || len(ch.commits) > 0 && cat.bytes.Load() >= bytesInMemory
 }
 
+// crowded says that ch will soon be full.
+func (cat *catalogue) crowded(ch *chain) bool {
+	return len(ch.commits) >= commitsInMemory/2 || cat.bytes.Load() >= bytesInMemory/2
+}
+
 // refresh looks for new chains, and reads the new commits of all. A chain that
 // cannot be read on keeps what was read before and is tried again each time;
 // stopped is told of each newly stopped one.

@@ -65,6 +65,9 @@
 //	a held target is mended                              loaded from where it was held, in order                 TestHeldTargetCatchesUpInOrder
 //	a table with rows is dropped                         held, not made anew without its rows                    TestDroppedTargetIsHeldNotMadeAnew
 //	readers keep a table from being altered              put off; after 10 minutes the session is named          TestReadersPutDDLOff
+//	somebody reads, changes or locks a table for long    one short wait, then pauses; others go on               TestLockedTargetOthersGoOn
+//	an INSERT waits for somebody's lock                  put off after 30 s; its lock is asked for from then on  TestFirstWaitForALockIsBounded
+//	a target is put off until its chain fills memory     held, so that low water passes it                       TestPutOffTargetIsHeldBeforeItsChainIsFull
 //	the table's columns have another order               matched by name                                         TestColumnsByNameNotPosition
 //	a value longer than its column                       widened before the COPY                                 TestWidenThenLoad
 //	a commit is missing                                  its chain stops, others go on                           TestChainGapStopsChain

@@ -19,7 +19,7 @@ const (
 	reasonRetyped = "retyped"  // a mirror's columns cannot; the next full refresh brings new ones
 	reasonKey     = "no_key"   // a mirrored table without a key
 	reasonDropped = "dropped"  // the table is gone
-	reasonReaders = "readers"  // not held: the table's readers leave no room for DDL
+	reasonReaders = "readers"  // not held: unless put off for long: other sessions leave the table no moment
 	reasonBehind  = "catch_up" // not done yet
 	reasonLedger  = "ledger"   // the target would be a table of the ledger
 )
@@ -37,6 +37,7 @@ type session struct {
 	conn  *warehouse.Conn
 	fence int64
 	wave  string
+	bound time.Duration // of statements, in the transaction that runs
 }
 
 // runGroup loads a group in one transaction. Loads at fault are left out and
@@ -240,6 +241,7 @@ func (s *session) rollback(ctx context.Context) error {
 // gated runs do in a transaction behind the gate, under the fence of this
 // tenure.
 func (s *session) gated(ctx context.Context, do func() error) error {
+	s.bound = s.l.timeout
 	return s.l.gate.Do(ctx, s.conn, s.fence, do)
 }
 
@@ -271,9 +273,9 @@ func (s *session) holdAll(ctx context.Context, faults []*targetError) error {
 func (s *session) putOff(ctx context.Context, f *targetError) (waits bool, told []string, err error) {
 	target := f.work.target()
 	switch {
-	case f.reason == reasonReaders:
+	case f.reason == reasonReaders && !f.work.wasHeld && len(f.work.repair) == 0:
 		since := s.l.patience.blocked(target, time.Now())
-		s.l.log.Warn("load put off, the table has readers", "target", target, "seconds", since.Seconds(), "err", f.err)
+		s.l.log.Warn("load put off, other sessions use the table", "target", target, "seconds", since.Seconds(), "err", f.err)
 		if since < s.l.blockedAfter {
 			return true, nil, nil
 		}

@@ -6,16 +6,33 @@ import (
 	"time"
 )
 
-// blockedAfter is how long a target's DDL is put off before somebody is told
-// whom it waits for.
-const blockedAfter = 10 * time.Minute
+const (
+	// blockedAfter is how long a target is put off before somebody is told whom it
+	// waits for.
+	blockedAfter = 10 * time.Minute
+	// What is put off is left alone for putOffMin, then twice that, up to putOffMax:
+	// each try keeps the gate shut for DDLTimeout.
+	putOffMin = 30 * time.Second
+	putOffMax = 4 * time.Minute
+	// rowsPatience bounds statements that write rows, as they may wait for
+	// somebody's lock behind the gate. A target that needs longer is asked for its
+	// lock first, and then has the whole time.
+	rowsPatience = 30 * time.Second
+)
 
 // patience is what a loader remembers of targets that kept it waiting. A
 // restart forgets it, which costs one time-out each.
 type patience struct {
 	mu       sync.Mutex
-	portions map[string]int       // files that a load takes at most, since a longer one timed out
-	putOff   map[string]time.Time // since when a target's DDL waits for its readers
+	portions map[string]int      // files that a load takes at most, since a longer one timed out
+	putOff   map[string]*waiting // targets whose load waits for other sessions
+	slow     map[string]bool     // targets whose rows needed longer than rowsPatience
+}
+
+// waiting is since when a target is put off, and until when it is left alone.
+type waiting struct {
+	since, until time.Time
+	pause        time.Duration
 }
 
 // halve has the next loads of target take half of what timed out.
@@ -28,19 +45,54 @@ func (p *patience) halve(target string, files int) {
 	p.portions[target] = max(1, files/2)
 }
 
-// blocked notes that readers put target's DDL off at now, and returns for how
+// blocked notes that other sessions put target off at now, and returns for how
 // long they have done so.
 func (p *patience) blocked(target string, now time.Time) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.putOff == nil {
-		p.putOff = map[string]time.Time{}
+		p.putOff = map[string]*waiting{}
 	}
-	since, ok := p.putOff[target]
-	if !ok {
-		since, p.putOff[target] = now, now
+	wait := p.putOff[target]
+	if wait == nil {
+		wait = &waiting{since: now, pause: putOffMin / 2}
+		p.putOff[target] = wait
 	}
-	return now.Sub(since)
+	wait.pause = min(2*wait.pause, putOffMax)
+	wait.until = now.Add(wait.pause)
+	return now.Sub(wait.since)
+}
+
+// waits says that target is left alone at now.
+func (p *patience) waits(target string, now time.Time) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	wait := p.putOff[target]
+	return wait != nil && now.Before(wait.until)
+}
+
+// forget has the next wave try target again.
+func (p *patience) forget(target string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.putOff, target)
+}
+
+// tooSlow notes that target's rows needed longer than rowsPatience.
+func (p *patience) tooSlow(target string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.slow == nil {
+		p.slow = map[string]bool{}
+	}
+	p.slow[target] = true
+}
+
+// wasSlow says that tooSlow was called for target.
+func (p *patience) wasSlow(target string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.slow[target]
 }
 
 // done forgets what a load of target that went well has settled. Portions grow

@@ -126,6 +126,7 @@ func (r *reloading) begin(ctx context.Context) (err error) {
 	if r.side = r.name; r.Days.All() {
 		r.side = r.name.Side()
 	}
+	r.l.patience.tooSlow(r.side.String()) // portions are large, and have their time
 	if err := r.readVersions(ctx); err != nil {
 		return err
 	}

@@ -90,9 +90,12 @@ func (s *session) widen(ctx context.Context, w *work) error {
 	for _, st := range statements {
 		if _, err := s.conn.Exec(ctx, st); err != nil && !warehouse.SameSize(err) {
 			if warehouse.Classify(err) == warehouse.ClassSlow {
-				return &targetError{work: w, reason: reasonReaders, err: err}
+				err = &targetError{work: w, reason: reasonReaders, err: err}
 			}
-			return ownFault(w, err)
+			if err = ownFault(w, err); !s.conn.Closed() { // the next load's COPYs need their time
+				err = errors.Join(err, s.conn.SetTimeout(ctx, s.l.timeout))
+			}
+			return err
 		}
 		s.l.metrics.widened.Inc()
 	}

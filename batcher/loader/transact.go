@@ -24,6 +24,9 @@ func (s *session) transact(ctx context.Context, todo []*work) error {
 				return err
 			}
 		}
+		if err := s.within(ctx, s.l.timeout); err != nil {
+			return err
+		}
 		return s.record(ctx, todo, positions)
 	})
 }
@@ -77,7 +80,7 @@ func (s *session) apply(ctx context.Context, w *work) error {
 		}
 	}
 	if len(w.stages) > 0 {
-		if err := s.rows(ctx, w); err != nil {
+		if err := s.rowsWithin(ctx, w); err != nil {
 			return ownFault(w, err)
 		}
 	}
@@ -119,7 +122,7 @@ func (s *session) alter(ctx context.Context, w *work, sh shape) error {
 	if len(statements) == 0 {
 		return nil
 	}
-	if err := s.conn.SetTimeout(ctx, s.l.cfg.DDLTimeout); err != nil {
+	if err := s.within(ctx, s.l.cfg.DDLTimeout); err != nil {
 		return err
 	}
 	for _, st := range statements {
@@ -134,7 +137,7 @@ func (s *session) alter(ctx context.Context, w *work, sh shape) error {
 		s.l.metrics.created.Inc()
 	}
 	s.l.metrics.added.Add(float64(len(sh.adds)))
-	return s.conn.SetTimeout(ctx, s.l.timeout)
+	return s.within(ctx, s.l.timeout)
 }
 
 // appendRows inserts events that are not there yet, names those that are, and

@@ -104,6 +104,9 @@ func (w *waves) once(ctx, work context.Context) (failures []error, err error) {
 	id := event.ULID(time.Now())
 	loads := gather(w.seen.chains, led, w.cfg.Wave, "")
 	w.report(led, loads)
+	if err := w.leaveWaiting(work, loads); err != nil {
+		return nil, err
+	}
 	failures = w.load(ctx, work, id, groups(loads, w.cfg.Group, w.deferSmall))
 	for _, extra := range w.retries(work, led) {
 		failures = append(failures, w.load(ctx, work, id, [][]*load{{extra}})...)

@@ -54,6 +54,10 @@ func (c *Conn) LoadErrors(ctx context.Context) ([]LoadError, error) {
 	return nil, nil
 }
 
+// WriteLock returns the statement that waits for the lock of a transaction that
+// writes into a table, and writes nothing. LOCK would keep readers out too.
+func WriteLock(n Name) string { return "DELETE FROM " + n.SQL() + " WHERE FALSE" }
+
 // Blocker returns, for people, which session keeps a table from being altered;
 // empty if the server does not tell.
 func (c *Conn) Blocker(ctx context.Context, n Name) (string, error) {

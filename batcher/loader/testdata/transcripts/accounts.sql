@@ -13,6 +13,7 @@ LOCK TABLE millstream.gate;
 SET statement_timeout TO 2700000;
 SELECT fence FROM millstream.fence;
 SELECT target, topic, part, next_offset, load_id FROM millstream.positions WHERE target IN ('app.groups');
+SET statement_timeout TO 30000;
 INSERT INTO "app"."groups" ("id", "received_at", "user_id", "_unmapped", "_partition", "_offset", "group_id", "name")
 SELECT s."id", s."received_at", s."user_id", CASE WHEN CAN_JSON_PARSE(s."_unmapped") THEN JSON_PARSE(s."_unmapped") ELSE s."_unmapped"::SUPER END, s."_partition", s."_offset", s."group_id", s."name"
 FROM (SELECT *, LAG("received_at") OVER (PARTITION BY "id" ORDER BY "received_at", "_partition", "_offset") AS "_prev" FROM "stg_01jd3x9k2m7q8r5t6v0w1y0001_ef88feb0") s
@@ -27,6 +28,7 @@ MERGE INTO "app"."accounts" USING "new_01jd3x9k2m7q8r5t6v0w1y0001" s ON "app"."a
 WHEN MATCHED THEN UPDATE SET "received_at" = GREATEST("app"."accounts"."received_at", s."received_at"),
   "name" = CASE WHEN s."received_at" >= "app"."accounts"."received_at" THEN COALESCE(s."name", "app"."accounts"."name") ELSE COALESCE("app"."accounts"."name", s."name") END
 WHEN NOT MATCHED THEN INSERT ("id", "received_at", "name") VALUES (s."id", s."received_at", s."name");
+SET statement_timeout TO 2700000;
 DELETE FROM millstream.positions WHERE target IN ('app.groups');
 INSERT INTO millstream.positions (target, topic, part, next_offset, load_id, updated_at) VALUES ('app.groups', 'millstream.events', 0, 2, '01jd3x9k2m7q8r5t6v0w1y0001', GETDATE());
 INSERT INTO millstream.loads (load_id, wave_id, target, kind, fence, commits, files, bytes, rows_staged, rows_inserted, rows_updated, rows_deleted, rows_duplicate, ranges, min_received_at, max_received_at, started_at, committed_at) VALUES ('01jd3x9k2m7q8r5t6v0w1y0001', '01jd3x9k2m7q8r5t6v0w1y0002', 'app.groups', 'append', 1, 1, 1, 4711, 1, 1, 0, 0, 0, '[{"topic":"millstream.events","part":0,"first":1,"next":2}]', '2026-11-21 06:00:02.000', '2026-11-21 06:00:02.000', '2026-11-21 06:15:30.000', GETDATE());

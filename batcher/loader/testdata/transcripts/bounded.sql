@@ -20,6 +20,7 @@ LOCK TABLE millstream.gate;
 SET statement_timeout TO 2700000;
 SELECT fence FROM millstream.fence;
 SELECT target, topic, part, next_offset, load_id FROM millstream.positions WHERE target IN ('shop_public.stock');
+SET statement_timeout TO 30000;
 DELETE FROM "shop_public"."stock" USING "chg_01jd3x9k2m7q8r5t6v0w1y0001" c WHERE "shop_public"."stock"."id" = c."id";
 INSERT INTO "shop_public"."stock" ("id", "v")
 SELECT c."id", c."v" FROM "chg_01jd3x9k2m7q8r5t6v0w1y0001" c WHERE c."_op" <> 'd';
@@ -31,6 +32,7 @@ SELECT c."id" FROM "chg_01jd3x9k2m7q8r5t6v0w1y0001" c WHERE c."_op" <> 'd' AND (
 SELECT target, poll, strategy, kind, publish, part, parts, started_offset, completed_offset, range_json, rows, complete_through, deletes_through, basis, state, counted, work FROM millstream.polls WHERE target IN ('shop_public.stock') ORDER BY 1, 3, 2, 6;
 DELETE FROM millstream.polls WHERE target = 'shop_public.stock';
 INSERT INTO millstream.polls (target, poll, strategy, kind, publish, part, parts, started_offset, completed_offset, range_json, rows, complete_through, deletes_through, basis, state, counted, work) VALUES ('shop_public.stock', '01jd3x9k2m7q8r5t6v0w1y0002', 'bounded', 'bounded', 'replace', 0, 1, 1, 3, '{"column":"v","lo":"5","hi":"20"}', 1, '2026-11-21 06:00:01.000000', '2026-11-21 06:00:01.000000', '', 'due', 1, 'millstream_work.01jd3x9k2m7q8r5t6v0w1y0002');
+SET statement_timeout TO 2700000;
 DELETE FROM millstream.positions WHERE target IN ('shop_public.stock');
 INSERT INTO millstream.positions (target, topic, part, next_offset, load_id, updated_at) VALUES ('shop_public.stock', 'millstream.changes.shop.public.stock', 0, 4, '01jd3x9k2m7q8r5t6v0w1y0001', GETDATE());
 INSERT INTO millstream.loads (load_id, wave_id, target, kind, fence, commits, files, bytes, rows_staged, rows_inserted, rows_updated, rows_deleted, rows_duplicate, ranges, min_received_at, max_received_at, started_at, committed_at) VALUES ('01jd3x9k2m7q8r5t6v0w1y0001', '01jd3x9k2m7q8r5t6v0w1y0003', 'shop_public.stock', 'mirror', 1, 1, 1, 4711, 1, 0, 1, 0, 0, '[{"topic":"millstream.changes.shop.public.stock","part":0,"first":1,"next":4}]', '2026-11-21 06:00:02.000', '2026-11-21 06:00:02.000', '2026-11-21 06:15:30.000', GETDATE());

@@ -24,9 +24,11 @@ SET statement_timeout TO 1000;
 CREATE SCHEMA IF NOT EXISTS "shop_public";
 CREATE TABLE "shop_public"."orders" ("id" BIGINT ENCODE raw, "total" DOUBLE PRECISION ENCODE zstd) DISTSTYLE ALL SORTKEY ("id");
 SET statement_timeout TO 2700000;
+SET statement_timeout TO 30000;
 DELETE FROM "shop_public"."orders" USING "chg_01jd3x9k2m7q8r5t6v0w1y0001" c WHERE "shop_public"."orders"."id" = c."id";
 INSERT INTO "shop_public"."orders" ("id", "total")
 SELECT c."id", c."total" FROM "chg_01jd3x9k2m7q8r5t6v0w1y0001" c WHERE c."_op" <> 'd';
+SET statement_timeout TO 2700000;
 DELETE FROM millstream.positions WHERE target IN ('shop_public.orders');
 INSERT INTO millstream.positions (target, topic, part, next_offset, load_id, updated_at) VALUES ('shop_public.orders', 'millstream.events', 0, 1, '01jd3x9k2m7q8r5t6v0w1y0001', GETDATE());
 INSERT INTO millstream.loads (load_id, wave_id, target, kind, fence, commits, files, bytes, rows_staged, rows_inserted, rows_updated, rows_deleted, rows_duplicate, ranges, min_received_at, max_received_at, started_at, committed_at) VALUES ('01jd3x9k2m7q8r5t6v0w1y0001', '01jd3x9k2m7q8r5t6v0w1y0002', 'shop_public.orders', 'mirror', 1, 1, 1, 4711, 1, 1, 0, 0, 0, '[{"topic":"millstream.events","part":0,"first":0,"next":1}]', '2026-11-21 06:00:01.000', '2026-11-21 06:00:01.000', '2026-11-21 06:15:30.000', GETDATE());

@@ -21,6 +21,7 @@ SET statement_timeout TO 1000;
 ALTER TABLE "app"."tracks" ADD COLUMN "coupon" VARCHAR(256) ENCODE zstd;
 ALTER TABLE "app"."tracks" ADD COLUMN "items" SUPER ENCODE zstd;
 SET statement_timeout TO 2700000;
+SET statement_timeout TO 30000;
 INSERT INTO "app"."tracks" ("id", "received_at", "user_id", "_unmapped", "_partition", "_offset", "coupon")
 SELECT s."id", s."received_at", s."user_id", CASE WHEN CAN_JSON_PARSE(s."_unmapped") THEN JSON_PARSE(s."_unmapped") ELSE s."_unmapped"::SUPER END, s."_partition", s."_offset", s."coupon"
 FROM (SELECT *, LAG("received_at") OVER (PARTITION BY "id" ORDER BY "received_at", "_partition", "_offset") AS "_prev" FROM "stg_01jd3x9k2m7q8r5t6v0w1y0001_9f87fb3b") s
@@ -33,6 +34,7 @@ FROM (SELECT *, LAG("received_at") OVER (PARTITION BY "id" ORDER BY "received_at
 LEFT JOIN "app"."tracks" t ON t."id" = s."id" AND t."received_at" >= '2026-11-20 06:00:04.000'
   AND t."received_at" BETWEEN DATEADD(second, -86400, s."received_at") AND DATEADD(second, 86400, s."received_at")
 WHERE t."id" IS NULL AND (s."_prev" IS NULL OR s."_prev" < DATEADD(second, -86400, s."received_at"));
+SET statement_timeout TO 2700000;
 DELETE FROM millstream.positions WHERE target IN ('app.tracks');
 INSERT INTO millstream.positions (target, topic, part, next_offset, load_id, updated_at) VALUES ('app.tracks', 'millstream.events', 3, 4, '01jd3x9k2m7q8r5t6v0w1y0001', GETDATE());
 INSERT INTO millstream.loads (load_id, wave_id, target, kind, fence, commits, files, bytes, rows_staged, rows_inserted, rows_updated, rows_deleted, rows_duplicate, ranges, min_received_at, max_received_at, started_at, committed_at) VALUES ('01jd3x9k2m7q8r5t6v0w1y0001', '01jd3x9k2m7q8r5t6v0w1y0002', 'app.tracks', 'append', 1, 1, 2, 4711, 2, 2, 0, 0, 0, '[{"topic":"millstream.events","part":3,"first":2,"next":4}]', '2026-11-21 06:00:03.000', '2026-11-21 06:00:04.000', '2026-11-21 06:15:30.000', GETDATE());

@@ -17,6 +17,9 @@ SET statement_timeout TO 5000;
 CREATE SCHEMA IF NOT EXISTS "app";
 CREATE TABLE "app"."notes__reload" ("id" VARCHAR(256) ENCODE zstd, "received_at" TIMESTAMP ENCODE raw, "user_id" VARCHAR(256) ENCODE zstd, "_unmapped" SUPER ENCODE zstd, "_partition" BIGINT ENCODE az64, "_offset" BIGINT ENCODE az64, "note" VARCHAR(64) ENCODE zstd) DISTKEY ("id") SORTKEY ("received_at");
 SET statement_timeout TO 2700000;
+SET statement_timeout TO 5000;
+DELETE FROM "app"."notes__reload" WHERE FALSE;
+SET statement_timeout TO 2700000;
 INSERT INTO "app"."notes__reload" ("id", "received_at", "user_id", "_unmapped", "_partition", "_offset", "note")
 SELECT s."id", s."received_at", s."user_id", CASE WHEN CAN_JSON_PARSE(s."_unmapped") THEN JSON_PARSE(s."_unmapped") ELSE s."_unmapped"::SUPER END, s."_partition", s."_offset", s."note"
 FROM (SELECT *, LAG("received_at") OVER (PARTITION BY "id" ORDER BY "received_at", "_partition", "_offset") AS "_prev" FROM "stg_01jd3x9k2m7q8r5t6v0w1y0001_3957fb94") s

@@ -17,6 +17,9 @@ SELECT target, topic, part, first_offset, file_key, reason, error, attempts, DAT
 SELECT (SELECT COUNT(*) FROM "app"."notes" WHERE TRUE AND received_at >= '2026-11-21 00:00:00.000' AND received_at < '2026-11-22 00:00:00.000') + (SELECT COUNT(*) FROM millstream.duplicates WHERE target = 'app.notes' AND received_at >= '2026-11-21 00:00:00.000' AND received_at < '2026-11-22 00:00:00.000');
 DELETE FROM millstream.duplicates WHERE target = 'app.notes' AND received_at >= '2026-11-21 00:00:00.000' AND received_at < '2026-11-22 00:00:00.000';
 DELETE FROM "app"."notes" WHERE TRUE AND received_at >= '2026-11-21 00:00:00.000' AND received_at < '2026-11-22 00:00:00.000';
+SET statement_timeout TO 5000;
+DELETE FROM "app"."notes" WHERE FALSE;
+SET statement_timeout TO 2700000;
 INSERT INTO "app"."notes" ("id", "received_at", "user_id", "_unmapped", "_partition", "_offset", "note")
 SELECT s."id", s."received_at", s."user_id", CASE WHEN CAN_JSON_PARSE(s."_unmapped") THEN JSON_PARSE(s."_unmapped") ELSE s."_unmapped"::SUPER END, s."_partition", s."_offset", s."note"
 FROM (SELECT *, LAG("received_at") OVER (PARTITION BY "id" ORDER BY "received_at", "_partition", "_offset") AS "_prev" FROM "stg_01jd3x9k2m7q8r5t6v0w1y0001_3957fb94") s

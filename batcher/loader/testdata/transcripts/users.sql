@@ -21,6 +21,7 @@ SET statement_timeout TO 1000;
 CREATE SCHEMA IF NOT EXISTS "app";
 CREATE TABLE "app"."users" ("id" VARCHAR(256) ENCODE raw, "received_at" TIMESTAMP ENCODE az64, "email" VARCHAR(64) ENCODE zstd) DISTSTYLE ALL SORTKEY ("id");
 SET statement_timeout TO 2700000;
+SET statement_timeout TO 30000;
 INSERT INTO "app"."identifies" ("id", "received_at", "user_id", "_unmapped", "_partition", "_offset", "email")
 SELECT s."id", s."received_at", s."user_id", CASE WHEN CAN_JSON_PARSE(s."_unmapped") THEN JSON_PARSE(s."_unmapped") ELSE s."_unmapped"::SUPER END, s."_partition", s."_offset", s."email"
 FROM (SELECT *, LAG("received_at") OVER (PARTITION BY "id" ORDER BY "received_at", "_partition", "_offset") AS "_prev" FROM "stg_01jd3x9k2m7q8r5t6v0w1y0001_6a9d4d2c") s
@@ -35,6 +36,7 @@ MERGE INTO "app"."users" USING "new_01jd3x9k2m7q8r5t6v0w1y0001" s ON "app"."user
 WHEN MATCHED THEN UPDATE SET "received_at" = GREATEST("app"."users"."received_at", s."received_at"),
   "email" = CASE WHEN s."received_at" >= "app"."users"."received_at" THEN COALESCE(s."email", "app"."users"."email") ELSE COALESCE("app"."users"."email", s."email") END
 WHEN NOT MATCHED THEN INSERT ("id", "received_at", "email") VALUES (s."id", s."received_at", s."email");
+SET statement_timeout TO 2700000;
 DELETE FROM millstream.positions WHERE target IN ('app.identifies');
 INSERT INTO millstream.positions (target, topic, part, next_offset, load_id, updated_at) VALUES ('app.identifies', 'millstream.events', 0, 1, '01jd3x9k2m7q8r5t6v0w1y0001', GETDATE());
 INSERT INTO millstream.loads (load_id, wave_id, target, kind, fence, commits, files, bytes, rows_staged, rows_inserted, rows_updated, rows_deleted, rows_duplicate, ranges, min_received_at, max_received_at, started_at, committed_at) VALUES ('01jd3x9k2m7q8r5t6v0w1y0001', '01jd3x9k2m7q8r5t6v0w1y0002', 'app.identifies', 'append', 1, 1, 1, 4711, 1, 1, 0, 0, 0, '[{"topic":"millstream.events","part":0,"first":0,"next":1}]', '2026-11-21 06:00:01.000', '2026-11-21 06:00:01.000', '2026-11-21 06:15:30.000', GETDATE());
