@@ -8,7 +8,7 @@
 // does not grow with the file.
 //
 //	file ─▶ types from all rows ─▶ rows ─▶ Parquet, a file at a time ─▶ <prefix>/_uploads ──COPY──▶ staging, counted
-//	     ─▶ x__new ─▶ [gate │ renames, grants, millstream.loads │ COMMIT] ─▶ drop x__old, remove the objects
+//	     ─▶ x__new_<id> ─▶ [gate │ renames, grants, millstream.loads │ COMMIT] ─▶ drop x__old_<id>, remove the objects
 //
 // # Failures
 //
@@ -22,6 +22,10 @@
 //	5 GiB                                            streamed                                       TestUploadStreams
 //	numbers with a decimal comma, or n/a among them  text, and the summary says why                 TestUploadSaysWhyNumbersAreText
 //	connection cut at any statement                  old rows or new ones, the next removes what is left  TestUploadCutAnywhereShowsAllOrNothing
+//	somebody reads or locks the table                waited for in short turns, loads pass; named      TestUploadLetsLoadsPassWhileItsTableIsRead
+//	a table that no upload has made, bound views     refused; what is called x__old stays           TestUploadDoesNotTakeOthersTables
+//	a named pipe                                     read once, into a temporary file               TestUploadReadsAPipe
+//	the file changes between the passes              an error, nothing is changed                   TestUploadOfAFileThatChangesLoadsNothing
 //	the process is killed                            its objects are garbage for millstream gc      (internal/lake: GC)
 //
 // # Non-obvious

@@ -13,12 +13,6 @@ import (
 	"github.com/millstream-data/millstream/internal/wire"
 )
 
-// Suffixes of tables that are being made and that were replaced.
-const (
-	suffixNew = "__new"
-	suffixOld = "__old"
-)
-
 // load brings Parquet objects into a table.
 type load struct {
 	conn    *warehouse.Conn
@@ -30,6 +24,8 @@ type load struct {
 	table   *Table
 	columns []warehouse.Column
 	started time.Time
+	wait    time.Duration                              // of the last transaction for those who hold the table
+	pause   func(context.Context, time.Duration) error // between tries of the last transaction
 }
 
 // plan looks at what is there. For an append it returns the types of the
@@ -50,7 +46,7 @@ func (l *load) plan(ctx context.Context) (map[string]wire.LakeType, error) {
 		return nil, fmt.Errorf("%s is a view: choose another name by --as, or DROP VIEW %s", l.name, l.name.SQL())
 	}
 	if !l.append {
-		return nil, nil
+		return nil, l.guard(ctx, there)
 	}
 	if _, ok := there[l.name.Table]; !ok {
 		return nil, fmt.Errorf("%s does not exist: upload without --append makes it", l.name)
@@ -118,67 +114,6 @@ func match(name warehouse.Name, header []*Column, types map[string]wire.LakeType
 		}
 	}
 	return nil
-}
-
-type relation struct{ oid, kind string }
-
-func (l *load) relations(ctx context.Context) (map[string]relation, error) {
-	res, err := l.conn.Exec(ctx, fmt.Sprintf("SELECT c.relname, c.relkind, c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = %s AND c.relname IN (%s, %s, %s)",
-		warehouse.Literal(l.name.Schema), warehouse.Literal(l.name.Table), warehouse.Literal(l.name.Table+suffixNew), warehouse.Literal(l.name.Table+suffixOld)))
-	if err != nil {
-		return nil, err
-	}
-	out := map[string]relation{}
-	for _, row := range res.Rows {
-		out[row[0]] = relation{row[2], row[1]}
-	}
-	return out, nil
-}
-
-// run copies the parts and shows them in one transaction.
-func (l *load) run(ctx context.Context, u *Uploader, parts []part, manifest string) error {
-	staging, err := l.stage(ctx, u, parts, manifest)
-	if err != nil {
-		return err
-	}
-	if l.append {
-		return l.gate.Do(ctx, l.conn, warehouse.AnyFence, func() error { return l.exec(ctx, l.into(l.name, staging), l.history(parts)) })
-	}
-	beside, old := warehouse.Name{Schema: l.name.Schema, Table: l.name.Table + suffixNew}, warehouse.Name{Schema: l.name.Schema, Table: l.name.Table + suffixOld}
-	if err := l.exec(ctx, append(l.cfg.CreateSchema(l.name.Schema), "DROP TABLE IF EXISTS "+beside.SQL(), "DROP TABLE IF EXISTS "+old.SQL(),
-		l.cfg.CreateTable(beside, l.columns, warehouse.Layout{Style: "AUTO"}), l.into(beside, staging))...); err != nil {
-		return err
-	}
-	there, err := l.relations(ctx)
-	if err != nil {
-		return err
-	}
-	mine := there[beside.Table].oid
-	grants := l.cfg.GrantTable(l.name)
-	if _, ok := there[l.name.Table]; ok {
-		if grants, err = l.conn.Grants(ctx, l.name); err != nil {
-			return err
-		}
-	}
-	err = l.gate.Do(ctx, l.conn, warehouse.AnyFence, func() error {
-		now, err := l.relations(ctx)
-		if err != nil {
-			return err
-		}
-		if mine == "" || now[beside.Table].oid != mine {
-			return fmt.Errorf("another upload of %s runs: wait for it, then run this one again", l.name)
-		}
-		var swap []string
-		if _, ok := now[l.name.Table]; ok {
-			swap = append(swap, fmt.Sprintf("ALTER TABLE %s RENAME TO %s", l.name.SQL(), warehouse.Ident(old.Table)))
-		}
-		swap = append(swap, fmt.Sprintf("ALTER TABLE %s RENAME TO %s", beside.SQL(), warehouse.Ident(l.name.Table)))
-		return l.exec(ctx, append(append(swap, grants...), l.history(parts))...)
-	})
-	if err != nil {
-		return err
-	}
-	return l.exec(ctx, "DROP TABLE IF EXISTS "+old.SQL())
 }
 
 func (l *load) exec(ctx context.Context, statements ...string) error {

@@ -1,6 +1,7 @@
 package upload
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -43,6 +44,8 @@ type Uploader struct {
 	Lake      *lake.Lake
 	Warehouse *warehouse.Client
 	GateWait  time.Duration // for the loader's transaction
+	wait      time.Duration // 0: swapWait
+	pause     func(context.Context, time.Duration) error
 }
 
 // Summary is what an upload has done.
@@ -82,8 +85,11 @@ func (u *Uploader) Upload(ctx context.Context, o Options) (*Summary, error) {
 		return nil, err
 	}
 	l := &load{
-		conn: conn, cfg: u.Warehouse.Config(), name: warehouse.Name{Schema: u.Config.Schema, Table: name}, id: event.ULID(time.Now()), append: o.Append, started: time.Now(),
+		conn: conn, cfg: u.Warehouse.Config(), name: warehouse.Name{Schema: u.Config.Schema, Table: name}, id: event.ULID(time.Now()), append: o.Append, started: time.Now(), wait: cmp.Or(u.wait, swapWait), pause: u.pause,
 		gate: &warehouse.Gate{Timeout: u.GateWait, Statement: u.Warehouse.Config().StatementTimeout},
+	}
+	if l.pause == nil {
+		l.pause = pause
 	}
 	if err := u.read(ctx, s, o, l); err != nil {
 		return nil, err
@@ -205,26 +211,36 @@ func tableName(o Options) (string, error) {
 	switch {
 	case o.Table != "" && name != o.Table:
 		return "", fmt.Errorf("--as %s: a table cannot be called so here; --as %s would do", o.Table, name)
-	case len(name) > lake.MaxName-len(suffixNew), strings.HasSuffix(name, suffixNew), strings.HasSuffix(name, suffixOld):
-		return "", fmt.Errorf("%s is too long, or ends with %s or %s: choose another name by --as", name, suffixNew, suffixOld)
+	case len(name) > lake.MaxName:
+		return "", fmt.Errorf("%s is too long: choose another name by --as", name)
 	}
 	return name, nil
 }
 
-// spool returns the path of the file; standard input is written to one first,
-// because it is read twice.
+// spool returns the path of the file; standard input and pipes are written to
+// one first, because it is read twice.
 func (u *Uploader) spool(o Options) (path string, remove func(), err error) {
+	in, what := o.Stdin, "standard input"
 	if o.File != "-" {
-		return o.File, func() {}, nil
+		info, err := os.Stat(o.File)
+		if err != nil || info.Mode().IsRegular() || info.IsDir() {
+			return o.File, func() {}, err
+		}
+		pipe, err := os.Open(o.File)
+		if err != nil {
+			return "", nil, err
+		}
+		defer pipe.Close()
+		in, what = pipe, o.File
 	}
 	f, err := os.CreateTemp("", "millstream-upload-*.csv")
 	if err != nil {
 		return "", nil, err
 	}
 	remove = func() { _ = os.Remove(f.Name()) }
-	n, err := io.Copy(f, io.LimitReader(o.Stdin, int64(u.Config.MaxBytes)+1))
+	n, err := io.Copy(f, io.LimitReader(in, int64(u.Config.MaxBytes)+1))
 	if err = errors.Join(err, f.Close()); err == nil && n > int64(u.Config.MaxBytes) {
-		err = fmt.Errorf("standard input has more than %d bytes: that is uploads.max_bytes", u.Config.MaxBytes)
+		err = fmt.Errorf("%s has more than %d bytes: that is uploads.max_bytes", what, u.Config.MaxBytes)
 	}
 	if err != nil {
 		remove()

@@ -41,6 +41,9 @@ type parts struct {
 	out     []part
 }
 
+// errChanged says that the second pass has read another file than the first.
+var errChanged = errors.New("the file was changed while it was read: nothing was loaded; run the upload again")
+
 // write makes the second pass.
 func write(ctx context.Context, s *source, t *Table, o Options, store *objstore.Client, key func(int) string, progress func(int64)) ([]part, error) {
 	dir, err := os.MkdirTemp("", "millstream-upload-")
@@ -52,12 +55,16 @@ func write(ctx context.Context, s *source, t *Table, o Options, store *objstore.
 	for _, c := range t.Columns {
 		p.columns = append(p.columns, parquetout.NewColumn(c.Type))
 	}
-	nulls, head := o.nulls(), true
+	nulls, head, rows := o.nulls(), true, int64(0)
 	err = s.rows(progress, func(line int64, fields []string) error {
 		if head {
 			head = false
+			if len(fields) != len(t.Columns) {
+				return errChanged
+			}
 			return nil
 		}
+		rows++
 		for i, f := range fields {
 			if slices.Contains(nulls, f) {
 				p.columns[i].AppendNulls(1)
@@ -67,6 +74,9 @@ func write(ctx context.Context, s *source, t *Table, o Options, store *objstore.
 		}
 		return p.flush(gatherRows, gatherBytes)
 	})
+	if err == nil && rows != t.Rows {
+		err = errChanged
+	}
 	if err == nil {
 		err = p.end()
 	}
