@@ -87,6 +87,8 @@
 //	a file is given up                                   never tried again, named ever after                     TestSkippedFileIsNeverTriedAgain
 //	a table is loaded again by hand                      built beside, swapped in one transaction                TestReloadBuildsTheTableAnew
 //	commits come in meanwhile                            loaded too, before the swap                             TestReloadBesideARunningLoader
+//	views are bound to a table that is loaded again      refused, before anything is done                        TestReloadRefusesBoundViews
+//	a reload by force leaves a file out                  named in held for ever, as skipped                      TestForcedReloadNamesWhatItLeavesOut
 //	the lake has lost files                              the table stays as it is                                TestReloadThatWouldLoseRowsIsRefused
 //	S3 is away                                           retried, the lease is kept                              TestStoreAwayIsRetried
 //	stop                                                 the lease is released                                   TestStopWhileNothingIsDue

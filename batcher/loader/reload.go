@@ -61,6 +61,9 @@ type reloading struct {
 	out       Reloaded
 	done      warehouse.Load
 	gotChains map[warehouse.Chain]bool // of which there were files
+	encodings map[string]string        // of the present table's columns
+	wrote     map[string]lake.Compaction
+	leftOut   []warehouse.Held // files that Force goes on without
 }
 
 // Reload loads a table of events again, beside a loader that may be running: it
@@ -159,7 +162,31 @@ func (r *reloading) begin(ctx context.Context) (err error) {
 	if own := r.foreign(columns[r.name]); len(own) > 0 {
 		return fmt.Errorf("%s has columns that the lake does not know, %v, which a new table would lack; drop them, or reload days with --from and --to, which keeps the table", r.name, own)
 	}
+	if err := r.readTable(ctx); err != nil {
+		return err
+	}
 	_, err = r.conn.Exec(ctx, warehouse.DeleteDuplicates(r.side, warehouse.Days{}))
+	return err
+}
+
+// readTable reads what hangs on the present table: compression that the new one
+// takes over, and views that would go on showing the old one.
+func (r *reloading) readTable(ctx context.Context) (err error) {
+	if !r.existed {
+		return nil
+	}
+	if err := r.refuseBoundViews(ctx); err != nil {
+		return err
+	}
+	r.encodings, _, err = r.conn.Like(ctx, r.name, warehouse.Layout{})
+	return err
+}
+
+func (r *reloading) refuseBoundViews(ctx context.Context) error {
+	views, err := r.conn.BoundViews(ctx, r.name)
+	if err == nil && len(views) > 0 {
+		err = fmt.Errorf("the views %v are bound to the table %s and would go on showing the old one; create them WITH NO SCHEMA BINDING, or reload days with --from and --to, which keeps the table", views, r.name)
+	}
 	return err
 }
 
@@ -251,6 +278,10 @@ func (r *reloading) portion(ctx context.Context, files []dueFile, bytes int64) e
 			return fmt.Errorf("COPY refuses %s: %s; put it back as it was, or leave it out by --force", h.FileKey, h.Error)
 		}
 		r.out.LeftOut = append(r.out.LeftOut, h.FileKey+": "+h.Error)
+		r.leftOut = append(r.leftOut, r.givenUp(h)...)
+	}
+	if r.Days.All() && len(w.shapes) > 0 {
+		r.compress(w.shapes[0].columns)
 	}
 	if !r.Days.All() {
 		r.todo = append(r.todo, w)
@@ -266,6 +297,32 @@ func (r *reloading) portion(ctx context.Context, files []dueFile, bytes int64) e
 		}
 	}
 	return nil
+}
+
+// compress gives columns the encodings that they have in the present table.
+func (r *reloading) compress(columns []warehouse.Column) {
+	for i := range columns {
+		columns[i].Encoding = warehouse.KeptEncoding(columns[i].Type, r.encodings[columns[i].Name])
+	}
+}
+
+// givenUp are the rows of millstream.held about a file that the reload goes on
+// without: one, or of a compacted file one for each that a commit names.
+func (r *reloading) givenUp(h warehouse.Held) []warehouse.Held {
+	if c, compacted := r.wrote[h.FileKey]; compacted {
+		var out []warehouse.Held
+		for _, key := range c.Replaces {
+			one := h
+			one.FileKey = key
+			if k, ok := r.lake.Paths.ParseData(key); ok {
+				one.Chain, one.First = warehouse.Chain{Topic: k.Chain.Topic, Part: k.Chain.Partition}, k.First
+			}
+			out = append(out, r.givenUp(one)...)
+		}
+		return out
+	}
+	h.Target, h.Reason, h.Error = r.Target, warehouse.Skipped, "left out by millstream loader reload --force | "+h.Error
+	return []warehouse.Held{h}
 }
 
 // count adds what a portion did to what the reload did.

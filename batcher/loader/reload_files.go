@@ -76,10 +76,10 @@ func (r *reloading) effective(ctx context.Context) ([]dueFile, error) {
 	if err != nil {
 		return nil, err
 	}
-	wrote := map[string]lake.Compaction{}
+	r.wrote = map[string]lake.Compaction{}
 	for _, c := range compactions {
 		for _, f := range c.Files {
-			wrote[f.Key] = c
+			r.wrote[f.Key] = c
 		}
 	}
 	held := map[string]bool{}
@@ -93,7 +93,7 @@ func (r *reloading) effective(ctx context.Context) ([]dueFile, error) {
 			return nil, fmt.Errorf("files of %s: %w", r.name, err)
 		}
 		for _, f := range files {
-			within, beyond := r.place(f.Key, wrote)
+			within, beyond := r.place(f.Key)
 			switch {
 			case len(within) == 0 || held[f.Key]:
 				continue
@@ -127,10 +127,10 @@ func (r *reloading) days() []string {
 
 // place says of which chains a file holds rows below the goal, and whether it
 // holds others too.
-func (r *reloading) place(key string, wrote map[string]lake.Compaction) (within []warehouse.Chain, beyond bool) {
-	if c, ok := wrote[key]; ok {
+func (r *reloading) place(key string) (within []warehouse.Chain, beyond bool) {
+	if c, ok := r.wrote[key]; ok {
 		for _, replaced := range c.Replaces {
-			in, out := r.place(replaced, wrote)
+			in, out := r.place(replaced)
 			within, beyond = append(within, in...), beyond || out
 		}
 		return within, beyond

@@ -53,6 +53,9 @@ func (r *reloading) readGrants(ctx context.Context) (err error) {
 	if !r.existed || !r.Days.All() {
 		return nil
 	}
+	if err := r.refuseBoundViews(ctx); err != nil { // one may have been made meanwhile
+		return err
+	}
 	r.grants, err = r.conn.Grants(ctx, r.name)
 	if err != nil && warehouse.Classify(err) == warehouse.ClassTarget {
 		r.l.log.Warn("grants not copied, the configured ones are given", "target", r.Target, "err", err)
@@ -138,11 +141,11 @@ func (r *reloading) records() []string {
 	r.done.ID, r.done.Wave, r.done.Target, r.done.Fence, r.done.StartedAt = event.ULID(time.Now()), r.wave, r.Target, r.fence, time.Now()
 	r.done.Kind = string(kindRepair)
 	if !r.Days.All() {
-		return []string{warehouse.InsertLoads([]warehouse.Load{r.done})}
+		return append([]string{warehouse.InsertLoads([]warehouse.Load{r.done})}, r.skipped()...)
 	}
 	r.done.Kind = "swap"
 	var positions []warehouse.Position
-	out := []string{warehouse.InsertLoads([]warehouse.Load{r.done})}
+	out := append([]string{warehouse.InsertLoads([]warehouse.Load{r.done})}, r.skipped()...)
 	for _, id := range sortedChains(r.goal) {
 		if _, has := r.led.positions[r.Target][id]; !has && !r.gotChains[id] && !r.heldOn(id) {
 			continue
@@ -153,6 +156,14 @@ func (r *reloading) records() []string {
 		}
 	}
 	return append(out, warehouse.ReplacePositions([]string{r.Target}, positions)...)
+}
+
+// skipped are the statements that name what was left out by force for ever.
+func (r *reloading) skipped() []string {
+	if len(r.leftOut) == 0 {
+		return nil
+	}
+	return []string{warehouse.InsertHeld(r.leftOut)}
 }
 
 func (r *reloading) heldOn(id warehouse.Chain) bool {

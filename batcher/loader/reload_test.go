@@ -210,6 +210,63 @@ func TestReloadThatWouldLoseRowsIsRefused(t *testing.T) {
 	}
 }
 
+// A view of the ordinary kind stays with the table that it was made over.
+func TestReloadRefusesBoundViews(t *testing.T) {
+	t.Parallel()
+	k := setup(t)
+	w := k.tenure(k.loader(k.client))
+	k.notes(2)
+	k.wave(w)
+	k.exec("CREATE VIEW app.early AS SELECT id FROM app.notes")
+	if _, err := k.reload(Reload{Target: "app.notes"}); err == nil || !strings.Contains(err.Error(), "app.early") {
+		t.Errorf("reload under a bound view: %v", err)
+	}
+	if got := k.query("SELECT table_name FROM svv_tables WHERE table_schema = 'app' AND table_type = 'BASE TABLE'"); !slices.Equal(got, []string{"notes"}) {
+		t.Errorf("tables: %v", got)
+	}
+	day := time.Date(2026, 11, 21, 0, 0, 0, 0, time.UTC)
+	k.mustReload(Reload{Target: "app.notes", Days: warehouse.Days{From: day, To: day.AddDate(0, 0, 1)}})
+}
+
+func TestReloadKeepsEncodings(t *testing.T) {
+	t.Parallel()
+	k := setup(t)
+	w := k.tenure(k.loader(k.client))
+	k.notes(2)
+	k.wave(w)
+	k.exec("ALTER TABLE app.notes ALTER COLUMN note ENCODE lzo")
+	k.mustReload(Reload{Target: "app.notes"})
+	if got := k.one("SELECT encoding FROM svv_redshift_columns WHERE schema_name = 'app' AND table_name = 'notes' AND column_name = 'note'"); got != "lzo" {
+		t.Errorf("note is encoded %s, want lzo", got)
+	}
+}
+
+// What --force goes without is named ever after, and not tried again.
+func TestForcedReloadNamesWhatItLeavesOut(t *testing.T) {
+	t.Parallel()
+	k := setup(t)
+	w := k.tenure(k.loader(k.client))
+	k.notes(2)
+	k.notes(3)
+	k.wave(w)
+	files, err := k.lake.Files(t.Context(), "app.notes", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := k.lake.Store.Put(t.Context(), files[0].Key, []byte(strings.Repeat("x", int(files[0].Bytes)))); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := k.reload(Reload{Target: "app.notes"}); err == nil || !strings.Contains(err.Error(), "--force") {
+		t.Errorf("reload with a spoilt file: %v", err)
+	}
+	if out := k.mustReload(Reload{Target: "app.notes", Force: true}); len(out.LeftOut) != 1 {
+		t.Errorf("left out: %v", out.LeftOut)
+	}
+	if got := k.query("SELECT target, reason, file_key FROM millstream.held"); !slices.Equal(got, []string{"app.notes|skipped|" + files[0].Key}) {
+		t.Errorf("held: %v", got)
+	}
+}
+
 func TestReloadRefusesWhatItWouldHarm(t *testing.T) {
 	t.Parallel()
 	k := setup(t)

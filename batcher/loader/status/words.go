@@ -27,7 +27,7 @@ const (
 // a table, what the loader itself says.
 var causes = []cause{
 	{reason: "skipped", words: "somebody gave this file up; its rows are not in the table, and verify shows that ever after", mend: "nothing to do"},
-	{reason: "readers", words: "the table is to get a column, or a wider one, and somebody's session does not let go of it", mend: "end that session: SELECT pg_terminate_backend(PID) with its number; the load then goes on by itself"},
+	{reason: "readers", words: "somebody's session does not let go of the table: it reads it while a column is to be added, or locks or changes it", mend: "end that session: SELECT pg_terminate_backend(PID) with its number; the load then goes on by itself"},
 
 	{code: "42501", text: "schema", words: "the loader's user may not work in the schema", mend: `GRANT ALL ON SCHEMA "{schema}" TO "{user}"; then: ` + retry},
 	{code: "42501", text: "must be owner", words: "the table belongs to somebody else, and only its owner may add columns", mend: `ALTER TABLE "{schema}"."{table}" OWNER TO "{user}"; then: ` + retry},

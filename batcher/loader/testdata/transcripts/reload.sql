@@ -3,6 +3,9 @@ SET statement_timeout TO 2700000;
 SELECT target, topic, part, next_offset, load_id FROM millstream.positions WHERE target IN ('app.notes', '*');
 SELECT target, topic, part, first_offset, file_key, reason, error, attempts, DATEDIFF(second, since, GETDATE()) FROM millstream.held;
 SELECT table_schema, table_name, column_name, data_type, character_maximum_length, numeric_precision, numeric_scale FROM svv_columns WHERE table_schema IN ('app') AND table_name IN ('notes', 'notes__reload', 'notes__old') ORDER BY table_schema, table_name, ordinal_position;
+SELECT schemaname, viewname, definition FROM pg_views WHERE definition LIKE '%notes%' ORDER BY 1, 2;
+SELECT column_name, encoding FROM svv_redshift_columns WHERE schema_name = 'app' AND table_name = 'notes';
+SELECT diststyle FROM svv_table_info WHERE "schema" = 'app' AND "table" = 'notes';
 DELETE FROM millstream.duplicates WHERE target = 'app.notes__reload';
 SELECT table_schema, table_name, column_name, data_type, character_maximum_length, numeric_precision, numeric_scale FROM svv_columns WHERE table_schema IN ('app') AND table_name IN ('notes__reload') ORDER BY table_schema, table_name, ordinal_position;
 CREATE TEMP TABLE "stg_01jd3x9k2m7q8r5t6v0w1y0001_3957fb94" ("id" VARCHAR(256), "received_at" TIMESTAMP, "user_id" VARCHAR(256), "_unmapped" VARCHAR(64), "_partition" BIGINT, "_offset" BIGINT, "note" VARCHAR(64)) DISTKEY ("id") SORTKEY ("received_at");
@@ -28,6 +31,7 @@ LEFT JOIN "app"."notes__reload" t ON t."id" = s."id" AND t."received_at" >= '202
 WHERE t."id" IS NULL AND (s."_prev" IS NULL OR s."_prev" < DATEADD(second, -86400, s."received_at"));
 COMMIT;
 DROP TABLE "stg_01jd3x9k2m7q8r5t6v0w1y0001_3957fb94";
+SELECT schemaname, viewname, definition FROM pg_views WHERE definition LIKE '%notes%' ORDER BY 1, 2;
 SELECT privilege_type, identity_name, identity_type FROM svv_relation_privileges WHERE namespace_name = 'app' AND relation_name = 'notes' AND identity_name <> CURRENT_USER ORDER BY 3, 2, 1;
 SET statement_timeout TO 300000;
 BEGIN;
