@@ -157,7 +157,8 @@ func TestGCRemovesOnlyWhenTold(t *testing.T) {
 		t.Fatal(err)
 	}
 	out, _, err := run(t, nil, with(args, "gc", "--delete")...)
-	want := "orphan: removed 0 objects of 0 bytes, 1 have to wait\nreplaced: removed 0 objects of 0 bytes, 0 have to wait\noutput: removed 0 objects of 0 bytes, 0 have to wait\n"
+	want := "orphan: removed 0 objects of 0 bytes, 1 have to wait\nreplaced: removed 0 objects of 0 bytes, 0 have to wait\noutput: removed 0 objects of 0 bytes, 0 have to wait\n" +
+		"upload: removed 0 objects of 0 bytes, 0 have to wait\n"
 	if diff := cmp.Diff(want, out); err != nil || diff != "" {
 		t.Errorf("%v\n%s", err, diff)
 	}

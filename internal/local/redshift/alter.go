@@ -49,6 +49,9 @@ func (s *session) drop(ctx context.Context, st statement, nodes []node) (*result
 		if referred, err := s.referredTo(ctx, t); err != nil || referred && !nodes[len(nodes)-1].is("cascade") {
 			return nil, errors.Join(err, pgError("2BP01", "cannot drop table %s because other objects depend on it", name).withHint("Use DROP ... CASCADE to drop the dependent objects too."))
 		}
+		if t.staged != nil {
+			what = "View" // to the engine
+		}
 		if _, err := s.exec(ctx, "DROP "+what+" "+t.sql()); err != nil {
 			return nil, err
 		}

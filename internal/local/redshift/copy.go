@@ -9,8 +9,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
-	"path/filepath"
 	"strings"
 )
 
@@ -171,6 +169,7 @@ func validRole(v string) bool {
 // copyFile is one object to load.
 type copyFile struct {
 	url, bucket, key string
+	size             int64
 }
 
 // copyFrom runs COPY: all files or none.
@@ -194,17 +193,37 @@ func (s *session) copyFrom(ctx context.Context, st statement, nodes []node) (*re
 	if !o.explicitIDs {
 		cols = withoutIdentity(cols)
 	}
-	var total int64
-	for _, f := range files {
-		n, err := s.copyOne(ctx, t, cols, f, o)
-		if err != nil {
-			return nil, s.loadFailed(ctx, o, err)
-		}
-		total += n
+	total, err := s.copyAll(ctx, t, cols, files, o)
+	if err != nil {
+		return nil, s.loadFailed(ctx, o, err)
 	}
 	s.copyCount = total
 	s.copyID++
 	return &result{tag: st.tag}, nil
+}
+
+// copyAll loads the files and returns their rows.
+func (s *session) copyAll(ctx context.Context, t *tableMeta, cols []columnMeta, files []copyFile, o copyOptions) (total int64, err error) {
+	stage, err := s.stageable(ctx, t, o, files)
+	if err != nil {
+		return 0, err
+	}
+	if stage {
+		return s.stage(ctx, t, files)
+	}
+	if t.staged != nil {
+		if t, err = s.unstage(ctx, t); err != nil {
+			return 0, err
+		}
+	}
+	for batch := range batches(files) {
+		n, err := s.copyBatch(ctx, t, cols, batch, o)
+		if err != nil {
+			return 0, err
+		}
+		total += n
+	}
+	return total, nil
 }
 
 // manifestFile is Redshift's format.
@@ -221,11 +240,9 @@ type manifestFile struct {
 // copyFiles reads the manifest and checks its entries against the objects, in order.
 func (s *session) copyFiles(ctx context.Context, o copyOptions) ([]copyFile, error) {
 	if !o.manifest {
-		bucket, key := splitURL(o.source)
-		if _, err := s.objectSize(ctx, o.source, bucket, key); err != nil {
-			return nil, err
-		}
-		return []copyFile{{o.source, bucket, key}}, nil
+		f := newCopyFile(o.source)
+		err := s.sizes(ctx, []copyFile{f}, nil)
+		return []copyFile{f}, err
 	}
 	bucket, key := splitURL(o.source)
 	body, err := s.srv.objects.Open(ctx, bucket, key)
@@ -237,37 +254,30 @@ func (s *session) copyFiles(ctx context.Context, o copyOptions) ([]copyFile, err
 	if err := json.NewDecoder(io.LimitReader(body, 64<<20)).Decode(&m); err != nil {
 		return nil, internalError(8001, "Manifest file is not in correct json format", o.source, "s3_utility.cpp") // (confirm)
 	}
-	var files []copyFile
-	for _, e := range m.Entries {
+	entries := make([]copyFile, len(m.Entries))
+	for i, e := range m.Entries {
 		if e.Meta == nil || e.Meta.ContentLength == nil {
 			return nil, &copyError{url: e.URL, err: internalError(15003, "File entry does not have 'meta' key.", e.URL, "spectrum_manifest.cpp")}
 		}
-		bucket, key := splitURL(e.URL)
-		size, err := s.objectSize(ctx, e.URL, bucket, key)
-		if err != nil {
-			if !e.Mandatory && errors.Is(err, fs.ErrNotExist) {
-				continue
-			}
-			return nil, err
+		entries[i] = newCopyFile(e.URL)
+	}
+	if err := s.sizes(ctx, entries, func(i int) bool { return !m.Entries[i].Mandatory }); err != nil {
+		return nil, err
+	}
+	var files []copyFile
+	for i, f := range entries {
+		switch {
+		case f.size == missingObject:
+			continue
+		case f.size != *m.Entries[i].Meta.ContentLength:
+			return nil, &copyError{url: f.url, err: internalError(15001, "Spectrum Scan Error", "HTTP response error code: 416 Message: InvalidRange "+f.url, "dory_util.cpp")}
 		}
-		if size != *e.Meta.ContentLength {
-			return nil, &copyError{url: e.URL, err: internalError(15001, "Spectrum Scan Error", "HTTP response error code: 416 Message: InvalidRange "+e.URL, "dory_util.cpp")}
-		}
-		files = append(files, copyFile{e.URL, bucket, key})
+		files = append(files, f)
 	}
 	if len(files) == 0 {
 		return nil, internalError(15003, "The S3 bucket addressed by the query has no file to load", o.source, "spectrum_manifest.cpp") // (confirm)
 	}
 	return files, nil
-}
-
-// objectSize asks for an object; a missing one is Redshift's 404, which still is fs.ErrNotExist.
-func (s *session) objectSize(ctx context.Context, url, bucket, key string) (int64, error) {
-	n, err := s.srv.objects.Size(ctx, bucket, key)
-	if err != nil {
-		return 0, objectError(url, err)
-	}
-	return n, nil
 }
 
 func objectError(url string, err error) error {
@@ -277,33 +287,12 @@ func objectError(url string, err error) error {
 	return &copyError{url: url, cause: err, err: internalError(15001, "Spectrum Scan Error", err.Error()+" "+url, "dory_util.cpp")}
 }
 
+func newCopyFile(url string) copyFile {
+	bucket, key := splitURL(url)
+	return copyFile{url: url, bucket: bucket, key: key}
+}
+
 func splitURL(url string) (bucket, key string) {
 	bucket, key, _ = strings.Cut(strings.TrimPrefix(url, "s3://"), "/")
 	return bucket, key
-}
-
-// fetchObject copies an object to the one folder that DuckDB may read.
-func (s *session) fetchObject(ctx context.Context, f copyFile) (path string, err error) {
-	body, err := s.srv.objects.Open(ctx, f.bucket, f.key)
-	if err != nil {
-		return "", objectError(f.url, err)
-	}
-	defer func() { _ = body.Close() }()
-	file, err := os.CreateTemp(s.srv.scratch, "copy-*.parquet")
-	if err != nil {
-		return "", err
-	}
-	defer func() {
-		if err != nil {
-			_ = os.Remove(file.Name())
-		}
-	}()
-	if _, err := io.Copy(file, body); err != nil {
-		_ = file.Close()
-		return "", objectError(f.url, err)
-	}
-	if err := file.Close(); err != nil {
-		return "", err
-	}
-	return filepath.Abs(file.Name())
 }

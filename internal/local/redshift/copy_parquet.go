@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -37,66 +36,48 @@ type parquetColumn struct {
 	nested     bool
 }
 
-// copyOne loads one object by position.
-func (s *session) copyOne(ctx context.Context, t *tableMeta, cols []columnMeta, f copyFile, o copyOptions) (int64, error) {
-	path, err := s.fetchObject(ctx, f)
-	if err != nil {
-		return 0, err
-	}
-	defer func() { _ = os.Remove(path) }()
-	file, err := s.parquetColumns(ctx, path, f.url)
-	if err != nil {
-		return 0, err
-	}
-	if len(file) != len(cols) && (!o.fill || len(file) >= len(cols)) {
-		return 0, &copyError{url: f.url, err: internalError(15007,
-			fmt.Sprintf("Unmatched number of columns between table and file. Table columns: %d, Data columns: %d", len(cols), len(file)), f.url, "dory_util.cpp")}
-	}
-	names, into, exprs := make([]string, len(file)), make([]string, len(file)), make([]string, len(file))
-	for i, p := range file {
-		names[i] = fmt.Sprintf(`"c%d"`, i)
-		into[i] = quoteIdent(cols[i].name)
-		if !compatible(cols[i].typ, p) {
-			return 0, &copyError{url: f.url, column: cols[i].name, typ: cols[i].typ.declared, err: internalError(15007, fmt.Sprintf(
-				"File '%s' has an incompatible Parquet schema for column '%s.%s'. Column type: %s, Parquet schema: %s",
-				f.url, f.url, cols[i].name, shortType(cols[i].typ), p.described), f.url, "dory_util.cpp")}
-		}
-		exprs[i] = loaded(names[i], cols[i], p)
-	}
-	n, err := s.exec(ctx, fmt.Sprintf("INSERT INTO %s (%s) SELECT %s FROM read_parquet(%s) AS \"_f\"(%s)", t.sql(),
-		strings.Join(into, ", "), strings.Join(exprs, ", "), quoteString(path), strings.Join(names, ", ")))
-	if err != nil {
-		return 0, loadError(err, cols, f.url)
-	}
-	return n, nil
-}
-
-// loaded is the value of a column; what is too long raises an error that loadError takes apart.
-func loaded(expr string, c columnMeta, p parquetColumn) string {
-	if c.typ.duck == "VARCHAR" || c.typ.duck == "BLOB" {
-		size := "strlen(" + expr + ")"
-		if p.duck == "BLOB" && c.typ.duck == "VARCHAR" {
-			expr = "decode(" + expr + ")"
-			size = "strlen(" + expr + ")"
-		} else if c.typ.duck == "BLOB" {
-			size = "octet_length(" + expr + ")"
-		}
-		return fmt.Sprintf("CASE WHEN %s > %d THEN %s ELSE %s END", size, c.typ.limit, raise("15001", c.name, "'|', "+size), expr)
-	}
-	if c.typ.oid == oidSuper {
+// storedValue is the value of a column as the table holds it.
+func storedValue(expr string, c columnMeta, p parquetColumn) string {
+	switch {
+	case p.duck == "BLOB" && c.typ.duck == "VARCHAR":
+		return "decode(" + expr + ")"
+	case c.typ.duck == "VARCHAR" || c.typ.duck == "BLOB":
+		return expr
+	case c.typ.oid == oidSuper:
 		return "to_json(" + expr + ")"
 	}
 	return "CAST(" + expr + " AS " + c.typ.duck + ")"
 }
 
-// loadError turns DuckDB's error of a load into Redshift's.
-func loadError(err error, cols []columnMeta, url string) error {
+// byteLength is the length of a value that a column bounds, else empty.
+func byteLength(expr string, c columnMeta, p parquetColumn) string {
+	switch c.typ.duck {
+	case "VARCHAR":
+		return "strlen(" + storedValue(expr, c, p) + ")"
+	case "BLOB":
+		return "octet_length(" + expr + ")"
+	}
+	return ""
+}
+
+// loaded is the value of a column; what is too long raises an error that loadError takes apart.
+func loaded(expr string, c columnMeta, p parquetColumn) string {
+	value := storedValue(expr, c, p)
+	if size := byteLength(expr, c, p); size != "" {
+		return fmt.Sprintf("CASE WHEN %s > %d THEN %s ELSE %s END", size, c.typ.limit, raise("15001", c.name, "'|', "+size+", '|', "+fileColumn), value)
+	}
+	return value
+}
+
+// loadError turns DuckDB's error of a load into Redshift's, which names the file.
+func (s *session) loadError(ctx context.Context, err error, cols []columnMeta, files []localFile) error {
+	url := s.culprit(ctx, err, files).url
 	code, msg, found := fromMarker(err.Error())
-	name, size, _ := strings.Cut(msg, "|")
+	name, rest, _ := strings.Cut(msg, "|")
+	size, _, _ := strings.Cut(rest, "|")
 	for _, c := range cols {
 		if found && code == "15001" && c.name == name {
-			return &copyError{url: url, column: c.name, typ: c.typ.declared, err: internalError(15001, fmt.Sprintf(
-				"The length of the data column %s is longer than the length defined in the table. Table: %d, Data: %s", c.name, c.typ.limit, size), url, "dory_util.cpp")}
+			return errColumnTooLong(c, size, url)
 		}
 	}
 	// Any other error, also one that quotes the statement and the marker in it.
@@ -104,6 +85,28 @@ func loadError(err error, cols []columnMeta, url string) error {
 		return e
 	}
 	return &copyError{url: url, cause: err, err: internalError(15001, "Spectrum Scan Error", err.Error()+" "+url, "dory_util.cpp")}
+}
+
+func errColumnTooLong(c columnMeta, size, url string) *copyError {
+	return &copyError{url: url, column: c.name, typ: c.typ.declared, err: internalError(15001, fmt.Sprintf(
+		"The length of the data column %s is longer than the length defined in the table. Table: %d, Data: %s", c.name, c.typ.limit, size), url, "dory_util.cpp")}
+}
+
+// culprit is the file that an error is about: the one that it names, else the
+// first that does not read to its end. The transaction of the load has failed,
+// so another connection reads.
+func (s *session) culprit(ctx context.Context, err error, files []localFile) localFile {
+	for _, f := range files {
+		if strings.Contains(err.Error(), f.path) {
+			return f
+		}
+	}
+	for _, f := range files[:len(files)-1] {
+		if _, err := s.srv.db.ExecContext(ctx, "SELECT count(COLUMNS(*)) FROM read_parquet("+quoteString(f.path)+")"); err != nil {
+			return f
+		}
+	}
+	return files[len(files)-1]
 }
 
 // compatible follows the documented pairs: a file's width must be the column's.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -96,6 +97,21 @@ func TestCopyManifestReadsAnEntryAsOftenAsItIsListed(t *testing.T) {
 	}
 }
 
+func TestCopyManifestOfMoreFilesThanABatch(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	c := w.connect()
+	c.do(eventsTable)
+	e := w.parquet("s3://lake/a.parquet", eventsQuery)
+	other := w.parquet("s3://lake/b.parquet", strings.Replace(eventsQuery, "'a'", "'b'::BLOB", 1)) // of another shape
+	entries := slices.Repeat([]entry{e}, copyBatchFiles)
+	w.manifest(append(entries, other, e)...)
+	c.do(copyEvents)
+	if got := c.one("SELECT pg_last_copy_count(), COUNT(*), SUM(CASE WHEN id = 'b' THEN 1 ELSE 0 END) FROM events"); got != "132|132|1" {
+		t.Errorf("copied, rows, rows of the other shape: got %s, want 132|132|1", got)
+	}
+}
+
 func TestCopyManifestFailures(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
@@ -108,6 +124,8 @@ func TestCopyManifestFailures(t *testing.T) {
 	narrow := w.parquet("s3://lake/narrow.parquet", "SELECT 'a' AS id, TIMESTAMP '2026-11-21' AS received_at")
 	swapped := w.parquet("s3://lake/swapped.parquet", strings.Replace(eventsQuery, "1.5::DOUBLE", "1::BIGINT", 1))
 	long := w.parquet("s3://lake/long.parquet", strings.Replace(eventsQuery, "'a'", "'äöüßä'", 1))
+	page := w.parquet("s3://lake/page.parquet", eventsQuery)
+	w.objects.damage(page.URL)
 	torn := entry{"s3://lake/torn.parquet", true, &entryMeta{4}}
 	w.objects.put(torn.URL, []byte("PAR1"))
 
@@ -125,6 +143,7 @@ func TestCopyManifestFailures(t *testing.T) {
 		{"columns", []entry{narrow}, "Unmatched number of columns between table and file. Table columns: 7, Data columns: 2", "15007", "s3://lake/narrow.parquet||15007"},
 		{"type", []entry{swapped}, "incompatible Parquet schema for column 's3://lake/swapped.parquet.total'. Column type: DOUBLE, Parquet schema: optional int64 z", "15007", "s3://lake/swapped.parquet|total|15007"},
 		{"length", []entry{good, long}, "The length of the data column id is longer than the length defined in the table. Table: 8, Data: 10", "15001", "s3://lake/long.parquet|id|15001"},
+		{"page", []entry{good, page, good}, "Spectrum Scan Error", "s3://lake/page.parquet", "s3://lake/page.parquet||15001"},
 		{"torn", []entry{torn}, "Spectrum Scan Error", "15001", "s3://lake/torn.parquet||15001"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

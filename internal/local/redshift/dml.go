@@ -32,6 +32,11 @@ func (s *session) target(ctx context.Context, name tableName, mode lockMode, rw 
 	if err != nil {
 		return nil, err
 	}
+	if t.staged != nil && (rw != nil || mode == lockExclusive) { // COPY, which has no rewriter, decides for itself
+		if t, err = s.unstage(ctx, t); err != nil {
+			return nil, err
+		}
+	}
 	if t.view && mode == lockWrite {
 		return nil, pgError("42809", "%q is a view", name.table)
 	}

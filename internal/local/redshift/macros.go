@@ -21,6 +21,9 @@ func dialectMacros() []string {
 		// A date as the argument of a function over moments is midnight; so is the text of one.
 		`CREATE MACRO _rt.main.moment(x TIMESTAMP) AS x, (x TIMESTAMPTZ) AS x, (x DATE) AS CAST(x AS TIMESTAMP), (x VARCHAR) AS CAST(x AS TIMESTAMP), (x TIME) AS x,
 			(x INTERVAL) AS x`,
+		// JSON_PARSE: only text with blanks or escapes has another form to be brought into; the rest is checked as it is.
+		`CREATE MACRO _rt.main.parse(x) AS CASE WHEN contains(x, ' ') OR contains(x, chr(92)) OR contains(x, chr(10)) OR contains(x, chr(9)) OR contains(x, chr(13))
+			THEN json(x) ELSE CAST(x AS JSON) END`,
 		`CREATE MACRO _rt.main.compare(a, b) AS CASE WHEN a < b THEN -1 WHEN a > b THEN 1 WHEN a = b THEN 0 END`,
 		`CREATE MACRO _rt.main.nonzero(x) AS CASE WHEN x = 0 THEN ` + raise("22012", "Divide by zero", "") + ` ELSE x END`,
 		`CREATE MACRO _rt.main.listagg(x) AS CASE WHEN strlen(x) > 65535 THEN ` + raise("54000", "Result size exceeds LISTAGG limit", "") + ` ELSE x END`,

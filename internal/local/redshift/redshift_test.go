@@ -32,6 +32,14 @@ func (b *bucket) put(url string, body []byte) {
 	b.objects[strings.TrimPrefix(url, "s3://")] = body
 }
 
+// damage breaks a file's first page and leaves its footer.
+func (b *bucket) damage(url string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	body := b.objects[strings.TrimPrefix(url, "s3://")]
+	copy(body[4:], strings.Repeat("\xff", 40))
+}
+
 func (b *bucket) get(bucket, key string) ([]byte, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -57,11 +65,11 @@ func (b *bucket) Open(_ context.Context, bucket, key string) (io.ReadCloser, err
 // warehouse is a running server with its object store.
 type warehouse struct {
 	*Server
-	t       *testing.T
+	t       testing.TB
 	objects *bucket
 }
 
-func testConfig(t *testing.T) Config {
+func testConfig(t testing.TB) Config {
 	cfg := DefaultConfig()
 	cfg.Listen = "127.0.0.1:0"
 	cfg.Dir = filepath.Join(t.TempDir(), "db")
@@ -81,7 +89,7 @@ func setup(t *testing.T, change ...func(*Config)) *warehouse {
 }
 
 // start runs a server until stop, which may be called twice.
-func start(t *testing.T, cfg Config) (*warehouse, func()) {
+func start(t testing.TB, cfg Config) (*warehouse, func()) {
 	t.Helper()
 	objects := &bucket{objects: map[string][]byte{}}
 	s, err := New(cfg, objects, slog.New(slog.DiscardHandler))
@@ -116,7 +124,7 @@ func (w *warehouse) in(t *testing.T) *warehouse { return &warehouse{w.Server, t,
 // client is one client connection.
 type client struct {
 	*pgx.Conn
-	t *testing.T
+	t testing.TB
 }
 
 func (w *warehouse) connect(mode ...pgx.QueryExecMode) *client {
@@ -204,7 +212,7 @@ func (c *client) one(query string) string {
 }
 
 // eventually polls until f holds.
-func eventually(t *testing.T, why string, f func() bool) {
+func eventually(t testing.TB, why string, f func() bool) {
 	t.Helper()
 	deadline := time.Now().Add(time.Minute)
 	for !f() {

@@ -31,6 +31,7 @@ type tableMeta struct {
 	diststyle   string
 	cols        []columnMeta
 	constraints []constraint // of a new table
+	staged      []string     // files of a COPY over which the table is a view, nil if it is a table
 }
 
 // tempOIDs is where the oids of temporary tables begin, which no file keeps.

@@ -295,7 +295,7 @@ func (s *Server) newSession(conn *clientConn) (*session, error) {
 	base, cancel := context.WithCancelCause(context.Background())
 	sess := &session{
 		srv: s, conn: conn, connected: time.Now().UTC(), duck: duck, base: base, secret: int32(binary.BigEndian.Uint32(secret[:])),
-		settings: newSettings(), temps: map[string]*tableMeta{}, prepared: map[string][]token{}, cursors: map[string]*cursor{}, results: map[*result]bool{}, path: []string{"public"},
+		settings: newSettings(), temps: map[string]*tableMeta{}, stagedFiles: map[string]bool{}, prepared: map[string][]token{}, cursors: map[string]*cursor{}, results: map[*result]bool{}, path: []string{"public"},
 	}
 	s.mu.Lock()
 	if len(s.sessions) >= s.cfg.Sessions || s.closed {

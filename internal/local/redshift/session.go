@@ -51,6 +51,7 @@ type session struct {
 	pathPending bool // a schema of path was not there when it was set
 	settings    settings
 	temps       map[string]*tableMeta
+	stagedFiles map[string]bool       // files of COPY that temporary tables are views over
 	tempsThen   map[string]*tableMeta // when the transaction began
 	prepared    map[string][]token
 	cursors     map[string]*cursor
@@ -84,6 +85,8 @@ func (s *session) end() {
 	s.closeResults()
 	_ = s.rollback()
 	_ = s.duck.Close()
+	s.temps = nil
+	s.sweep()
 	s.srv.mu.Lock()
 	delete(s.srv.sessions, s.pid)
 	s.srv.mu.Unlock()

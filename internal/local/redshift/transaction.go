@@ -75,6 +75,7 @@ func (s *session) over(committed bool) error {
 	s.transaction.Store(nil)
 	s.tempsThen = nil
 	s.closeCursors()
+	s.sweep()
 	s.srv.locks.releaseAll(s.pid)
 	return s.restoreSettings(committed)
 }

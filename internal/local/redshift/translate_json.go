@@ -9,7 +9,7 @@ import (
 func jsonTranslator(name string) translator {
 	switch name {
 	case "json_parse":
-		return template(1, 1, "json($1)")
+		return template(1, 1, `"_rt".main.parse($1)`)
 	case "can_json_parse":
 		return template(1, 1, "json_valid($1)")
 	case "is_valid_json":
