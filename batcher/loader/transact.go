@@ -122,7 +122,11 @@ func (s *session) alter(ctx context.Context, w *work, sh shape) error {
 	if len(statements) == 0 {
 		return nil
 	}
-	if err := s.within(ctx, s.l.cfg.DDLTimeout); err != nil {
+	wait := s.l.cfg.DDLTimeout
+	if sh.create {
+		wait = rowsPatience // nobody reads it yet
+	}
+	if err := s.within(ctx, wait); err != nil {
 		return err
 	}
 	for _, st := range statements {

@@ -194,7 +194,11 @@ func forgottenOf(left []warehouse.Leftover, names []warehouse.Name, used []strin
 				continue
 			}
 			var side bool
-			if age, side = forgotten[l.Name.Table[at:]]; !side {
+			suffix := l.Name.Table[at:]
+			if id, swapped := strings.CutPrefix(suffix, "__old_"); swapped && len(id) == 26 {
+				suffix = "__old" // with the ULID of the mirror's swap
+			}
+			if age, side = forgotten[suffix]; !side {
 				continue
 			}
 		}

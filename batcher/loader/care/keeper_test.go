@@ -331,6 +331,8 @@ func TestOnlyForgottenTablesAreDropped(t *testing.T) {
 		{left("shop.orders__refresh", 999), false}, // its poll goes on
 		{left("shop.orders__refresh_2", 24), true},
 		{left("shop.orders__old", 999), true},
+		{left("shop.orders__old_01m80pfjr0f1dm4d554sv89pdn", 24), true}, // of a swap
+		{left("shop.orders__old_mine", 999), false},
 		{left("millstream_work.01poll", 999), false},
 		{left("millstream_work.01gone", 24), true},
 		{left("millstream_work.01gone", 23), false},

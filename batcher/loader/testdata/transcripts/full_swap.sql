@@ -23,7 +23,7 @@ LOCK TABLE millstream.gate;
 SET statement_timeout TO 2700000;
 SELECT fence FROM millstream.fence;
 SELECT target, topic, part, next_offset, load_id FROM millstream.positions WHERE target IN ('shop_public.stock');
-SET statement_timeout TO 1000;
+SET statement_timeout TO 30000;
 CREATE SCHEMA IF NOT EXISTS "shop_public";
 CREATE TABLE "shop_public"."stock__refresh_01jd3x9k2m7q8r5t6v0w1y0002" ("id" BIGINT ENCODE raw, "v" BIGINT ENCODE az64) DISTSTYLE ALL SORTKEY ("id");
 SET statement_timeout TO 2700000;

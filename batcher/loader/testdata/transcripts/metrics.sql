@@ -13,7 +13,7 @@ LOCK TABLE millstream.gate;
 SET statement_timeout TO 2700000;
 SELECT fence FROM millstream.fence;
 SELECT target, topic, part, next_offset, load_id FROM millstream.positions WHERE target IN ('millstream.daily_metrics');
-SET statement_timeout TO 1000;
+SET statement_timeout TO 30000;
 CREATE SCHEMA IF NOT EXISTS "millstream";
 CREATE TABLE "millstream"."daily_metrics" ("metric" VARCHAR(128) ENCODE zstd, "version" INTEGER ENCODE az64, "day" DATE ENCODE raw, "zone" VARCHAR(64) ENCODE zstd, "dims" SUPER ENCODE zstd, "dims_key" VARCHAR(64) ENCODE zstd, "value" NUMERIC(38,9) ENCODE az64, "estimate" DOUBLE PRECISION ENCODE zstd, "method" VARCHAR(32) ENCODE zstd, "events" BIGINT ENCODE az64, "late" BIGINT ENCODE az64, "revision" INTEGER ENCODE az64, "sealed_at" TIMESTAMP ENCODE az64) DISTSTYLE ALL SORTKEY ("day", "metric");
 SET statement_timeout TO 2700000;

@@ -20,7 +20,7 @@ LOCK TABLE millstream.gate;
 SET statement_timeout TO 2700000;
 SELECT fence FROM millstream.fence;
 SELECT target, topic, part, next_offset, load_id FROM millstream.positions WHERE target IN ('shop_public.orders');
-SET statement_timeout TO 1000;
+SET statement_timeout TO 30000;
 CREATE SCHEMA IF NOT EXISTS "shop_public";
 CREATE TABLE "shop_public"."orders" ("id" BIGINT ENCODE raw, "total" DOUBLE PRECISION ENCODE zstd) DISTSTYLE ALL SORTKEY ("id");
 SET statement_timeout TO 2700000;

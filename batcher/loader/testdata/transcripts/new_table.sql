@@ -13,7 +13,7 @@ LOCK TABLE millstream.gate;
 SET statement_timeout TO 2700000;
 SELECT fence FROM millstream.fence;
 SELECT target, topic, part, next_offset, load_id FROM millstream.positions WHERE target IN ('app.tracks');
-SET statement_timeout TO 1000;
+SET statement_timeout TO 30000;
 CREATE SCHEMA IF NOT EXISTS "app";
 CREATE TABLE "app"."tracks" ("id" VARCHAR(256) ENCODE zstd, "received_at" TIMESTAMP ENCODE raw, "user_id" VARCHAR(256) ENCODE zstd, "_unmapped" SUPER ENCODE zstd, "_partition" BIGINT ENCODE az64, "_offset" BIGINT ENCODE az64) DISTKEY ("id") SORTKEY ("received_at");
 SET statement_timeout TO 2700000;

@@ -16,7 +16,7 @@ SET statement_timeout TO 300000;
 BEGIN;
 LOCK TABLE millstream.gate;
 SET statement_timeout TO 2700000;
-SET statement_timeout TO 5000;
+SET statement_timeout TO 30000;
 CREATE SCHEMA IF NOT EXISTS "app";
 CREATE TABLE "app"."notes__reload" ("id" VARCHAR(256) ENCODE zstd, "received_at" TIMESTAMP ENCODE raw, "user_id" VARCHAR(256) ENCODE zstd, "_unmapped" SUPER ENCODE zstd, "_partition" BIGINT ENCODE az64, "_offset" BIGINT ENCODE az64, "note" VARCHAR(64) ENCODE zstd) DISTKEY ("id") SORTKEY ("received_at");
 SET statement_timeout TO 2700000;
