@@ -1,6 +1,7 @@
 package models
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -66,10 +67,13 @@ type build struct {
 	names   func(ref) (warehouse.Name, bool)
 	before  Built
 	made    Built
-	oid     string // of what was made beside
+	fresh   warehouse.Name // where it is made
+	former  warehouse.Name // of the table that it replaces
+	oid     string         // of fresh
 	grants  []string
 	changed []string
 	left    string
+	wait    time.Duration // of the swap for readers
 	pause   func(context.Context, time.Duration) bool
 }
 
@@ -99,7 +103,7 @@ func (b *build) run(ctx context.Context) error {
 	if err := b.compare(ctx, old, exists); err != nil {
 		return err
 	}
-	if err := b.test(ctx, b.m.beside(), exists); err != nil {
+	if err := b.test(ctx, b.fresh, exists); err != nil {
 		return err
 	}
 	if exists {
@@ -115,12 +119,12 @@ func (b *build) run(ctx context.Context) error {
 	return nil
 }
 
-// relations reads which of the model's three names are taken, and by what.
+// relations reads which of the model's names are taken, and by what.
 func (b *build) relations(ctx context.Context) (map[string]relation, error) {
 	out := map[string]relation{}
 	n := b.m.Name
-	err := each(ctx, b.conn, fmt.Sprintf("SELECT c.relname, c.relkind, c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = %s AND c.relname IN (%s, %s, %s)",
-		warehouse.Literal(n.Schema), warehouse.Literal(n.Table), warehouse.Literal(n.Table+suffixNew), warehouse.Literal(n.Table+suffixOld)), func(row []string) error {
+	err := each(ctx, b.conn, fmt.Sprintf("SELECT c.relname, c.relkind, c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind IN ('r', 'v') AND n.nspname = %s AND c.relname LIKE %s",
+		warehouse.Literal(n.Schema), warehouse.Literal(n.Table+"%")), func(row []string) error {
 		out[row[0]] = relation{oid: row[2], view: row[1] == "v"}
 		return nil
 	})
@@ -152,8 +156,9 @@ func kindOf(r relation) string {
 
 // clear removes what an interrupted build has left, and sees to the schema.
 func (b *build) clear(ctx context.Context, there map[string]relation) error {
-	for _, n := range []warehouse.Name{b.m.beside(), b.m.old()} {
-		if r, left := there[n.Table]; left {
+	for table, r := range there {
+		if b.m.leftover(table) {
+			n := warehouse.Name{Schema: b.m.Name.Schema, Table: table}
 			if _, err := b.conn.Exec(ctx, drop(n, r)); err != nil && !warehouse.IsCode(err, "42P01") {
 				return err
 			}
@@ -171,21 +176,25 @@ func (b *build) clear(ctx context.Context, there map[string]relation) error {
 	return nil
 }
 
+// now asks behind the gate: what is not visible yet is then stamped with this
+// second or a later one.
 func (b *build) now(ctx context.Context) (at time.Time, err error) {
-	err = each(ctx, b.conn, "SELECT GETDATE()", func(row []string) error { at, err = moment(row[0]); return err })
+	err = b.gate.Gated(ctx, b.conn, func() error {
+		return each(ctx, b.conn, "SELECT GETDATE()", func(row []string) (err error) { at, err = moment(row[0]); return err })
+	})
 	return at, err
 }
 
 // beside makes the table or view under the name of those being built.
 func (b *build) beside(ctx context.Context) error {
-	if _, err := b.conn.Exec(ctx, b.m.create(b.m.beside(), b.text)); err != nil {
+	if _, err := b.conn.Exec(ctx, b.m.create(b.fresh, b.text)); err != nil {
 		return err
 	}
 	there, err := b.relations(ctx)
 	if err != nil {
 		return err
 	}
-	made, ok := there[b.m.beside().Table]
+	made, ok := there[b.fresh.Table]
 	if !ok {
 		return errRival
 	}
@@ -208,7 +217,7 @@ func (b *build) compare(ctx context.Context, old relation, exists bool) (err err
 	if b.m.View {
 		return nil
 	}
-	b.made.Rows, err = b.count(ctx, "SELECT COUNT(*) FROM "+b.m.beside().SQL())
+	b.made.Rows, err = b.count(ctx, "SELECT COUNT(*) FROM "+b.fresh.SQL())
 	return err
 }
 
@@ -281,7 +290,8 @@ func (b *build) swap(ctx context.Context) error {
 			return err
 		}
 		if try == swapTries {
-			return errors.Join(errReaders, err)
+			who, _ := b.conn.Blocker(ctx, b.m.Name)
+			return fmt.Errorf("%w: %s: %w", errReaders, cmp.Or(who, "the server does not tell whose"), err)
 		}
 		if class == warehouse.ClassSlow && !b.pause(ctx, swapPause) {
 			return ctx.Err()
@@ -303,10 +313,10 @@ func (b *build) swapIn(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if there[b.m.beside().Table].oid != b.oid {
+	if there[b.fresh.Table].oid != b.oid {
 		return errRival
 	}
-	if err := b.conn.SetTimeout(ctx, swapWait); err != nil {
+	if err := b.conn.SetTimeout(ctx, b.wait); err != nil {
 		return err
 	}
 	var statements []string
@@ -315,12 +325,12 @@ func (b *build) swapIn(ctx context.Context) error {
 	case exists && old.view:
 		statements = append(statements, drop(b.m.Name, old))
 	case exists:
-		statements = append(statements, rename(b.m.Name, b.m.old()))
+		statements = append(statements, rename(b.m.Name, b.former))
 	}
 	if b.m.View {
 		statements = append(statements, b.m.create(b.m.Name, b.text))
 	} else {
-		statements = append(statements, rename(b.m.beside(), b.m.Name))
+		statements = append(statements, rename(b.fresh, b.m.Name))
 	}
 	grants := b.grants
 	if !exists {
@@ -338,16 +348,16 @@ func (b *build) swapIn(ctx context.Context) error {
 // tries again, and says why.
 func (b *build) tidy(ctx context.Context) {
 	there, err := b.relations(ctx)
-	for _, n := range []warehouse.Name{b.m.beside(), b.m.old()} {
+	for _, n := range []warehouse.Name{b.fresh, b.former} {
 		if r, left := there[n.Table]; left && err == nil {
 			_, err = b.conn.Exec(ctx, drop(n, r))
 		}
 	}
 	if err != nil {
 		_, words := warehouse.Reason(err)
-		b.left = fmt.Sprintf("%s is still there: %s", b.m.old(), words)
+		b.left = fmt.Sprintf("%s is still there: %s", b.former, words)
 		if warehouse.IsCode(err, "2BP01") {
-			b.left += fmt.Sprintf("; a view over %s that was made without NO SCHEMA BINDING still shows its rows: make that view anew WITH NO SCHEMA BINDING, then DROP TABLE %s", b.m.Name, b.m.old().SQL())
+			b.left += fmt.Sprintf("; a view over %s that was made without NO SCHEMA BINDING still shows its rows: make that view anew WITH NO SCHEMA BINDING, then DROP TABLE %s", b.m.Name, b.former.SQL())
 		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/millstream-data/millstream/internal/event"
 	"github.com/millstream-data/millstream/internal/warehouse"
 )
 
@@ -16,12 +17,13 @@ type Builder struct {
 	cfg     Config
 	client  *warehouse.Client
 	metrics *metrics
+	wait    time.Duration // of a swap for readers
 	pause   func(context.Context, time.Duration) bool
 }
 
 // NewBuilder registers the metrics; the client stays the caller's.
 func NewBuilder(cfg Config, client *warehouse.Client, reg prometheus.Registerer) *Builder {
-	return &Builder{cfg: cfg, client: client, metrics: newMetrics(reg), pause: pause}
+	return &Builder{cfg: cfg, client: client, metrics: newMetrics(reg), wait: swapWait, pause: pause}
 }
 
 // State reads what the warehouse knows of p's models and their inputs, and
@@ -116,8 +118,9 @@ func (b *Builder) build(ctx context.Context, gate Gate, p *Project, s State, r *
 		return err
 	}
 	defer conn.Close()
+	id := event.ULID(time.Now())
 	w := build{
-		conn: conn, cfg: b.client.Config(), gate: gate, m: r.Model, text: p.text(r.Model, s), names: p.namer(s), before: s.Built[r.Model.Name.String()], pause: b.pause,
+		conn: conn, fresh: r.Model.beside(id), former: r.Model.old(id), wait: b.wait, cfg: b.client.Config(), gate: gate, m: r.Model, text: p.text(r.Model, s), names: p.namer(s), before: s.Built[r.Model.Name.String()], pause: b.pause,
 	}
 	err = w.run(ctx)
 	r.Rows, r.Seconds, r.Tests, r.Changed, r.Left = w.made.Rows, w.made.Seconds, w.made.Tests, w.changed, w.left

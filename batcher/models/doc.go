@@ -8,15 +8,15 @@
 // A failing model holds up only what reads from it. A table that no model has
 // made is never replaced or dropped. Mistakes name file, line and what to write.
 //
-//	*.sql ─▶ lex ─▶ header, tables ─▶ graph ─▶ Decide(State) ─▶ x__new ─▶ tests ─▶ [gate │ renames, grants, millstream.models │ COMMIT] ─▶ drop x__old
+//	*.sql ─▶ lex ─▶ header, tables ─▶ graph ─▶ Decide(State) ─▶ x__new_<id> ─▶ tests ─▶ [gate │ renames, grants, millstream.models │ COMMIT] ─▶ drop x__old_<id>
 //
 // # Invariants
 //
 //  1. Renames, grants and the row of millstream.models are one transaction.
-//  2. What is shown is what was tested: the swap compares the oid of x__new.
+//  2. What is shown is what was tested: the swap compares the oid of x__new_<id>.
 //  3. Decide is a function of files and State; the clock is the server's.
-//  4. read_at is taken before the SELECT begins: a load that commits during a
-//     build makes the model due again.
+//  4. read_at is taken behind the gate before the SELECT begins: a load that
+//     commits during a build is stamped then or later, and makes the model due.
 //
 // # Goroutines
 //
@@ -34,6 +34,9 @@
 //	a slip in the header                               the nearest option or test is named                    TestModelsFileMistakesNameLineAndWayOut
 //	a name that the loader or an analyst has taken     refused, the table stays                               TestModelsDoNotTakeOthersTables
 //	table becomes view, and back                       swapped alike                                          TestModelsTableBecomesViewAndBack
+//	somebody reads the table                           waited for in short turns, then put off, named         TestModelsLetLoadsPassWhileATableIsRead
+//	a load that commits while a model is built         seen by the build, or the model is due again           TestModelsDueAfterALoadThatCommitsMeanwhile
+//	a model whose file is gone, never built            nobody is told to drop the table of its name           TestModelsListDropsOnlyWhatWasBuilt
 //	two builders of one model                          the later swap finds another oid and is put off        TestModelsRivalIsNotShown
 //	a folder that changes while the loader runs        built within a tick, mistakes logged once              TestModelsKeeperBuildsWhatIsDue
 //

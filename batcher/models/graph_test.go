@@ -78,7 +78,7 @@ var at0 = time.Date(2026, 11, 21, 6, 0, 0, 0, time.UTC)
 func state(p *Project, tables ...string) State {
 	s := State{Now: at0.Add(time.Minute), Built: map[string]Built{}, Loaded: map[string]time.Time{}, Tables: map[warehouse.Name]bool{}, Path: []string{"public"}}
 	for _, m := range p.Models {
-		s.Built[m.Name.String()] = Built{Hash: m.Hash, ReadAt: at0, BuiltAt: at0}
+		s.Built[m.Name.String()] = Built{Hash: m.Hash, ReadAt: at0, BuiltAt: at0.Add(-time.Second)}
 		s.Tables[m.Name] = true
 	}
 	for _, name := range tables {
@@ -113,7 +113,8 @@ func TestModelsSchedule(t *testing.T) {
 		{"the file changed", "every 1h", func(_ *State, b *Built) { b.Hash = "other" }, 0, Due, "file changed"},
 		{"the table is gone", "at 03:00 UTC", func(s *State, _ *Built) { delete(s.Tables, warehouse.Name{Schema: "models", Table: "m"}) }, 0, Due, "gone"},
 		{"an input was loaded", "on_change", loaded("app.orders", later), 0, Due, "app.orders changed"},
-		{"an input was loaded before", "on_change", loaded("app.orders", at0), 0, Fresh, ""},
+		{"an input was loaded before", "on_change", loaded("app.orders", at0.Add(-time.Second)), 0, Fresh, ""},
+		{"an input was loaded in the same second", "on_change", loaded("app.orders", at0), 0, Due, "app.orders changed"},
 		{"identifies bring users", "on_change", loaded("app.identifies", later), 0, Due, "app.users changed"},
 		{"another table was loaded", "on_change", loaded("app.other", later), 0, Fresh, ""},
 		{"an input of a view was loaded", "on_change", loaded("app.deep", later), 0, Due, "app.deep changed"},

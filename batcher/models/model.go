@@ -47,10 +47,11 @@ func in(file string, first int, err error) error {
 
 // newNames may not be a model's: builds use them.
 const (
-	suffixNew = "__new"
-	suffixOld = "__old"
+	suffixNew = "__new_"
+	suffixOld = "__old_"
+	ulidBytes = 26 // of a build's id, which follows
 	// maxModelName leaves room for the suffixes in Redshift's 127 bytes.
-	maxModelName = 127 - len(suffixNew)
+	maxModelName = 127 - len(suffixNew) - ulidBytes
 )
 
 var goodName = regexp.MustCompile(`^[a-z_][a-z0-9_]*$`)
@@ -64,8 +65,8 @@ func Parse(file, name, schema, src string) (Model, error) {
 		return m, &FileError{file, 1, fmt.Sprintf("the file's name is the table's: %q must be of lower-case letters, digits and _, and not begin with a digit", name)}
 	case len(name) > maxModelName:
 		return m, &FileError{file, 1, fmt.Sprintf("the file's name is the table's and has %d bytes: %d are the most", len(name), maxModelName)}
-	case strings.HasSuffix(name, suffixNew), strings.HasSuffix(name, suffixOld):
-		return m, &FileError{file, 1, "names that end with __new or __old are those of tables being built: rename the file"}
+	case strings.HasSuffix(name, "__new"), strings.HasSuffix(name, "__old"):
+		return m, &FileError{file, 1, "names that end with __new or __old look like those of tables being built: rename the file"}
 	}
 	toks, err := lex(src)
 	if err != nil {

@@ -44,7 +44,7 @@ const selectBuilt = "SELECT model, hash, materialize, read_at, built_at, rows, s
 
 // ReadState reads what the warehouse knows.
 func ReadState(ctx context.Context, c *warehouse.Conn, p *Project) (State, error) {
-	s := State{Built: map[string]Built{}, Loaded: map[string]time.Time{}, Tables: map[warehouse.Name]bool{}, Schemas: map[string]bool{}}
+	s := State{Built: map[string]Built{}, Loaded: map[string]time.Time{}, Tables: map[warehouse.Name]bool{}, Views: map[warehouse.Name]bool{}, Schemas: map[string]bool{}}
 	steps := []struct {
 		sql string
 		row func([]string) error
@@ -52,8 +52,9 @@ func ReadState(ctx context.Context, c *warehouse.Conn, p *Project) (State, error
 		{"SELECT GETDATE(), CURRENT_USER", func(row []string) (err error) { s.user = row[1]; s.Now, err = moment(row[0]); return err }},
 		{"SHOW search_path", func(row []string) error { s.Path = searchPath(row[0], s.user); return nil }},
 		{selectBuilt, s.addBuilt},
-		{"SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind IN ('r', 'v')", func(row []string) error {
-			s.Tables[warehouse.Name{Schema: row[0], Table: row[1]}] = true
+		{"SELECT n.nspname, c.relname, c.relkind FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind IN ('r', 'v')", func(row []string) error {
+			n := warehouse.Name{Schema: row[0], Table: row[1]}
+			s.Tables[n], s.Views[n] = true, row[2] == "v"
 			return nil
 		}},
 		{"SELECT schemaname FROM svv_external_schemas", func(row []string) error { s.Schemas[row[0]] = true; return nil }},

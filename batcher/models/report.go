@@ -11,6 +11,7 @@ import (
 	"text/tabwriter"
 
 	"github.com/millstream-data/millstream/internal/config"
+	"github.com/millstream-data/millstream/internal/warehouse"
 )
 
 // Select returns the models that names mean, in order; one with a + behind it
@@ -79,14 +80,21 @@ func (p *Project) WriteList(w io.Writer, s State) error {
 	for _, name := range slices.Sorted(maps.Keys(s.Built)) {
 		table := name[strings.IndexByte(name, '.')+1:]
 		if p.Model(name) == nil && p.Broken[table] == nil {
-			kind := "TABLE"
-			if s.Built[name].View {
-				kind = "VIEW"
-			}
-			fmt.Fprintf(w, "%s: its file is gone, what it has made is not: DROP %s %s; DELETE FROM millstream.models WHERE model = '%s';\n", name, kind, name, name)
+			fmt.Fprintln(w, orphaned(name, s.Built[name]))
 		}
 	}
 	return nil
+}
+
+// orphaned says what remains of a model whose file is gone. One that was never
+// built has made nothing: a table of its name is somebody else's.
+func orphaned(name string, b Built) string {
+	forget := fmt.Sprintf("DELETE FROM millstream.models WHERE model = %s;", warehouse.Literal(name))
+	n, err := warehouse.ParseName(name)
+	if err != nil || b.BuiltAt.IsZero() {
+		return fmt.Sprintf("%s: its file is gone, and it was never built: %s", name, forget)
+	}
+	return fmt.Sprintf("%s: its file is gone, what it has made is not: %s; %s", name, drop(n, relation{view: b.View}), forget)
 }
 
 // edges returns what reads from each table or model, by name.
@@ -222,7 +230,8 @@ func (p *Project) WriteExplained(w io.Writer, m *Model, s State) {
 // statements are those of a build that finds a table in its place, in order,
 // without the looks at the catalogue.
 func (p *Project) statements(m *Model, s State) []string {
-	as := m.beside()
+	const id = "<id>" // of the build
+	as := m.beside(id)
 	out := []string{m.create(as, p.text(m, s))}
 	for _, t := range m.Tests {
 		if count, _ := t.failures(as, p.namer(s)); count != "" {
@@ -234,14 +243,14 @@ func (p *Project) statements(m *Model, s State) []string {
 	case m.View:
 		out = append(out, drop(m.Name, relation{view: true}), m.create(m.Name, p.text(m, s)))
 	default:
-		out = append(out, rename(m.Name, m.old()), rename(as, m.Name))
+		out = append(out, rename(m.Name, m.old(id)), rename(as, m.Name))
 	}
 	out = append(out, m.built(Built{ReadAt: s.Now})...)
 	out = append(out, "COMMIT")
 	if m.View {
 		return append(out, drop(as, relation{view: true}))
 	}
-	return append(out, drop(m.old(), relation{}))
+	return append(out, drop(m.old(id), relation{}))
 }
 
 // Test runs the tests of a model on the table that is shown, and changes

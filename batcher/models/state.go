@@ -17,6 +17,7 @@ type State struct {
 	Built  map[string]Built        // by the table's name with schema
 	Loaded map[string]time.Time    // the newest load of each target
 	Tables map[warehouse.Name]bool // tables and views that exist
+	Views  map[warehouse.Name]bool // those of them that are views
 	// Schemas are those of other systems, whose tables cannot be listed cheaply:
 	// all names in them are taken to exist.
 	Schemas map[string]bool
@@ -146,8 +147,8 @@ func (p *Project) reason(m *Model, b Built, s State) (why, has string) {
 	case OnChange:
 		what, when := p.newest(m, s)
 		switch {
-		case !when.After(b.ReadAt):
-			return "", "nothing that it reads has changed since it was built"
+		case when.Before(b.ReadAt): // seconds: in the same one it may have come after
+			return "", "nothing that it reads has changed since it was built" + p.unseen(m, s)
 		case age < m.Refresh.Period:
 			return "", fmt.Sprintf("%s changed at %s; due at %s", what, clock(when), clock(b.ReadAt.Add(m.Refresh.Period)))
 		}
@@ -174,6 +175,16 @@ func (p *Project) newest(m *Model, s State) (what string, when time.Time) {
 		}
 	}
 	return what, when
+}
+
+// unseen names a view that is no model: what changes under it is not known.
+func (p *Project) unseen(m *Model, s State) string {
+	for _, r := range p.sources(m) {
+		if n, ok := s.resolve(r); ok && s.Views[n] && s.loaded(n).IsZero() {
+			return fmt.Sprintf(", but for %s: what changes under that view is not seen, write refresh: every 1h", n)
+		}
+	}
+	return ""
 }
 
 // loaded returns when a table was last loaded. Loads of identifies and groups

@@ -7,15 +7,18 @@ import (
 	"github.com/millstream-data/millstream/internal/warehouse"
 )
 
-// beside returns the name of the table in which m is built.
-func (m *Model) beside() warehouse.Name {
-	return warehouse.Name{Schema: m.Name.Schema, Table: m.Name.Table + suffixNew}
-}
+// beside returns the name of the table in which the build called id makes m.
+func (m *Model) beside(id string) warehouse.Name { return m.Name.Beside(suffixNew + id) }
 
-// old returns the name under which the table that was replaced waits for its
-// readers to end.
-func (m *Model) old() warehouse.Name {
-	return warehouse.Name{Schema: m.Name.Schema, Table: m.Name.Table + suffixOld}
+// old returns the name under which the table that a build has replaced waits
+// for its readers to end.
+func (m *Model) old(id string) warehouse.Name { return m.Name.Beside(suffixOld + id) }
+
+// leftover says that a build of m has given a table its name: a ULID is its end,
+// so that no analyst's copy is taken for one.
+func (m *Model) leftover(table string) bool {
+	id := table[max(0, len(table)-ulidBytes):]
+	return (table == m.beside(id).Table || table == m.old(id).Table) && strings.Trim(id, "0123456789abcdefghjkmnpqrstvwxyz") == ""
 }
 
 // create returns the statement that makes m's rows, or its view, under a name.
