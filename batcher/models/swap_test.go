@@ -62,7 +62,7 @@ func TestModelsDueAfterALoadThatCommitsMeanwhile(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	time.Sleep(1100 * time.Millisecond) // the server's clock counts seconds: the build reads in a later one
+	<-time.After(1100 * time.Millisecond) // the server's clock counts seconds: the build reads in a later one
 	commit := sync.OnceFunc(func() {
 		if _, err := load.Exec(t.Context(), "COMMIT"); err != nil {
 			t.Error(err)

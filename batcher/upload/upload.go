@@ -230,7 +230,7 @@ func (u *Uploader) spool(o Options) (path string, remove func(), err error) {
 		if err != nil {
 			return "", nil, err
 		}
-		defer pipe.Close()
+		defer pipe.Close() //nolint:errcheck // only read
 		in, what = pipe, o.File
 	}
 	f, err := os.CreateTemp("", "millstream-upload-*.csv")
