@@ -43,7 +43,7 @@ func TestWarehouseLimits(t *testing.T) {
 		t.Errorf("%s rows in the table with the longest name", got)
 	}
 	k.commit(0, table{name: "app.emoji", columns: noteColumns, rows: events(1, row{"note": strings.Repeat("😀", 16)})}, // 64, its border
-		table{name: "app.emoji", columns: noteColumns[:len(noteColumns):len(noteColumns)], rows: events(1, row{"note": strings.Repeat("😀", 16383) + "abc"})}) // 65,535
+		table{name: "app.emoji", columns: slices.Clip(noteColumns), rows: events(1, row{"note": strings.Repeat("😀", 16383) + "abc"})}) // 65,535
 	k.wave(w)
 	if got := k.query("SELECT OCTET_LENGTH(note), LEN(note) FROM app.emoji ORDER BY 1"); !slices.Equal(got, []string{"32|8", "64|16", "65535|16386"}) {
 		t.Errorf("emoji: %v", got)

@@ -167,10 +167,20 @@ func TestSmallTargetsWaitWhileWavesAreSlow(t *testing.T) {
 	cfg := DefaultConfig()
 	var d time.Duration
 	for i, step := range []struct{ took, want time.Duration }{
-		{time.Second, 0}, {16 * time.Second, 30 * time.Second}, {10 * time.Second, 30 * time.Second}, {time.Minute, time.Minute},
-		{time.Hour, 2 * time.Minute}, {time.Hour, 4 * time.Minute}, {time.Hour, 8 * time.Minute}, {time.Hour, 10 * time.Minute},
-		{time.Second, 5 * time.Minute}, {time.Second, 150 * time.Second}, {time.Second, 75 * time.Second}, {time.Second, 37500 * time.Millisecond},
-		{time.Second, 18750 * time.Millisecond}, {time.Second, 0},
+		{time.Second, 0},
+		{16 * time.Second, 30 * time.Second},
+		{10 * time.Second, 30 * time.Second},
+		{time.Minute, time.Minute},
+		{time.Hour, 2 * time.Minute},
+		{time.Hour, 4 * time.Minute},
+		{time.Hour, 8 * time.Minute},
+		{time.Hour, 10 * time.Minute},
+		{time.Second, 5 * time.Minute},
+		{time.Second, 150 * time.Second},
+		{time.Second, 75 * time.Second},
+		{time.Second, 37500 * time.Millisecond},
+		{time.Second, 18750 * time.Millisecond},
+		{time.Second, 0},
 	} {
 		if d = deferral(d, step.took, cfg); d != step.want {
 			t.Errorf("step %d: small loads wait %s after a wave of %s, want %s", i, d, step.took, step.want)
