@@ -29,6 +29,8 @@ func generalTranslator(name string) translator {
 		return convertCall
 	case "nvl":
 		return renamed("coalesce")
+	case "isnull": // not documented; Amazon's JDBC driver asks for columns by it
+		return template(2, 2, "coalesce($1, $2)")
 	case "nvl2":
 		return template(3, 3, "CASE WHEN $1 IS NOT NULL THEN $2 ELSE $3 END")
 	case "decode":

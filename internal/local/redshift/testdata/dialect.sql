@@ -672,6 +672,9 @@ SELECT * FROM nums n, LATERAL (SELECT 1) s;
 SELECT n FROM nums FETCH FIRST 1 ROW ONLY;
 !42601 syntax error at or near "FETCH"
 
+SELECT ISNULL(NULL, 1), ISNULL(2, 1);
+1|2
+
 SELECT IFNULL(NULL, 1);
 !42883 function ifnull does not exist
 
