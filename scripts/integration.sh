@@ -2,7 +2,7 @@
 # Runs the tests that need real services, on services that it installs, starts
 # and ends by itself, and those of the SDKs (scripts/sdk.sh). At the end stands
 # which case of sdk/conformance each SDK has passed. MILLSTREAM_TEST_KILLS sets
-# how often the process is killed in the end-to-end tests (13 here, four times that
+# how often the process is killed in the end-to-end tests (8 here, four times that
 # for ingest alone; 4 in make test), MILLSTREAM_TEST_OUTAGE how long Kafka is
 # away (60s here; 5s in make test).
 # TestChainModel of the batcher runs as many seeds as MILLSTREAM_TEST_SEEDS says
@@ -10,7 +10,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-export MILLSTREAM_TEST_KILLS=${MILLSTREAM_TEST_KILLS:-13}
+export MILLSTREAM_TEST_KILLS=${MILLSTREAM_TEST_KILLS:-8}
 export MILLSTREAM_TEST_OUTAGE=${MILLSTREAM_TEST_OUTAGE:-60s}
 exec scripts/services.sh bash -euo pipefail -c '
   scripts/sdk.sh test

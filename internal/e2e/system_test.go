@@ -23,6 +23,9 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
+// within is how long after the first event everything must be visible.
+const within = 15 * time.Second
+
 // system is Millstream under test: one process, which can be killed and
 // started again over the same data.
 type system struct {
