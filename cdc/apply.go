@@ -57,6 +57,9 @@ func (s *slot) apply(ctx context.Context, o outcome) error {
 // the origin's clock was set back.
 func (s *slot) follow(smp sample) {
 	s.st.System, s.st.Server, s.st.Holder = smp.system, smp.server, smp.holder
+	if smp.timeline != "" {
+		s.st.Timeline = smp.timeline
+	}
 	s.st.T0, s.st.Raw = stampText(smp.t0), stampText(smp.raw)
 	step := smp.steps - s.lowered
 	if step <= 0 {

@@ -30,6 +30,7 @@ type Role struct {
 	origins map[string]origin
 	status  *status
 	step    func(name string) error // tests only; see slot.step
+	faults  faults
 
 	mu     sync.Mutex // guards leases
 	leases map[lease]*running
@@ -218,7 +219,7 @@ func (r *Role) own(ctx, work context.Context, l lease) {
 	for pause := time.Second; ctx.Err() == nil && work.Err() == nil; pause = min(2*pause, 30*time.Second) {
 		s := &slot{
 			cfg: r.cfg, src: r.cfg.Sources[l.source], source: l.source, kafka: r.kafka, partition: l.partition,
-			origin: r.origins[l.source], log: r.log, m: m, status: r.status, step: r.step,
+			origin: r.origins[l.source], log: r.log, m: m, status: r.status, step: r.step, faults: r.faults,
 		}
 		began := time.Now()
 		err := s.run(ctx, work)

@@ -39,6 +39,12 @@ type reading struct {
 	basis     basis
 	system    string
 	server    string
+
+	// PostgreSQL only. xid is the least transaction id that may still be
+	// running, 64 bits in decimal; lsn is the insert position of the WAL after
+	// everything else, and timeline its first digits, "" on a standby.
+	xid, lsn, timeline string
+	standby            bool
 }
 
 // sample is what a reading means.
@@ -50,8 +56,11 @@ type sample struct {
 	holder string        // who holds raw back; "" for nobody
 	steps  time.Duration // how far the origin's clock was set back since the first sample, in all
 	began  time.Time     // by this process's clock
+	open   int           // transactions at the origin
 	system string
 	server string
+
+	xid, lsn, timeline string // as in reading
 }
 
 // clockTolerance is what two clocks may drift apart between samples before the
@@ -63,6 +72,8 @@ const clockTolerance = 200 * time.Millisecond
 type horizon struct {
 	slack, initial, lookback time.Duration
 	stored                   time.Time // raw of the last sample of an earlier process, or zero
+	storedT0                 time.Time // its t0, or zero
+	faults                   faults
 
 	seen     bool
 	t0, raw  time.Time
@@ -76,11 +87,15 @@ type horizon struct {
 // observe is the arithmetic of cdc.md section 3. Readings must come in the
 // order in which they were taken.
 func (h *horizon) observe(r reading) sample {
-	s := sample{t0: r.t0, basis: r.basis, system: r.system, server: r.server}
-	if h.seen {
-		h.steps += h.clockStep(r)
-	} else {
+	s := sample{
+		t0: r.t0, basis: r.basis, open: len(r.open), system: r.system, server: r.server,
+		xid: r.xid, lsn: r.lsn, timeline: r.timeline,
+	}
+	switch {
+	case !h.seen:
 		h.first(r)
+	case !h.faults.noClockStep:
+		h.steps += h.clockStep(r)
 	}
 	s.steps = h.steps
 	if r.basis == basisLookback {
@@ -116,6 +131,9 @@ func (h *horizon) observe(r reading) sample {
 	h.seen, h.t0, h.raw, h.mono = true, r.t0, raw, r.mono
 	h.own, h.bound, h.prepared = own, bound, prepared
 	s.raw, s.h = raw, raw.Add(-h.slack)
+	if h.faults.noSlack {
+		s.h = raw
+	}
 	return s
 }
 
@@ -132,19 +150,24 @@ func (h *horizon) boundOf(tx openTx, own time.Time) time.Time {
 	if b, known := h.bound[tx.id]; known {
 		return b
 	}
-	if b, known := h.own[txID{tx.id.backend, tx.id.number - 1}]; known {
+	if b, known := h.own[txID{tx.id.backend, tx.id.number - 1}]; known && !h.faults.noPredecessor {
 		return b
 	}
 	return own
 }
 
 // first bounds what the first sample of a process finds open and cannot date.
+// A clock that runs behind the last one of an earlier process was set back
+// between the two, by at least the difference.
 func (h *horizon) first(r reading) {
+	if back := h.storedT0.Sub(r.t0); !h.storedT0.IsZero() && back > 0 && !h.faults.noClockStep {
+		h.steps, h.stored = back, h.stored.Add(-back)
+	}
 	h.raw = h.stored
 	if h.raw.IsZero() {
 		h.raw = r.t0.Add(-h.initial)
 	}
-	if h.raw.After(r.t0) {
+	if h.raw.After(r.t0) || h.faults.firstAtT0 {
 		h.raw = r.t0
 	}
 	h.t0 = h.raw

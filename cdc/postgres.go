@@ -26,11 +26,14 @@ type pgOrigin struct {
 	mu   sync.Mutex // guards idle
 	idle []*pgconn.PgConn
 
+	primary *pgconn.Config // where look asks
 	sampler *pgconn.PgConn // look's own; nil until used
 	method  basis          // found by the self-test
 	tested  time.Time
+	standby bool // look asks a standby
 	system  string
 	server  string
+	faults  faults
 }
 
 func newPostgres(source string, c SourceConfig) (*pgOrigin, error) {
@@ -42,7 +45,7 @@ func newPostgres(source string, c SourceConfig) (*pgOrigin, error) {
 	conf.ConnectTimeout = c.Connections.Timeout
 	conf.RuntimeParams["application_name"] = appName + source
 	conf.RuntimeParams["client_encoding"] = "UTF8"
-	return &pgOrigin{source: source, cfg: c, conf: conf, epoch: time.Now()}, nil
+	return &pgOrigin{source: source, cfg: c, conf: conf, primary: conf, epoch: time.Now()}, nil
 }
 
 func (o *pgOrigin) name() string { return o.conf.Database }

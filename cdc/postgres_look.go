@@ -2,11 +2,14 @@ package cdc
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // The statements of a sample, in their order: each has a snapshot of its own.
@@ -27,6 +30,15 @@ WHERE state = 'active' AND backend_type = 'client backend' AND pid <> pg_backend
   AND NOT coalesce(application_name LIKE 'millstream-cdc/%' OR usename = ANY($1::name[]), false)`
 
 	lookPrepared = `SELECT gid FROM pg_prepared_xacts WHERE database = current_database()`
+
+	// A standby has positions of its own only; CASE keeps it from calling what fails there.
+	lookPosition = `SELECT pg_snapshot_xmin(pg_current_snapshot())::text, pg_is_in_recovery(),
+  CASE WHEN NOT pg_is_in_recovery() THEN pg_current_wal_insert_lsn()::text END,
+  CASE WHEN NOT pg_is_in_recovery() THEN substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) END`
+
+	// What lookPosition must not ask, as TestMutations shows: a finished
+	// asynchronous commit may lie behind the written position.
+	lookWritten = `SELECT pg_snapshot_xmin(pg_current_snapshot())::text, pg_is_in_recovery(), pg_current_wal_lsn()::text, ''`
 )
 
 // selfTestEvery is how often it is proved that the server lists what is open.
@@ -36,6 +48,10 @@ func (o *pgOrigin) look(ctx context.Context) (reading, error) {
 	ctx, cancel := context.WithTimeout(ctx, o.cfg.Timeouts.Statement)
 	defer cancel()
 	r, err := o.lookNow(ctx)
+	if err == nil && r.standby != o.standby {
+		o.tested = time.Time{} // promoted: what it lists is another thing now
+		r, err = o.lookNow(ctx)
+	}
 	if err != nil && o.sampler != nil {
 		closeConn(o.sampler)
 		o.sampler = nil
@@ -46,7 +62,7 @@ func (o *pgOrigin) look(ctx context.Context) (reading, error) {
 func (o *pgOrigin) lookNow(ctx context.Context) (reading, error) {
 	var err error
 	if o.sampler == nil {
-		if o.sampler, err = o.connect(ctx, o.conf); err != nil {
+		if o.sampler, err = o.connect(ctx, o.primary); err != nil {
 			return reading{}, err
 		}
 		o.tested = time.Time{}
@@ -57,38 +73,90 @@ func (o *pgOrigin) lookNow(ctx context.Context) (reading, error) {
 		}
 		o.tested = time.Now()
 	}
-	mono := time.Since(o.epoch)
-	rows, err := pgQuery(ctx, o.sampler, lookClock)
-	if err != nil {
-		return reading{}, err
-	}
-	r := reading{t0: micros(rows[0][0]), mono: mono, basis: o.method, system: o.system, server: o.server}
-	if o.method == basisLookback {
-		return r, nil
-	}
-	if r.open, err = o.openNow(ctx); err != nil {
-		return reading{}, err
-	}
-	if o.method == basisActivity {
-		if rows, err = pgQuery(ctx, o.sampler, lookStatement, o.ignored()); err != nil {
-			return reading{}, err
-		}
-		r.statement = micros(rows[0][0])
-	}
-	if rows, err = pgQuery(ctx, o.sampler, lookPrepared); err != nil {
-		return reading{}, err
-	}
-	for _, row := range rows {
-		r.prepared = append(r.prepared, string(row[0]))
-	}
-	return r, nil
+	r := reading{mono: time.Since(o.epoch), basis: o.method, system: o.system, server: o.server}
+	return r, o.ask(ctx, o.questions(&r))
 }
 
-func (o *pgOrigin) openNow(ctx context.Context) ([]openTx, error) {
-	rows, err := pgQuery(ctx, o.sampler, lookOpen, o.ignored())
+// question is a statement of a sample and what is done with its answer.
+type question struct {
+	sql    string
+	params [][]byte
+	answer func(rows [][][]byte) error
+}
+
+// questions are what the method asks, in the order that makes it exact: the
+// clock before all else, and prepared transactions after the open ones, since a
+// transaction moves from one list to the other.
+func (o *pgOrigin) questions(r *reading) []question {
+	ignored := [][]byte{[]byte(o.ignored())}
+	clock := question{lookClock, nil, func(rows [][][]byte) error { r.t0 = micros(rows[0][0]); return nil }}
+	open := question{lookOpen, ignored, func(rows [][][]byte) (err error) { r.open, err = o.openNow(rows); return err }}
+	statement := question{lookStatement, ignored, func(rows [][][]byte) error { r.statement = micros(rows[0][0]); return nil }}
+	prepared := question{lookPrepared, nil, func(rows [][][]byte) error {
+		for _, row := range rows {
+			r.prepared = append(r.prepared, string(row[0]))
+		}
+		return nil
+	}}
+	position := question{lookPosition, nil, func(rows [][][]byte) error {
+		v := texts(rows[0])
+		r.xid, r.standby, r.lsn, r.timeline = v[0], v[1] == "t", v[2], v[3]
+		return nil
+	}}
+	if o.faults.writtenLSN {
+		position.sql = lookWritten
+	}
+	switch {
+	case o.method == basisLookback:
+		return []question{clock, position}
+	case o.faults.preparedFirst:
+		return []question{clock, prepared, open, position}
+	case o.method == basisActivity:
+		return []question{clock, open, statement, prepared, position}
+	}
+	return []question{clock, open, prepared, position}
+}
+
+// ask puts all questions in one round trip, each with a Sync and so with a
+// snapshot of its own.
+func (o *pgOrigin) ask(ctx context.Context, all []question) error {
+	p := o.sampler.StartPipeline(ctx)
+	for _, q := range all {
+		p.SendQueryParams(q.sql, q.params, nil, nil, nil)
+		p.SendPipelineSync()
+	}
+	err := p.Flush()
+	for _, q := range all {
+		if err != nil {
+			break
+		}
+		var rows [][][]byte
+		if rows, err = pgAnswer(p); err == nil {
+			err = q.answer(rows)
+		}
+	}
+	return errors.Join(err, p.Close())
+}
+
+// pgAnswer reads the rows of a pipeline's next statement, and its Sync.
+func pgAnswer(p *pgconn.Pipeline) ([][][]byte, error) {
+	res, err := p.GetResults()
 	if err != nil {
 		return nil, err
 	}
+	r, ok := res.(*pgconn.ResultReader)
+	if !ok {
+		return nil, fmt.Errorf("a pipeline's answer is a %T", res)
+	}
+	out := r.Read()
+	if out.Err != nil {
+		return nil, out.Err
+	}
+	_, err = p.GetResults()
+	return out.Rows, err
+}
+
+func (o *pgOrigin) openNow(rows [][][]byte) ([]openTx, error) {
 	var out []openTx
 	for _, row := range rows {
 		backend, number, _ := strings.Cut(string(row[0]), "/")
@@ -122,8 +190,8 @@ func (o *pgOrigin) selfTest(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	standby, stats := string(rows[0][0]) == "t", string(rows[0][1]) == "t"
-	o.server = string(rows[0][2])
+	stats := string(rows[0][1]) == "t"
+	o.standby, o.server = string(rows[0][0]) == "t", string(rows[0][2])
 	if rows, err = pgQuery(ctx, o.sampler, pgSystem); err == nil && len(rows) > 0 {
 		o.system = string(rows[0][0])
 	}
@@ -141,7 +209,7 @@ func (o *pgOrigin) selfTest(ctx context.Context) error {
 		return nil
 	}
 	listed := false
-	if !standby {
+	if !o.standby {
 		if listed, err = o.lists(ctx); err != nil {
 			return err
 		}
@@ -154,7 +222,7 @@ func (o *pgOrigin) selfTest(ctx context.Context) error {
 
 // lists opens a transaction beside the sampler's and says whether the sampler sees it.
 func (o *pgOrigin) lists(ctx context.Context) (bool, error) {
-	conf := o.conf.Copy()
+	conf := o.primary.Copy()
 	conf.RuntimeParams = maps.Clone(conf.RuntimeParams)
 	conf.RuntimeParams["application_name"] = "millstream-selftest"
 	c, err := o.connect(ctx, conf)

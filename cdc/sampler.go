@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"github.com/millstream-data/millstream/internal/wire"
 )
 
 // sampleAge is how old a sample may be that a poll begins with.
@@ -20,10 +22,10 @@ type sampler struct {
 	last sample
 }
 
-func newSampler(o origin, c SourceConfig, storedRaw string, m *sourceMetrics) *sampler {
-	s := &sampler{origin: o, metrics: m, hz: horizon{slack: c.Horizon.Slack, initial: c.Horizon.InitialLookback, lookback: c.Horizon.Lookback}}
-	if storedRaw != "" {
-		s.hz.stored = parseStamp(storedRaw)
+func newSampler(o origin, c SourceConfig, st wire.CDCSource, f faults, m *sourceMetrics) *sampler {
+	s := &sampler{origin: o, metrics: m, hz: horizon{slack: c.Horizon.Slack, initial: c.Horizon.InitialLookback, lookback: c.Horizon.Lookback, faults: f}}
+	if st.Raw != "" {
+		s.hz.stored, s.hz.storedT0 = parseStamp(st.Raw), parseStamp(st.T0)
 	}
 	return s
 }

@@ -27,6 +27,7 @@ type slot struct {
 	m         *sourceMetrics
 	status    *status
 	step      func(name string) error // tests only: an error there is a crash
+	faults    faults
 
 	cl      *kgo.Client
 	tx      txn
@@ -119,7 +120,7 @@ func (s *slot) takeover(ctx context.Context) error {
 	}
 	s.st = state.source
 	s.st.V, s.st.Fence = 1, s.st.Fence+1
-	s.sampler = newSampler(s.origin, s.src, s.st.Raw, s.m)
+	s.sampler = newSampler(s.origin, s.src, s.st, s.faults, s.m)
 	for _, name := range sortedKeys(s.src.Tables) {
 		t := newTable(s.src.Kind, name, s.src.Tables[name], s.src)
 		t.restore(state)

@@ -15,11 +15,13 @@ import (
 type CDCSource struct {
 	V      int    `json:"v"`
 	System string `json:"system"` // the server's identity, where it has one
-	Server string `json:"server"` // its version
-	Fence  int64  `json:"fence"`  // grows with each takeover
-	T0     string `json:"t0"`     // the last sample's clock, RFC 3339; "" before the first
-	Raw    string `json:"raw"`    // what it found: nothing open began before
-	Holder string `json:"holder"` // who held the horizon, for people
+	// Timeline is PostgreSQL's; another one means that a standby was promoted.
+	Timeline string `json:"timeline,omitempty"`
+	Server   string `json:"server"` // its version
+	Fence    int64  `json:"fence"`  // grows with each takeover
+	T0       string `json:"t0"`     // the last sample's clock, RFC 3339; "" before the first
+	Raw      string `json:"raw"`    // what it found: nothing open began before
+	Holder   string `json:"holder"` // who held the horizon, for people
 }
 
 // CDCTable is the state of a table; its key is "table/<schema.table>".

@@ -29,7 +29,7 @@ func cdcState(t *testing.T) []byte {
 		out.WriteString("\n")
 	}
 	const table, at, poll = "public.or%de/rs", "2026-11-21T06:15:02.113402Z", "01jd3x9k2m7q8r5t6v0w1y2z3a"
-	b, err := wire.EncodeCDCRecord(wire.CDCSource{V: 1, System: "7710521025465389635", Server: "150018", Fence: 7, T0: at, Raw: at, Holder: "pid 10584, user app, worker"})
+	b, err := wire.EncodeCDCRecord(wire.CDCSource{V: 1, System: "7710521025465389635", Timeline: "00000001", Server: "150018", Fence: 7, T0: at, Raw: at, Holder: "pid 10584, user app, worker"})
 	line(wire.CDCKey{Part: wire.CDCPartSource}, b, err)
 	b, err = wire.EncodeCDCRecord(wire.CDCTable{
 		V: 1, Page: 4512, Relation: "7710521025465389635/16419", Rewrite: "16482", Loaded: true, CompleteThrough: at, Basis: "activity",

@@ -1,0 +1,14 @@
+package cdc
+
+// faults breaks single rules, so that TestMutations can show that a test
+// notices: a rule that may be broken unseen is not tested. The zero value
+// breaks none, and only tests set another.
+type faults struct {
+	noSlack       bool // h = raw: a backend may stand between reading its clock and taking its lock
+	firstAtT0     bool // unknown transactions of a first sample are bounded by its clock, not by the state
+	noPredecessor bool // a chained transaction is bounded by its own first sight
+	noClockStep   bool // a clock that is set back goes unnoticed
+	preparedFirst bool // postgres: prepared transactions are listed before the open ones, from which they come
+	writtenLSN    bool // postgres: a standby is waited for to the written position instead of the inserted one
+	unlockedPage  bool // postgres: a page takes its snapshot without having locked the table
+}
