@@ -131,27 +131,3 @@ func TestPartitionsAreKafkas(t *testing.T) {
 		}
 	}
 }
-
-func TestKeysetSQLGolden(t *testing.T) {
-	t.Parallel()
-	id := column{name: "id", oid: 20, cursor: cursorInteger}
-	line := column{name: "line", oid: 23}
-	ts := column{name: "ts", oid: 1184, cursor: cursorStamp}
-	p := &plan{rel: relation{schema: "public", table: "orders", columns: []column{id, line, ts}}, key: []int{0, 1}, stamp: 2, id: -1}
-	at := time.Date(2026, 11, 21, 6, 15, 2, 0, time.UTC)
-	cases := map[string]struct {
-		d    dialect
-		q    query
-		want string
-	}{
-		"stamp, first": {pgDialect{}, query{kind: queryStamp, lo: at, keep: at, until: at, limit: 9}, `SELECT "id", "line", "ts", xmin::text, "ts"::text, "id"::text, "line"::text, ("ts" >= $1), ("ts" >= $2) FROM "public"."orders" AS t WHERE "ts" >= $3 ORDER BY t."ts", t."id", t."line" LIMIT 9`},
-		"stamp, next":  {pgDialect{}, query{kind: queryStamp, lo: at, keep: at, until: at, after: []string{"x", "1", "2"}, limit: 9}, `SELECT "id", "line", "ts", xmin::text, "ts"::text, "id"::text, "line"::text, ("ts" >= $1), ("ts" >= $2) FROM "public"."orders" AS t WHERE "ts" >= $3 AND ("ts", "id", "line") > ($4, $5, $6) ORDER BY t."ts", t."id", t."line" LIMIT 9`},
-		"load, next":   {pgDialect{}, query{kind: queryLoad, after: []string{"1", "2"}, limit: 9}, `SELECT "id", "line", "ts", xmin::text, "id"::text, "line"::text, 1=0, (1=0) FROM "public"."orders" AS t WHERE ("id", "line") > ($1, $2) ORDER BY t."id", t."line" LIMIT 9`},
-		"sqlite":       {sqliteDialect{}, query{kind: queryStamp, lo: at, keep: at, until: at, limit: 9}, `SELECT "id", "line", "ts", +"ts", +"id", +"line", (("ts" >= ?1 AND ("ts" >= ?2 OR "ts" < ?3))), (("ts" >= ?4 AND ("ts" >= ?5 OR "ts" < ?6))) FROM "public"."orders" AS t WHERE ("ts" >= ?7 AND ("ts" >= ?8 OR "ts" < ?9)) ORDER BY t."ts", t."id", t."line" LIMIT 9`},
-	}
-	for name, c := range cases {
-		if diff := cmp.Diff(c.want, selectPage(c.d, p, c.q).sql.String()); diff != "" {
-			t.Errorf("%s (-want +got):\n%s", name, diff)
-		}
-	}
-}

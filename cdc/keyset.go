@@ -37,6 +37,24 @@ type dialect interface {
 	text(c *column) string
 	// version is the expression of the row's version, or "" to hash the row.
 	version() string
+	// ident quotes a name.
+	ident(name string) string
+	// compare is the condition that the columns, read as one value with the
+	// first weighing most, are op (>, >=, < or <=) the texts: in the form that an
+	// index serves.
+	compare(b *statement, op string, cols []*column, texts []string) string
+}
+
+// compareRows compares rows as values, which PostgreSQL and SQLite serve from an index.
+func compareRows(d dialect, b *statement, op string, cols []*column, texts []string) string {
+	names, marks := make([]string, len(cols)), make([]string, len(cols))
+	for i, c := range cols {
+		names[i], marks[i] = d.ident(c.name), d.bind(b, c, texts[i])
+	}
+	if len(cols) == 1 {
+		return names[0] + " " + op + " " + marks[0]
+	}
+	return fmt.Sprintf("(%s) %s (%s)", strings.Join(names, ", "), op, strings.Join(marks, ", "))
 }
 
 // statement is a SELECT under construction. It can build nothing but SELECTs.
@@ -57,7 +75,7 @@ func selectPage(d dialect, p *plan, q query) *statement {
 		if c.expr != "" {
 			b.sql.WriteString(c.expr)
 		} else {
-			b.sql.WriteString(quoteIdent(c.name))
+			b.sql.WriteString(d.ident(c.name))
 		}
 		b.sql.WriteString(", ")
 	}
@@ -69,13 +87,13 @@ func selectPage(d dialect, p *plan, q query) *statement {
 		b.sql.WriteString(d.text(c) + ", ")
 	}
 	keep, past := flags(d, b, p, q)
-	fmt.Fprintf(&b.sql, "%s, %s FROM %s.%s AS t", keep, past, quoteIdent(rel.schema), quoteIdent(rel.table))
+	fmt.Fprintf(&b.sql, "%s, %s FROM %s.%s AS t", keep, past, d.ident(rel.schema), d.ident(rel.table))
 	if where := conditions(d, b, p, q, order); len(where) > 0 {
 		b.sql.WriteString(" WHERE " + strings.Join(where, " AND "))
 	}
 	names := make([]string, len(order))
 	for i, c := range order {
-		names[i] = "t." + quoteIdent(c.name) // the position's columns have the same names
+		names[i] = "t." + d.ident(c.name) // the position's columns have the same names
 	}
 	fmt.Fprintf(&b.sql, " ORDER BY %s LIMIT %d", strings.Join(names, ", "), q.limit)
 	return b
@@ -105,14 +123,10 @@ func conditions(d dialect, b *statement, p *plan, q query, order []*column) []st
 		where = append(where, d.from(b, &p.rel.columns[p.stamp], q.lo))
 	}
 	if q.kind == queryID && q.cursor != "" && len(q.after) == 0 {
-		where = append(where, quoteIdent(order[0].name)+" > "+d.bind(b, order[0], q.cursor))
+		where = append(where, d.compare(b, ">", order[:1], []string{q.cursor}))
 	}
 	if len(q.after) > 0 {
-		names, marks := make([]string, len(order)), make([]string, len(order))
-		for i, c := range order {
-			names[i], marks[i] = quoteIdent(c.name), d.bind(b, c, q.after[i])
-		}
-		where = append(where, fmt.Sprintf("(%s) > (%s)", strings.Join(names, ", "), strings.Join(marks, ", ")))
+		where = append(where, d.compare(b, ">", order, q.after))
 	}
 	return where
 }
@@ -128,7 +142,7 @@ func flags(d dialect, b *statement, p *plan, q query) (keep, past string) {
 	}
 	if q.kind != queryLoad && p.id >= 0 {
 		if id := &p.rel.columns[p.id]; q.keepID != "" {
-			keeps = append(keeps, quoteIdent(id.name)+" > "+d.bind(b, id, q.keepID))
+			keeps = append(keeps, d.compare(b, ">", []*column{id}, []string{q.keepID}))
 		} else {
 			keeps = append(keeps, "1=1")
 		}

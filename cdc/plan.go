@@ -58,6 +58,8 @@ type column struct {
 	quantum  time.Duration // the step of a stamp
 	dateOnly bool          // stamps are dates
 	integer  bool          // sqlite: stamps are unix seconds
+	numeric  bool          // mysql: compared as a number
+	position string        // mysql: the expression whose text compares as the column sorts; "" for the column itself
 }
 
 // index is what the plan needs to know of one.

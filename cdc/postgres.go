@@ -315,6 +315,12 @@ func (pgDialect) text(c *column) string { return quoteIdent(c.name) + "::text" }
 
 func (pgDialect) version() string { return "xmin::text" }
 
+func (pgDialect) ident(name string) string { return quoteIdent(name) }
+
+func (d pgDialect) compare(b *statement, op string, cols []*column, texts []string) string {
+	return compareRows(d, b, op, cols, texts)
+}
+
 func (d pgDialect) from(b *statement, c *column, t time.Time) string {
 	layout := "2006-01-02 15:04:05.999999+00"
 	if c.dateOnly {

@@ -21,6 +21,12 @@ func (sqliteDialect) text(c *column) string { return "+" + quoteIdent(c.name) }
 
 func (sqliteDialect) version() string { return "" }
 
+func (sqliteDialect) ident(name string) string { return quoteIdent(name) }
+
+func (d sqliteDialect) compare(b *statement, op string, cols []*column, texts []string) string {
+	return compareRows(d, b, op, cols, texts)
+}
+
 // from rounds down to what the coarsest text shows. Texts with a blank sort
 // below those with a T, so the days of T have a condition of their own; the
 // first one alone is what an index serves.

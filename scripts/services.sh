@@ -70,6 +70,27 @@ start_postgres() {
   export MILLSTREAM_TEST_POSTGRES="postgres://millstream@127.0.0.1:$port/postgres?sslmode=disable"
 }
 
+# The packages without the service: nothing starts by itself, and no user of its own is made.
+start_mariadb() {
+  command -v mariadbd >/dev/null && command -v mariadb-install-db >/dev/null && command -v my_print_defaults >/dev/null \
+    || apt_install mariadb-server-core mariadb-client-core
+  local port home=$run/mariadb as=()
+  port=$(free_port)
+  mkdir -p "$home/tmp"
+  if [ "$(id -u)" -eq 0 ]; then # MariaDB refuses to run as root
+    chmod 755 "$run"
+    chown -R nobody "$home"
+    as=(runuser -u nobody --)
+  fi
+  (cd / && TMPDIR=$home/tmp "${as[@]}" mariadb-install-db --no-defaults --datadir="$home/data" --auth-root-authentication-method=normal --skip-test-db) >"$run/mariadb.log" 2>&1 \
+    || die "could not create MariaDB's data"
+  (cd / && TMPDIR=$home/tmp exec "${as[@]}" mariadbd --no-defaults --datadir="$home/data" --port="$port" --bind-address=127.0.0.1 --socket="$home/socket" \
+    --log-bin=binlog --server-id=1 --sync-binlog=0 --innodb-flush-log-at-trx-commit=0 --innodb-buffer-pool-size=64M --default-time-zone=-03:30) >>"$run/mariadb.log" 2>&1 &
+  pids+=($!)
+  wait_for MariaDB 60 listens "$port"
+  export MILLSTREAM_TEST_MARIADB="root@tcp(127.0.0.1:$port)/"
+}
+
 start_kafka() {
   command -v mvn >/dev/null && command -v java >/dev/null || apt_install maven default-jdk-headless
   local jars=$home/kafka
@@ -181,11 +202,12 @@ install_jdbc() {
 
 command -v psql >/dev/null || apt_install postgresql-client
 start_postgres
+start_mariadb
 start_kafka
 start_s3
 find_browser
 install_sdks
 install_pyarrow
 install_jdbc
-say "PostgreSQL, Apache Kafka, S3, Chromium, Segment's SDKs, pyarrow and JDBC are there"
+say "PostgreSQL, MariaDB, Apache Kafka, S3, Chromium, Segment's SDKs, pyarrow and JDBC are there"
 "$@"
