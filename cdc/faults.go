@@ -11,4 +11,8 @@ type faults struct {
 	preparedFirst bool // postgres: prepared transactions are listed before the open ones, from which they come
 	writtenLSN    bool // postgres: a standby is waited for to the written position instead of the inserted one
 	unlockedPage  bool // postgres: a page takes its snapshot without having locked the table
+
+	noProcessMemory  bool // mysql: a new transaction is bounded by the last sample, whatever its thread ran then
+	transactionFirst bool // mysql: transactions are listed before running statements, from which they come
+	noOwnRow         bool // mysql: a list of transactions is believed without one's own in it
 }

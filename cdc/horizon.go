@@ -11,6 +11,7 @@ const (
 	basisActivity basis = "activity" // postgres, with pg_read_all_stats
 	basisLocks    basis = "locks"    // postgres, with SELECT only
 	basisLock     basis = "lock"     // sqlite: the write lock was free
+	basisProcess  basis = "process"  // mysql, mariadb, with PROCESS
 	basisLookback basis = "lookback" // a guess, and said to be one
 )
 
@@ -45,6 +46,8 @@ type reading struct {
 	// everything else, and timeline its first digits, "" on a standby.
 	xid, lsn, timeline string
 	standby            bool
+
+	procs processList // MySQL and MariaDB only
 }
 
 // sample is what a reading means.
@@ -82,6 +85,7 @@ type horizon struct {
 	own      map[txID]time.Time // the sample before the one that saw it first
 	bound    map[txID]time.Time // it began at or after this
 	prepared map[string]time.Time
+	procs    processMemory
 }
 
 // observe is the arithmetic of cdc.md section 3. Readings must come in the
@@ -101,6 +105,7 @@ func (h *horizon) observe(r reading) sample {
 	if r.basis == basisLookback {
 		h.t0, h.mono, h.seen = r.t0, r.mono, true
 		h.raw = r.t0.Add(-h.lookback)
+		h.procs = processMemory{}
 		s.raw, s.h = h.raw, h.raw.Add(-h.slack)
 		return s
 	}
@@ -127,6 +132,10 @@ func (h *horizon) observe(r reading) sample {
 			prepared[gid] = was
 		}
 		lower(prepared[gid], "prepared transaction "+gid)
+	}
+	if r.basis == basisProcess {
+		h.observeProcesses(r, lower)
+		s.open = len(r.procs.open)
 	}
 	h.seen, h.t0, h.raw, h.mono = true, r.t0, raw, r.mono
 	h.own, h.bound, h.prepared = own, bound, prepared
@@ -163,14 +172,20 @@ func (h *horizon) first(r reading) {
 	if back := h.storedT0.Sub(r.t0); !h.storedT0.IsZero() && back > 0 && !h.faults.noClockStep {
 		h.steps, h.stored = back, h.stored.Add(-back)
 	}
-	h.raw = h.stored
-	if h.raw.IsZero() {
-		h.raw = r.t0.Add(-h.initial)
-	}
-	if h.raw.After(r.t0) || h.faults.firstAtT0 {
-		h.raw = r.t0
-	}
+	h.raw = h.oldest(r)
 	h.t0 = h.raw
+}
+
+// oldest is when a transaction began at the earliest of which no sample knows.
+func (h *horizon) oldest(r reading) time.Time {
+	t := h.stored
+	if t.IsZero() {
+		t = r.t0.Add(-h.initial)
+	}
+	if t.After(r.t0) || h.faults.firstAtT0 {
+		t = r.t0
+	}
+	return t
 }
 
 // clockStep says how far the origin's clock was set back, and moves what is
@@ -181,6 +196,9 @@ func (h *horizon) clockStep(r reading) time.Duration {
 		return 0
 	}
 	h.t0, h.raw = h.t0.Add(-step), h.raw.Add(-step)
+	if !h.stored.IsZero() {
+		h.stored = h.stored.Add(-step)
+	}
 	for id, t := range h.own {
 		h.own[id] = t.Add(-step)
 	}
@@ -190,5 +208,6 @@ func (h *horizon) clockStep(r reading) time.Duration {
 	for gid, t := range h.prepared {
 		h.prepared[gid] = t.Add(-step)
 	}
+	h.procs.back(step)
 	return step
 }
