@@ -16,7 +16,10 @@ import (
 // Kafka's and ends the slot; what the origin said is dealt with here.
 func (s *slot) apply(ctx context.Context, o outcome) error {
 	t := o.t
-	t.busy = false
+	t.lock.give(o.kind.shares())
+	if o.kind == jobLoad {
+		t.load.runs[o.number].busy = false
+	}
 	if o.sampled {
 		s.follow(o.sample)
 	}
@@ -30,25 +33,27 @@ func (s *slot) apply(ctx context.Context, o outcome) error {
 		if o.kind == jobBegin || o.kind == jobPage {
 			s.m.polls.WithLabelValues(s.source, t.name, outcomeFailed).Inc()
 		}
-		s.failed(t, o.err)
+		s.failed(o, o.err)
 		return nil
 	}
 	s.answered()
+	if t.plan == nil && o.kind != jobPlan {
+		return nil // another range has found out that the definition is another one
+	}
 	switch o.kind {
 	case jobPlan:
 		return s.applyPlan(ctx, o)
 	case jobBegin:
 		if late := s.lowered - o.sample.steps; late > 0 {
-			lowerStamps(&o.strategy, late) // the clock stepped while the page was read
-			o.poll = o.strategy.Poll
+			lowerStamps(&o.st, late) // the clock stepped while the page was read
+			o.poll = o.st.Poll
 		}
-		t.strategy.Poll = o.poll
+		o.k.st.Poll = o.poll
 		return s.applyPoll(ctx, o)
 	case jobPage:
 		return s.applyPoll(ctx, o)
 	case jobLoad:
 		return s.applyLoad(ctx, o)
-	case jobNone:
 	}
 	panic("BUG: an outcome of no job")
 }
@@ -67,8 +72,13 @@ func (s *slot) follow(smp sample) {
 	}
 	s.log.Warn("origin's clock was set back", "source", s.source, "by", step.String())
 	for _, t := range s.tables {
-		if t.known {
-			lowerStamps(&t.strategy, step)
+		for _, k := range t.tasks {
+			if k.known {
+				lowerStamps(&k.st, step)
+			}
+		}
+		if a := t.st.Anchor; a != nil {
+			t.st.Anchor = &wire.CDCAnchor{H: stampText(parseStamp(a.H).Add(-step)), Xid: a.Xid}
 		}
 	}
 	s.lowered = smp.steps
@@ -83,7 +93,7 @@ func (s *slot) applyPlan(ctx context.Context, o outcome) error {
 	}
 	change, err := p.compare(t.last, t.st.Schema.Numbers)
 	if err != nil {
-		s.failed(t, err)
+		s.failed(o, err)
 		return nil
 	}
 	if t.st.Rewrite != "" && t.st.Rewrite != p.rel.rewrite {
@@ -95,14 +105,20 @@ func (s *slot) applyPlan(ctx context.Context, o outcome) error {
 	for _, w := range p.rel.warnings {
 		s.log.Warn("plan", "source", s.source, "table", t.name, "warning", w)
 	}
-	if p.stamp >= 0 && !p.indexed(p.stamp) {
-		s.log.Warn("no index begins with the cursor column: each poll reads the whole table", "source", s.source, "table", t.name, "column", p.strategy.Timestamp)
-	}
 	now := time.Now()
-	if o.fresh {
-		s.begin(t, o, now)
-	} else if change.backfill && t.load == nil {
-		t.load = newLoad(event.PollBackfill, t.strategy.H, t.st.Basis, now)
+	for _, k := range t.tasks {
+		k.plan = p.own[k.name()]
+		if own := k.plan; own.stamp >= 0 && !own.indexed(own.stamp) {
+			s.log.Warn("no index begins with the cursor column: each poll reads the whole table", "source", s.source, "table", t.name, "column", p.rel.columns[own.stamp].name)
+		}
+	}
+	s.begin(t, o, now)
+	switch {
+	case !change.backfill:
+	case t.load == nil:
+		t.load = newLoading(newLoad(event.PollBackfill, t.anchored(), t.st.Basis, now), s.src)
+	default:
+		t.load.again()
 	}
 	t.st.Relation, t.st.Rewrite = p.rel.identity, p.rel.rewrite
 	t.st.Schema = wire.CDCTableSchema{Version: change.mark.Version, Fingerprint: p.fingerprint, Origin: p.rel.print, Numbers: columnNumbers(p)}
@@ -124,7 +140,7 @@ func (s *slot) applyPlan(ctx context.Context, o outcome) error {
 		}
 		records = append(marks, records...)
 	}
-	state, err := s.stateOf(t)
+	state, err := s.stateOf(t, t.tasks...)
 	if err != nil {
 		return err
 	}
@@ -141,24 +157,44 @@ func columnNumbers(p *plan) map[string]int {
 	return out
 }
 
-// begin gives a strategy its first cursors, and its table a load of the past.
+// begin gives strategies without cursors their first ones, from the past that
+// the table is complete to if there is one; else the table gets a load.
 func (s *slot) begin(t *table, o outcome, now time.Time) {
-	h := stampText(o.sample.h)
-	t.strategy = wire.CDCStrategy{V: 1, Meaning: o.plan.meaning, H: h, Cursor: o.largest}
-	t.known = true
-	if !t.cfg.Load.Initial {
+	var others []wire.CDCStrategy
+	for _, k := range t.tasks {
+		if _, fresh := o.fresh[k.name()]; !fresh {
+			others = append(others, k.st)
+		}
+	}
+	first, past, ids := len(others) == 0, false, false
+	for _, k := range t.tasks {
+		largest, fresh := o.fresh[k.name()]
+		if !fresh {
+			continue
+		}
+		st, ok := wire.CDCStrategy{}, false
+		if t.st.Loaded && t.st.Anchor != nil {
+			st, ok = k.strategy.resume(k.plan, t.st, others)
+		}
+		if !ok {
+			st = k.strategy.start(k.plan, opening{sample: o.sample, largest: largest, now: now})
+			past, ids = past || k.traits.past, ids || k.traits.largest
+		}
+		k.st, k.known = st, true
+	}
+	switch {
+	case !past:
+		t.st.Loaded = t.st.Loaded || first
+	case !t.cfg.Load.Initial && first:
 		t.st.Loaded = true
-		return
+	default:
+		t.st.Loaded = false
+		load := newLoad(event.PollLoad, stampText(o.sample.h), string(o.sample.basis), now)
+		if ids {
+			load.Again = &wire.CDCAgain{T0: stampText(o.sample.t0)}
+		}
+		t.load = newLoading(load, s.src)
 	}
-	t.load = newLoad(event.PollLoad, h, string(o.sample.basis), now)
-	t.st.Loaded = false
-	if o.plan.id >= 0 {
-		t.load.Again = &wire.CDCAgain{T0: stampText(o.sample.t0)}
-	}
-}
-
-func newLoad(kind event.PollKind, h, b string, now time.Time) *wire.CDCLoad {
-	return &wire.CDCLoad{V: 1, Poll: event.ULID(now), Kind: string(kind), Since: stampText(now), Ranges: []wire.CDCRange{{}}, H: h, Basis: b}
 }
 
 // announce builds the schema mark for every partition.
@@ -167,26 +203,30 @@ func (s *slot) announce(t *table, now time.Time) ([]*kgo.Record, error) {
 	return t.envelope("", "", "", "", 0, now).mark(wire.KindSchema, t.last)
 }
 
-// stateOf builds the records of the table's own state, its strategy's and its load's.
-func (s *slot) stateOf(t *table) ([]*kgo.Record, error) {
-	topic, n := s.stateTopic(), s.partition
+// stateOf builds the records of the table's own state, of its load's and of the
+// strategies that have changed.
+func (s *slot) stateOf(t *table, changed ...*task) ([]*kgo.Record, error) {
+	topic, n, now := s.stateTopic(), s.partition, time.Now()
 	table, err := stateRecord(topic, n, t.key(wire.CDCPartTable), t.st)
 	if err != nil {
 		return nil, err
 	}
-	strategy, err := stateRecord(topic, n, t.key(wire.CDCPartStrategy), t.strategy)
-	if err != nil {
-		return nil, err
+	out := []*kgo.Record{table}
+	for _, k := range changed {
+		strategy, err := stateRecord(topic, n, k.key(wire.CDCPartStrategy), k.st)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, strategy)
+		k.stored = now
 	}
-	out := []*kgo.Record{table, strategy}
 	if t.load != nil {
-		load, err := stateRecord(topic, n, t.key(wire.CDCPartLoad), *t.load)
+		load, err := stateRecord(topic, n, t.key(wire.CDCPartLoad), t.load.CDCLoad)
 		if err != nil {
 			return nil, err
 		}
 		out = append(out, load)
 	}
-	t.stored = time.Now()
 	return out, nil
 }
 

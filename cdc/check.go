@@ -71,7 +71,7 @@ func checkTable(ctx context.Context, o origin, source, name string, src SourceCo
 	defer cancel()
 	cfg := src.Tables[name]
 	schema, table, _ := splitTable(src.Kind, name)
-	rel, err := o.describe(ctx, schema, table, cfg.Strategies[0].Timestamp)
+	rel, err := o.describe(ctx, schema, table, cfg.stamps())
 	if err != nil {
 		return []Finding{found(name, err)}
 	}
@@ -86,18 +86,25 @@ func checkTable(ctx context.Context, o origin, source, name string, src SourceCo
 	for _, w := range rel.warnings {
 		warn("origin", w, "")
 	}
-	for _, i := range []int{p.stamp, p.id} {
-		if i >= 0 && !p.indexed(i) {
-			c := quoteIdent(rel.columns[i].name)
-			warn("unindexed_cursor", fmt.Sprintf("no index begins with %s: each poll reads the whole table", c), fmt.Sprintf("CREATE INDEX ON %s.%s (%s, key)", quoteIdent(schema), quoteIdent(table), c))
-		}
-	}
-	if p.stamp >= 0 && !rel.columns[p.stamp].notNull && p.id < 0 {
-		warn("null_cursor", fmt.Sprintf("%s may be NULL, and rows without a stamp are seen by the first load only", quoteIdent(rel.columns[p.stamp].name)), "make it NOT NULL, or name an id beside it")
+	for _, strategy := range sortedKeys(p.own) {
+		checkCursors(p.own[strategy], warn)
 	}
 	// A page is the only proof that the lock and the columns may be had.
 	if _, err := o.read(ctx, p, query{kind: queryLoad, limit: 1}); err != nil && !errors.Is(err, errBusy) {
 		out = append(out, found(name, err))
 	}
 	return out
+}
+
+func checkCursors(p *plan, warn func(code, text, mend string)) {
+	rel := &p.rel
+	for _, i := range []int{p.stamp, p.id} {
+		if i >= 0 && !p.indexed(i) {
+			c := quoteIdent(rel.columns[i].name)
+			warn("unindexed_cursor", fmt.Sprintf("no index begins with %s: each poll reads the whole table", c), fmt.Sprintf("CREATE INDEX ON %s.%s (%s, key)", quoteIdent(rel.schema), quoteIdent(rel.table), c))
+		}
+	}
+	if p.stamp >= 0 && !rel.columns[p.stamp].notNull && p.id < 0 {
+		warn("null_cursor", fmt.Sprintf("%s may be NULL, and rows without a stamp are seen by the first load only", quoteIdent(rel.columns[p.stamp].name)), "make it NOT NULL, or name an id beside it")
+	}
 }

@@ -101,7 +101,7 @@ type BreakerConfig struct {
 
 // TableConfig describes how a table is read.
 type TableConfig struct {
-	Strategies []StrategyConfig `yaml:"strategies" doc:"how changed rows are found; one of kind incremental"`
+	Strategies []StrategyConfig `yaml:"strategies" doc:"how changed rows are found; a table may have several"`
 	Topic      TopicConfig      `yaml:"topic" doc:"the table's topic"`
 	Key        []string         `yaml:"key" doc:"columns that name a row, where the table has neither primary key nor unique index; they must be unique and not null"`
 	Clock      ClockConfig      `yaml:"clock" doc:"who writes the stamps"`
@@ -285,14 +285,15 @@ func (t TableConfig) validate(path, name, kind string) error {
 	if _, _, ok := splitTable(kind, name); !ok {
 		errs = append(errs, config.Invalid(path, "must be schema.table"))
 	}
-	if len(t.Strategies) != 1 {
-		errs = append(errs, config.Invalid(path+".strategies", "must have one strategy, such as [{kind: incremental, timestamp: updated_at}] (got %d)", len(t.Strategies)))
+	if len(t.Strategies) == 0 {
+		errs = append(errs, config.Invalid(path+".strategies", "must have a strategy, such as [{kind: incremental, timestamp: updated_at}]"))
 	}
 	for i, s := range t.Strategies {
 		at := fmt.Sprintf("%s.strategies[%d]", path, i)
 		errs = append(errs,
 			config.OneOf(at+".kind", s.Kind, kindIncremental),
 			config.NotEmpty(at+".name", s.Name),
+			uniqueName(at, t.Strategies, i),
 			config.Positive(at+".every", s.Every))
 		if s.Timestamp == "" && s.ID == "" {
 			errs = append(errs, config.Invalid(at, "must name a column in timestamp, in id, or in both"))
@@ -309,6 +310,23 @@ func (t TableConfig) validate(path, name, kind string) error {
 		config.OneOf(path+".clock.set_by", t.Clock.SetBy, byApplication, byDatabase),
 		config.Positive(path+".overlap.max", t.Overlap.Max))
 	return errors.Join(errs...)
+}
+
+func uniqueName(at string, all []StrategyConfig, i int) error {
+	if slices.IndexFunc(all, func(s StrategyConfig) bool { return s.Name == all[i].Name }) != i {
+		return config.Invalid(at+".name", "is the name of another strategy of the table too (%s)", all[i].Name)
+	}
+	return nil
+}
+
+// stamps are the columns by whose stamps strategies find rows.
+func (t TableConfig) stamps() (names []string) {
+	for _, s := range t.Strategies {
+		if s.Timestamp != "" {
+			names = append(names, s.Timestamp)
+		}
+	}
+	return names
 }
 
 // skew is how far below the horizon stamps of committed rows may lie.

@@ -6,7 +6,7 @@
 //
 // At every published complete_through of a table, what was published for each
 // key is at least as new as what all transactions that began before it left, for
-// the kinds of change that the table's strategy sees (docs/cdc.md has the table
+// the kinds of change that the table's strategies see (docs/cdc.md has the table
 // of what it does not see). For each key the order of offsets is the order of
 // reads. A crash anywhere neither loses a row nor publishes a version twice from
 // one strategy. A value is carried exactly, or replaced by a declared rule,
@@ -26,7 +26,7 @@
 //     its successor what happened.
 //  3. A takeover first fences out the earlier producer, then reads the state
 //     read_committed to the end: nothing follows what it has read.
-//  4. One page of a table at a time is read and handed over, so for each key the
+//  4. A page is read and handed over under its table's publish lock, so for each key the
 //     order of offsets is the order of snapshots, whatever strategies run.
 //  5. A page is read under the definition that the plan was made for, which its own
 //     transaction compares, or it is dropped whole.

@@ -10,9 +10,10 @@ import (
 // returns is the same for all. Its methods are safe for concurrent use but for
 // look, which the sampler serialises.
 type origin interface {
-	// describe reads a table's definition; stamp is the column of stamps or "".
+	// describe reads a table's definition; stamps are the columns that strategies
+	// take for moments.
 	// A table that cannot be read is a *refusal.
-	describe(ctx context.Context, schema, table, stamp string) (relation, error)
+	describe(ctx context.Context, schema, table string, stamps []string) (relation, error)
 	// look asks which transactions are open.
 	look(ctx context.Context) (reading, error)
 	// largest returns the greatest id as decimal text, "" of an empty table.

@@ -85,41 +85,63 @@ func (r *relation) index(name string) int {
 }
 
 // plan is how a table is read: everything that pages need, fixed until the
-// schema or the configuration changes.
+// schema or the configuration changes. Each strategy has a copy with its own
+// cursors.
 type plan struct {
-	source   string
-	kind     string // of the source
-	name     string // schema.table
-	cfg      TableConfig
-	strategy StrategyConfig
-	rel      relation
-	key      []int
-	stamp    int // column, or -1
-	id       int // column, or -1
+	source string
+	kind   string // of the source
+	name   string // schema.table
+	cfg    TableConfig
+	rel    relation
+	key    []int
 
 	fingerprint string // of the schema mark
-	meaning     string // of the cursors
+
+	strategy StrategyConfig   // its name alone in the table's own plan, by which loads go
+	stamp    int              // column, or -1; in the table's own plan the first strategy's
+	id       int              // column, or -1
+	meaning  string           // of the cursors
+	own      map[string]*plan // of the strategies, by name; in the table's own plan
 }
 
 // newPlan decides how rel is read, or refuses with what is missing.
 func newPlan(source, kind, name string, cfg TableConfig, rel relation) (*plan, error) {
-	p := &plan{source: source, kind: kind, name: rel.schema + "." + rel.table, cfg: cfg, strategy: cfg.Strategies[0], rel: rel, stamp: -1, id: -1}
+	p := &plan{source: source, kind: kind, name: rel.schema + "." + rel.table, cfg: cfg, rel: rel, strategy: StrategyConfig{Name: "load"}, stamp: -1, id: -1, own: map[string]*plan{}}
 	if len(rel.columns) == 0 {
 		return nil, refuse("no_columns", "grant SELECT on the table", "%s has no readable column", name)
 	}
 	if err := p.findKey(); err != nil {
 		return nil, err
 	}
-	if err := p.findCursors(); err != nil {
-		return nil, err
-	}
 	if err := p.checkNames(); err != nil {
 		return nil, err
 	}
 	p.fingerprint = wire.TableFingerprint(p.tableColumns())
-	sum := sha256.Sum256([]byte(strings.Join([]string{p.strategy.Kind, p.strategy.Timestamp, p.strategy.ID, strings.Join(p.keyNames(), ",")}, "\x00")))
-	p.meaning = hex.EncodeToString(sum[:4])
+	stamp := -1
+	for _, c := range cfg.Strategies {
+		own, err := p.of(c)
+		if err != nil {
+			return nil, err
+		}
+		p.own[c.Name] = own
+		if stamp < 0 {
+			stamp = own.stamp
+		}
+	}
+	p.stamp = stamp
 	return p, nil
+}
+
+// of is the plan of a strategy of the table.
+func (p *plan) of(c StrategyConfig) (*plan, error) {
+	own := *p
+	own.strategy, own.own = c, nil
+	if err := own.findCursors(); err != nil {
+		return nil, err
+	}
+	sum := sha256.Sum256([]byte(strings.Join([]string{c.Kind, c.Timestamp, c.ID, strings.Join(p.keyNames(), ",")}, "\x00")))
+	own.meaning = hex.EncodeToString(sum[:4])
+	return &own, nil
 }
 
 func (p *plan) findKey() error {
@@ -213,6 +235,29 @@ func (p *plan) keyNames() []string {
 	return names
 }
 
+// cursorName is the column by which the table's first incremental strategy
+// finds changes, "" without one.
+func (p *plan) cursorName() string {
+	for _, c := range p.cfg.Strategies {
+		switch {
+		case c.Kind != kindIncremental:
+		case c.Timestamp != "":
+			return c.Timestamp
+		default:
+			return c.ID
+		}
+	}
+	return ""
+}
+
+// idName is the column of plan.id, "" without one.
+func (p *plan) idName() string {
+	if p.id < 0 {
+		return ""
+	}
+	return p.rel.columns[p.id].name
+}
+
 func (p *plan) tableColumns() []event.TableColumn {
 	cols := make([]event.TableColumn, len(p.rel.columns))
 	for i, c := range p.rel.columns {
@@ -244,11 +289,8 @@ type schemaChange struct {
 func (p *plan) compare(was *event.TableSchema, numbers map[string]int) (schemaChange, error) {
 	out := schemaChange{mark: event.TableSchema{
 		V: 1, Source: p.source, Schema: p.rel.schema, Table: p.rel.table, Version: 1, Fingerprint: p.fingerprint,
-		Key: p.keyNames(), Cursor: p.strategy.Timestamp, Renamed: map[string]string{}, Retyped: []string{}, Dropped: []string{}, Columns: p.tableColumns(),
+		Key: p.keyNames(), Cursor: p.cursorName(), Renamed: map[string]string{}, Retyped: []string{}, Dropped: []string{}, Columns: p.tableColumns(),
 	}}
-	if out.mark.Cursor == "" {
-		out.mark.Cursor = p.strategy.ID
-	}
 	if was == nil {
 		out.changed = true
 		return out, nil

@@ -29,7 +29,7 @@ FROM pg_index i WHERE i.indrelid = $1::oid AND i.indisvalid ORDER BY i.indexreli
 
 const pgSystem = `SELECT system_identifier FROM pg_control_system()`
 
-func (o *pgOrigin) describe(ctx context.Context, schema, table, _ string) (relation, error) {
+func (o *pgOrigin) describe(ctx context.Context, schema, table string, _ []string) (relation, error) {
 	rel := relation{schema: schema, table: table}
 	err := o.with(ctx, func(c *pgconn.PgConn) error {
 		if _, err := c.Exec(ctx, o.frame(schema+"."+table+"/plan", "", "")).ReadAll(); err != nil {

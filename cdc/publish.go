@@ -14,42 +14,52 @@ import (
 // applyPoll publishes a page of an incremental poll. Rows, marks and the
 // cursors behind them join one transaction.
 func (s *slot) applyPoll(ctx context.Context, o outcome) error {
-	t, pg, now := o.t, o.page, time.Now()
-	poll := *t.strategy.Poll
-	s.measure(t, pg)
-	t.polled++
-	quiet := len(t.overlap.old)+len(t.overlap.next)+len(t.overlap.keys) == 0
-	records, hashes, err := s.rowsOf(t, pg, t.strategyName(), poll.ID, "false", t.remember)
+	t, k, pg, now := o.t, o.k, o.page, time.Now()
+	poll := *k.st.Poll
+	s.measure(t, &k.pager, pg)
+	quiet := len(k.overlap.old)+len(k.overlap.next)+len(k.overlap.keys) == 0
+	var records []*kgo.Record
+	if k.traits.publish == publishReplace && poll.Pages == 0 {
+		marks, err := s.pollMark(k, &poll, "started", now)
+		if err != nil {
+			return err
+		}
+		records = marks
+	}
+	out, err := s.rowsOf(t, pg, publisher{k: k, strategy: k.name(), poll: poll.ID, snapshot: k.traits.snapshot, note: k.remember})
 	if err != nil {
 		return err
 	}
-	published := len(records) > 0
-	complete, early := advance(t.plan, &poll, pg)
-	if early {
-		for _, h := range t.overlap.unread() {
-			t.overlap.add(h)
-			hashes = append(hashes, h)
+	records = append(records, out.records...)
+	went := k.strategy.advance(k.plan, &poll, pg)
+	if went == pollCut || went == pollCutShort {
+		for _, h := range k.overlap.unread() {
+			k.overlap.add(h)
+			out.told[k] = append(out.told[k], h)
 		}
 	}
-	poll.Rows += int64(countChanges(records))
-	t.strategy.Poll = &poll
-	state, err := s.overlapRecord(t, poll.ID, hashes)
+	poll.Rows += int64(countChanges(out.records))
+	k.st.Poll = &poll
+	state, err := s.overlapRecords(t, out.told)
 	if err != nil {
 		return err
 	}
+	complete := went == pollComplete || went == pollCutShort
 	if complete {
-		marks, err := s.endPoll(t, poll, now, &state)
+		marks, err := s.endPoll(k, poll, now, &state)
 		if err != nil {
 			return err
 		}
 		records = append(records, marks...)
+	} else {
+		k.due = now
 	}
 	// A poll that found nothing and remembers nothing moves cursors that need
 	// not be stored at once: an older cursor with its overlap is as good.
-	if quiet && !published && len(records) == 0 && len(state) == 0 && complete && now.Sub(t.stored) < s.cfg.Marks.Quiet {
+	if quiet && len(records) == 0 && len(state) == 0 && complete && now.Sub(k.stored) < s.cfg.Marks.Quiet {
 		return nil
 	}
-	own, err := s.stateOf(t)
+	own, err := s.stateOf(t, k)
 	if err != nil {
 		return err
 	}
@@ -72,39 +82,34 @@ func (s *slot) hand(ctx context.Context, records, state []*kgo.Record) error {
 	return s.hook("handed")
 }
 
-// remember notes the version of a row of a poll. It says whether to publish
-// it, and whether the state has to be told.
-func (t *table) remember(r *row) (publish, tell, room bool) {
-	publish, room = !t.overlap.known(r.hash), true
-	if r.keep {
-		tell, room = t.overlap.add(r.hash)
-	} else if publish {
-		tell = t.overlap.replace(r.hash)
-	}
-	return publish, tell, room
+// publisher is what publishes a page.
+type publisher struct {
+	k        *task // nil for a load
+	strategy string
+	poll     string
+	snapshot string
+	note     func(*row) (publish, tell, room bool)
 }
 
-// correct notes the version of a row of a load. A backfill publishes every row:
-// a new column with a default changes no version.
-func (t *table) correct(r *row) (publish, tell, room bool) {
-	if t.overlap.known(r.hash) && t.load.Kind != string(event.PollBackfill) {
-		return false, false, true
-	}
-	return true, t.overlap.replace(r.hash), true
+// published is what a page came to.
+type published struct {
+	records []*kgo.Record
+	told    map[*task][]wire.CDCHash // what strategies remember that the state has to be told
 }
 
-// rowsOf builds the records of a page, and returns the hashes that the state
-// has to be told of. The page's number counts all pages of the table.
-func (s *slot) rowsOf(t *table, pg *page, strategy, poll, snapshot string, note func(*row) (publish, tell, room bool)) ([]*kgo.Record, []wire.CDCHash, error) {
+// rowsOf builds the records of a page. The page's number counts all pages of
+// the table. What is published corrects what other strategies remember of its
+// key: a row whose version is a hash may become again what it was.
+func (s *slot) rowsOf(t *table, pg *page, by publisher) (published, error) {
 	t.st.Page++
-	env := t.envelope(s.origin.name(), strategy, poll, snapshot, s.st.Fence, pg.at)
-	records, hashes := make([]*kgo.Record, 0, len(pg.rows)), []wire.CDCHash(nil)
+	env := t.envelope(s.origin.name(), by.strategy, by.poll, by.snapshot, s.st.Fence, pg.at)
+	out := published{records: make([]*kgo.Record, 0, len(pg.rows)), told: map[*task][]wire.CDCHash{}}
 	letters, rejected := 0, s.kafka.Names().Rejected()
 	for i := range pg.rows {
 		r := &pg.rows[i]
-		publish, tell, room := note(r)
+		publish, tell, room := by.note(r)
 		if tell {
-			hashes = append(hashes, r.hash)
+			out.told[by.k] = append(out.told[by.k], r.hash)
 		}
 		if !room {
 			s.m.overlapAgain.WithLabelValues(s.source, t.name).Inc()
@@ -113,13 +118,14 @@ func (s *slot) rowsOf(t *table, pg *page, strategy, poll, snapshot string, note 
 			s.m.suppressed.WithLabelValues(s.source, t.name).Inc()
 			continue
 		}
+		t.correct(by.k, r, &out)
 		if r.adjusted != nil {
 			s.m.adjusted.WithLabelValues(s.source, t.name).Inc()
 		}
 		if len(r.rejects) > 0 || r.tooLarge {
 			id := fmt.Sprintf("%s/%d/%d", t.topic, s.st.Fence, t.st.Page)
 			for _, d := range env.rejected(rejected, id, r, letters) {
-				records, letters = append(records, d), letters+1
+				out.records, letters = append(out.records, d), letters+1
 				code, _ := wire.Find(d.Headers, wire.HeaderCode)
 				s.m.rejected.WithLabelValues(s.source, string(code)).Inc()
 			}
@@ -129,19 +135,31 @@ func (s *slot) rowsOf(t *table, pg *page, strategy, poll, snapshot string, note 
 		}
 		rec, err := env.record(r)
 		if err != nil {
-			return nil, nil, err
+			return out, err
 		}
 		s.m.records.WithLabelValues(s.source, t.name, string(event.OpRead)).Inc()
 		s.m.recordBytes.WithLabelValues(s.source, t.name).Add(float64(len(rec.Key) + len(rec.Value)))
-		records = append(records, rec)
+		out.records = append(out.records, rec)
 	}
-	outcome := pageEmpty
-	if len(records) > 0 {
+	outcome, remembered := pageEmpty, 0
+	if len(out.records) > 0 {
 		outcome = pagePublished
 	}
+	for _, k := range t.tasks {
+		remembered += k.overlap.size()
+	}
 	s.m.page(t.name, outcome)
-	s.m.overlapRows.WithLabelValues(s.source, t.name).Set(float64(t.overlap.size()))
-	return records, hashes, nil
+	s.m.overlapRows.WithLabelValues(s.source, t.name).Set(float64(remembered))
+	return out, nil
+}
+
+// correct replaces what the strategies but by remember of a row's key.
+func (t *table) correct(by *task, r *row, out *published) {
+	for _, k := range t.tasks {
+		if k != by && k.overlap.replace(r.hash) {
+			out.told[k] = append(out.told[k], r.hash)
+		}
+	}
 }
 
 // countChanges leaves the dead letters out, which have no partition of the table.
@@ -154,46 +172,56 @@ func countChanges(records []*kgo.Record) (n int) {
 	return n
 }
 
-func (s *slot) measure(t *table, pg *page) {
+func (s *slot) measure(t *table, g *pager, pg *page) {
 	if t.stopped != nil {
 		s.log.Info("table is read again", "source", s.source, "table", t.name)
 		t.stopped, t.refused = nil, 0
 		s.report()
 	}
-	t.pager.took(pg.took, len(pg.rows))
+	g.took(pg.took, len(pg.rows))
 	s.m.pageSeconds.WithLabelValues(s.source).Observe(pg.took.Seconds())
 	s.m.pageRows.WithLabelValues(s.source).Observe(float64(len(pg.rows)))
 	s.m.originSeconds.WithLabelValues(s.source).Add(pg.took.Seconds())
 	s.m.originRows.WithLabelValues(s.source).Add(float64(len(pg.rows)))
 }
 
-func (s *slot) overlapRecord(t *table, poll string, hashes []wire.CDCHash) ([]*kgo.Record, error) {
-	if len(hashes) == 0 {
-		return nil, nil
+// overlapRecords tells the state what strategies remember since this page.
+func (s *slot) overlapRecords(t *table, told map[*task][]wire.CDCHash) ([]*kgo.Record, error) {
+	var out []*kgo.Record
+	for _, k := range t.tasks {
+		if len(told[k]) == 0 {
+			continue
+		}
+		key := k.key(wire.CDCPartOverlap)
+		key.Poll, key.Number = k.st.Last, t.st.Page
+		if k.st.Poll != nil {
+			key.Poll = k.st.Poll.ID
+			k.overlap.mine = append(k.overlap.mine, key)
+		} else {
+			k.overlap.keys = append(k.overlap.keys, key)
+		}
+		r, err := stateRecord(s.stateTopic(), s.partition, key, wire.CDCOverlap{V: 1, Set: told[k]})
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, r)
 	}
-	k := t.key(wire.CDCPartOverlap)
-	k.Poll, k.Number = poll, t.st.Page
-	r, err := stateRecord(s.stateTopic(), s.partition, k, wire.CDCOverlap{V: 1, Set: hashes})
-	if err != nil {
-		return nil, err
-	}
-	if t.strategy.Poll != nil && t.strategy.Poll.ID == poll {
-		t.overlap.mine = append(t.overlap.mine, k)
-	} else {
-		t.overlap.keys = append(t.overlap.keys, k)
-	}
-	return []*kgo.Record{r}, nil
+	return out, nil
 }
 
 // endPoll makes a complete poll's ends the cursors, and returns its marks.
-func (s *slot) endPoll(t *table, poll wire.CDCPoll, now time.Time, state *[]*kgo.Record) ([]*kgo.Record, error) {
-	endPoll(t.plan, &t.strategy)
-	*state = append(*state, s.tombstones(t.overlap.turn()...)...)
-	if t.st.Loaded {
-		t.watermark(poll.H, poll.Basis)
+func (s *slot) endPoll(k *task, poll wire.CDCPoll, now time.Time, state *[]*kgo.Record) ([]*kgo.Record, error) {
+	t := k.table
+	k.strategy.end(k.plan, &k.st)
+	*state = append(*state, s.tombstones(k.overlap.turn()...)...)
+	if (t.st.Loaded || !k.traits.past) && k.sees() {
+		t.complete(poll.H, poll.Basis)
 		s.m.completeAge.WithLabelValues(s.source, t.name).Set(now.Sub(parseStamp(t.st.CompleteThrough)).Seconds())
 	}
-	t.due = nextTick(now, t.cfg.Strategies[0].Every, s.source, t.name)
+	if k.traits.deletes {
+		t.deleted(poll.H)
+	}
+	k.due = nextTick(now, k.cfg.Every, s.source, t.name+"/"+k.name())
 	outcome := outcomeComplete
 	if poll.Rows == 0 {
 		outcome = outcomeEmpty
@@ -207,111 +235,15 @@ func (s *slot) endPoll(t *table, poll wire.CDCPoll, now time.Time, state *[]*kgo
 		}
 		out = marks
 	}
-	quiet := t.strategy.Marked != "" && now.Sub(parseStamp(t.strategy.Marked)) < s.cfg.Marks.Quiet
-	if poll.Rows == 0 && (quiet || !t.st.Loaded) {
+	quiet := k.st.Marked != "" && now.Sub(parseStamp(k.st.Marked)) < s.cfg.Marks.Quiet
+	if k.traits.publish != publishReplace && poll.Rows == 0 && (quiet || !t.st.Loaded) {
 		return out, nil
 	}
-	t.strategy.Marked = stampText(now)
-	m := t.pollMark(poll.ID, event.PollIncremental, "completed", poll.Rows, poll.Basis)
-	marks, err := t.envelope("", "", "", "", 0, now).mark(wire.KindPoll, m)
+	k.st.Marked = stampText(now)
+	marks, err := s.pollMark(k, &poll, "completed", now)
 	return append(out, marks...), err
 }
 
-// applyLoad publishes a page of a load. Polls go on beside it, so rows are
-// published once more rather than compared.
-func (s *slot) applyLoad(ctx context.Context, o outcome) error {
-	t, now := o.t, time.Now()
-	t.polled = 0
-	load := *t.load
-	if o.waits {
-		t.loadDue = now.Add(time.Second)
-		return nil
-	}
-	r := rangeOf(&load, o.settled)
-	pg := o.page
-	s.measure(t, pg)
-	var records []*kgo.Record
-	if !load.Begun {
-		load.Begun = true
-		marks, err := s.loadMark(t, &load, "started", now)
-		if err != nil {
-			return err
-		}
-		records = marks
-	}
-	snapshot := "true"
-	if load.Kind == string(event.PollBackfill) {
-		snapshot = "incremental"
-	}
-	rows, hashes, err := s.rowsOf(t, pg, load.Kind, load.Poll, snapshot, t.correct)
-	if err != nil {
-		return err
-	}
-	records = append(records, rows...)
-	load.Rows += int64(countChanges(rows))
-	if pg.full {
-		r.Last = pg.last
-	} else {
-		r.Done = true
-	}
-	load.Ranges = []wire.CDCRange{r}
-	t.load = &load
-	s.m.loadRows.WithLabelValues(s.source, t.name).Set(float64(load.Rows))
-	overlapOf := t.strategy.Last
-	if t.strategy.Poll != nil {
-		overlapOf = t.strategy.Poll.ID
-	}
-	state, err := s.overlapRecord(t, overlapOf, hashes)
-	if err != nil {
-		return err
-	}
-	if r.Done && load.Again == nil {
-		marks, err := s.endLoad(t, &load, now)
-		if err != nil {
-			return err
-		}
-		records, state = append(records, marks...), append(state, s.tombstones(t.key(wire.CDCPartLoad))...)
-	}
-	own, err := s.stateOf(t)
-	if err != nil {
-		return err
-	}
-	return s.hand(ctx, records, append(state, own...))
-}
-
-// rangeOf is the range that a page belongs to. It notes in load whether the page
-// was read early, or whether all of it is being read once more.
-func rangeOf(load *wire.CDCLoad, settled bool) wire.CDCRange {
-	r := load.Ranges[0]
-	if load.Again == nil {
-		return r
-	}
-	again := *load.Again
-	load.Again = &again
-	switch {
-	case r.Done: // settled at last: once more from the start
-		r, load.Again = wire.CDCRange{}, nil
-	case settled && !again.Must:
-		load.Again = nil
-	case !settled:
-		load.Again.Must = true
-	}
-	return r
-}
-
-// endLoad makes the table complete: to the load's own horizon, and to that of
-// the polls which went on beside it.
-func (s *slot) endLoad(t *table, load *wire.CDCLoad, now time.Time) ([]*kgo.Record, error) {
-	t.st.Loaded = true
-	t.watermark(load.H, load.Basis)
-	t.watermark(t.strategy.H, load.Basis)
-	t.load = nil
-	s.log.Info("load complete", "source", s.source, "table", t.name, "rows", load.Rows)
-	s.m.loadRows.WithLabelValues(s.source, t.name).Set(0)
-	return s.loadMark(t, load, "completed", now)
-}
-
-func (s *slot) loadMark(t *table, load *wire.CDCLoad, state string, now time.Time) ([]*kgo.Record, error) {
-	m := t.pollMark(load.Poll, event.PollKind(load.Kind), state, load.Rows, load.Basis)
-	return t.envelope("", "", "", "", 0, now).mark(wire.KindPoll, m)
+func (s *slot) pollMark(k *task, poll *wire.CDCPoll, state string, now time.Time) ([]*kgo.Record, error) {
+	return k.table.envelope("", "", "", "", 0, now).mark(wire.KindPoll, k.pollMark(poll, state))
 }

@@ -13,16 +13,19 @@ import (
 // outcome is what a reader brings back.
 type outcome struct {
 	job
-	err        error
-	sampled    bool
-	sample     sample
-	largest    string
+	err     error
+	sampled bool
+	sample  sample
+
+	// jobPlan
+	fresh      map[string]string // strategies that need cursors, with the largest id of each
 	topic      string
 	partitions int32
-	poll       *wire.CDCPoll // jobBegin
-	page       *page
-	settled    bool // jobLoad: all that was open when cursors were taken has ended
-	waits      bool // jobLoad: nothing was read, since it has not
+
+	poll    *wire.CDCPoll // jobBegin
+	page    *page
+	settled bool // jobLoad: all that was open when cursors were taken has ended
+	waits   bool // jobLoad: nothing was read, since it has not
 }
 
 // do runs in a reader's goroutine.
@@ -34,32 +37,44 @@ func (s *slot) do(ctx context.Context, j job) outcome {
 	case jobBegin:
 		o.err = s.doBegin(ctx, &o)
 	case jobPage:
-		o.page, o.err = s.origin.read(ctx, j.plan, nextQuery(j.plan, j.strategy, j.limit))
+		o.page, o.err = s.origin.read(ctx, j.plan, j.k.strategy.next(j.plan, j.st, j.limit))
 	case jobLoad:
 		o.err = s.doLoad(ctx, &o)
-	case jobNone:
-		panic("BUG: a job that is none")
 	}
 	return o
 }
 
-// doPlan reads the definition and makes sure of the topic. A strategy without
-// state gets its first cursors: the largest id, then a sample.
+// doPlan reads the definition and makes sure of the topic. Strategies without
+// state, or with another meaning, need cursors: the largest ids, then a sample.
 func (s *slot) doPlan(ctx context.Context, o *outcome) error {
 	t := o.t
-	rel, err := s.origin.describe(ctx, t.schema, t.table, t.cfg.Strategies[0].Timestamp)
+	rel, err := s.origin.describe(ctx, t.schema, t.table, t.cfg.stamps())
 	if err != nil {
 		return err
 	}
 	if o.plan, err = newPlan(s.source, s.src.Kind, t.name, t.cfg, rel); err != nil {
 		return err
 	}
-	if o.fresh || o.plan.meaning != o.strategy.Meaning {
-		o.fresh = true
-		if err := s.sample(ctx, o, o.plan); err != nil {
+	o.fresh = map[string]string{}
+	for _, k := range t.tasks {
+		p := o.plan.own[k.name()]
+		if meaning, known := o.wanted[k.name()]; known && meaning == p.meaning {
+			continue
+		}
+		if o.fresh[k.name()], err = s.largest(ctx, k, p); err != nil {
 			return err
 		}
 	}
+	if len(o.fresh) > 0 {
+		if err := s.sample(ctx, o); err != nil {
+			return err
+		}
+	}
+	return s.ensureTopic(ctx, o)
+}
+
+func (s *slot) ensureTopic(ctx context.Context, o *outcome) error {
+	t := o.t
 	o.topic = s.kafka.Names().Changes(s.source, t.schema, t.table)
 	n := t.cfg.Topic.Partitions
 	if n == 0 {
@@ -81,15 +96,19 @@ type kafkaError struct{ error }
 
 func (e *kafkaError) Unwrap() error { return e.error }
 
-// sample takes the largest id, if ids count, and then a sample: all who drew
-// ids up to it have begun before the sample's clock.
-func (s *slot) sample(ctx context.Context, o *outcome, p *plan) error {
-	var after time.Time
-	if p.id >= 0 {
-		var err error
-		if o.largest, err = s.origin.largest(ctx, p); err != nil {
-			return err
-		}
+// largest reads the largest id, if the strategy's cursors need it. A sample has
+// to follow: all who drew ids up to it have begun before the sample's clock.
+func (s *slot) largest(ctx context.Context, k *task, p *plan) (string, error) {
+	if !k.traits.largest {
+		return "", nil
+	}
+	return s.origin.largest(ctx, p)
+}
+
+// sample takes a sample; where ids count it begins after they were read.
+func (s *slot) sample(ctx context.Context, o *outcome) error {
+	after := time.Time{}
+	if o.kind == jobPlan || o.k.traits.largest {
 		after = time.Now()
 	}
 	var err error
@@ -99,42 +118,19 @@ func (s *slot) sample(ctx context.Context, o *outcome, p *plan) error {
 }
 
 func (s *slot) doBegin(ctx context.Context, o *outcome) error {
-	if err := s.sample(ctx, o, o.plan); err != nil {
+	largest, err := s.largest(ctx, o.k, o.plan)
+	if err != nil {
+		return err
+	}
+	if err := s.sample(ctx, o); err != nil {
 		return err
 	}
 	if late := o.sample.steps - o.lowered; late > 0 {
-		lowerStamps(&o.strategy, late)
+		lowerStamps(&o.st, late)
 	}
-	poll := beginPoll(o.plan, o.strategy, o.sample, o.largest, time.Now())
-	o.strategy.Poll, o.poll = &poll, &poll
-	var err error
-	o.page, err = s.origin.read(ctx, o.plan, nextQuery(o.plan, o.strategy, o.limit))
-	return err
-}
-
-// doLoad reads the next page of a load. Pages that are read while a
-// transaction is open from which an id below the cursor may still come are
-// read once more; so for a while they rather wait.
-func (s *slot) doLoad(ctx context.Context, o *outcome) error {
-	r := o.load.Ranges[0]
-	if o.load.Again != nil {
-		smp, err := s.sampler.get(ctx, time.Time{})
-		if err != nil {
-			return err
-		}
-		o.sample, o.sampled = smp, true
-		o.settled = !smp.raw.Before(parseStamp(o.load.Again.T0))
-		young := time.Since(parseStamp(o.load.Since)) < s.src.Horizon.Settle
-		if !o.settled && (r.Done || r.Last == nil && young) {
-			o.waits = true
-			return nil
-		}
-		if r.Done {
-			r.Last = nil
-		}
-	}
-	var err error
-	o.page, err = s.origin.read(ctx, o.plan, query{kind: queryLoad, after: r.Last, limit: o.limit})
+	poll := o.k.strategy.begin(o.plan, o.st, opening{sample: o.sample, largest: largest, now: time.Now()})
+	o.st.Poll, o.poll = &poll, &poll
+	o.page, err = s.origin.read(ctx, o.plan, o.k.strategy.next(o.plan, o.st, o.limit))
 	return err
 }
 

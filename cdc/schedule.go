@@ -14,44 +14,116 @@ import (
 type jobKind int
 
 const (
-	jobNone  jobKind = iota
-	jobPlan          // ask for the definition
-	jobBegin         // take a sample and read the first page of a poll
-	jobPage          // read the next page of a poll
-	jobLoad          // read the next page of a load
+	jobPlan  jobKind = iota + 1 // ask for the definition
+	jobBegin                    // take a sample and read the first page of a poll
+	jobPage                     // read the next page of a poll
+	jobLoad                     // read the next page of a range of a load
 )
 
-// loadTurn is how many pages of polls go before one of the load.
-const loadTurn = 9
+// shares says whether jobs of the kind share the publish lock of a table.
+func (k jobKind) shares() bool { return k == jobLoad }
 
-// next is what t needs at now, or when it will need something.
-func (t *table) next(now time.Time) (jobKind, time.Time) {
-	switch {
-	case t.busy:
-		return jobNone, time.Time{}
-	case t.plan == nil:
-		return jobPlan, t.retryAt
-	}
-	loading := t.load != nil && !t.loadDue.After(now)
-	switch {
-	case loading && t.polled >= loadTurn:
-		return jobLoad, now
-	case t.strategy.Poll != nil && !t.due.After(now):
-		return jobPage, now
-	case t.strategy.Poll == nil && !t.due.After(now):
-		return jobBegin, now
-	case loading:
-		return jobLoad, now
-	case t.load != nil && t.loadDue.Before(t.due):
-		return jobLoad, t.loadDue
-	case t.strategy.Poll != nil:
-		return jobPage, t.due
-	}
-	return jobBegin, t.due
+// candidate is a job that may start when it is due.
+type candidate struct {
+	t      *table
+	k      *task // of a poll
+	kind   jobKind
+	number int // of a load's range
+	class  class
+	due    time.Time // since then it has been waiting
 }
 
-// dispatch starts the most urgent job and says whether there was one: polls
-// before loads, and the longest overdue first.
+// patientTurn is how many pages of urgent jobs go before one of a patient job
+// that waits.
+const patientTurn = 9
+
+// candidates calls yield for each job of t that may start, now or later, as far
+// as the publish lock lets it. Who takes the lock alone goes first, but for one
+// page of ten.
+func (t *table) candidates(now time.Time, yield func(candidate)) {
+	if t.plan == nil {
+		if t.lock.free(false) {
+			yield(candidate{t: t, kind: jobPlan, class: classPlan, due: t.retryAt})
+		}
+		return
+	}
+	turn := t.turns >= patientTurn && t.patientDue(now)
+	waits := false
+	for _, k := range t.tasks {
+		if turn && !k.traits.class.patient() {
+			continue
+		}
+		waits = waits || !k.due.After(now)
+		if t.lock.free(false) {
+			yield(candidate{t: t, k: k, kind: k.job(), class: k.traits.class, due: k.due})
+		}
+	}
+	if t.load == nil || waits && !turn || !t.lock.free(true) {
+		return
+	}
+	for i, r := range t.load.runs {
+		if !r.busy && t.load.open(i) {
+			yield(candidate{t: t, kind: jobLoad, number: i, class: t.load.class(), due: r.due})
+		}
+	}
+}
+
+// patientDue says whether a patient job of t waits at now.
+func (t *table) patientDue(now time.Time) bool {
+	for _, k := range t.tasks {
+		if k.traits.class.patient() && !k.due.After(now) {
+			return true
+		}
+	}
+	if t.load != nil {
+		for i, r := range t.load.runs {
+			if t.load.open(i) && !r.due.After(now) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func (k *task) job() jobKind {
+	if k.st.Poll == nil {
+		return jobBegin
+	}
+	return jobPage
+}
+
+// urgency picks the job to start: by class, then by deadline; of ten pages one
+// is for the patient job that has waited longest.
+type urgency struct {
+	now     time.Time
+	turn    bool // a patient one is due
+	patient bool // patient jobs may start
+	room    bool // a connection is left for what is not classFresh
+	best    candidate
+	found   bool
+}
+
+func (u *urgency) offer(c candidate) {
+	switch {
+	case c.due.After(u.now), c.class.patient() && !u.patient, c.class > classFresh && !u.room:
+		return
+	case !u.found || u.before(c):
+		u.best, u.found = c, true
+	}
+}
+
+// before says whether c goes before the best so far.
+func (u *urgency) before(c candidate) bool {
+	if u.turn && c.class.patient() != u.best.class.patient() {
+		return c.class.patient()
+	}
+	if u.turn && c.class.patient() || c.class == u.best.class {
+		return c.due.Before(u.best.due)
+	}
+	return c.class < u.best.class
+}
+
+// dispatch starts the most urgent job and says whether there was one.
 func (s *slot) dispatch(ctx context.Context, now time.Time, readers *sync.WaitGroup) bool {
 	limit := s.src.Connections.Max
 	if s.breaker.tries > 0 {
@@ -60,28 +132,32 @@ func (s *slot) dispatch(ctx context.Context, now time.Time, readers *sync.WaitGr
 	if s.inflight >= limit || s.breaker.until.After(now) {
 		return false
 	}
-	var (
-		best *table
-		kind jobKind
-		at   time.Time
-	)
+	u := urgency{now: now, turn: s.turns >= patientTurn, patient: true, room: true}
 	for _, t := range s.tables {
-		k, due := t.next(now)
-		if k == jobNone || due.After(now) {
-			continue
-		}
-		if best == nil || k < kind || k == kind && due.Before(at) {
-			best, kind, at = t, k, due
-		}
+		t.candidates(now, u.offer)
 	}
-	if best == nil {
+	if !u.found {
 		return false
 	}
-	best.busy = true
-	s.inflight++
-	j := s.job(best, kind)
-	readers.Go(func() { s.results <- s.do(ctx, j) })
+	s.start(ctx, u.best, readers)
 	return true
+}
+
+// start takes the publish lock for a job and hands it to a reader.
+func (s *slot) start(ctx context.Context, c candidate, readers *sync.WaitGroup) {
+	t := c.t
+	t.lock.take(c.kind.shares())
+	if c.kind == jobLoad {
+		t.load.runs[c.number].busy = true
+	}
+	if c.class.patient() {
+		s.turns, t.turns = 0, 0
+	} else if c.kind != jobPlan {
+		s.turns, t.turns = s.turns+1, t.turns+1
+	}
+	s.inflight++
+	j := s.job(c)
+	readers.Go(func() { s.results <- s.do(ctx, j) })
 }
 
 // wait is the time until something may be due; results end it sooner.
@@ -97,9 +173,11 @@ func (s *slot) wait(now time.Time) time.Duration {
 	}
 	if s.inflight < s.src.Connections.Max {
 		for _, t := range s.tables {
-			if k, due := t.next(now); k != jobNone && due.After(now) {
-				sooner(due)
-			}
+			t.candidates(now, func(c candidate) {
+				if c.due.After(now) {
+					sooner(c.due)
+				}
+			})
 		}
 		if s.breaker.until.After(now) {
 			sooner(s.breaker.until)
@@ -147,20 +225,34 @@ func (b *breaker) text() string {
 
 // job is a copy of what a reader needs; the loop's own state is not shared.
 type job struct {
-	t        *table
-	kind     jobKind
-	plan     *plan
-	strategy wire.CDCStrategy
-	load     wire.CDCLoad
-	fresh    bool // jobPlan: cursors are wanted
-	lowered  time.Duration
-	limit    int
+	t       *table
+	k       *task // of a poll; its name and strategy do not change
+	kind    jobKind
+	plan    *plan // the strategy's own, of a load the table's
+	st      wire.CDCStrategy
+	load    wire.CDCLoad      // without its ranges
+	number  int               // of the range
+	part    wire.CDCRange     // the range itself
+	wanted  map[string]string // jobPlan: meaning of each strategy that has cursors, by name
+	lowered time.Duration
+	limit   int
 }
 
-func (s *slot) job(t *table, kind jobKind) job {
-	j := job{t: t, kind: kind, plan: t.plan, strategy: t.strategy, fresh: !t.known, lowered: s.lowered, limit: t.pager.limit()}
-	if t.load != nil {
-		j.load = *t.load
+func (s *slot) job(c candidate) job {
+	j := job{t: c.t, k: c.k, kind: c.kind, number: c.number, plan: c.t.plan, lowered: s.lowered}
+	switch c.kind {
+	case jobBegin, jobPage:
+		j.plan, j.st, j.limit = c.k.plan, c.k.st, c.k.pager.limit()
+	case jobLoad:
+		j.load, j.part, j.limit = c.t.load.CDCLoad, c.t.load.Ranges[c.number], c.t.load.pager.limit()
+		j.load.Ranges = nil
+	case jobPlan:
+		j.wanted = map[string]string{}
+		for _, k := range c.t.tasks {
+			if k.known {
+				j.wanted[k.name()] = k.st.Meaning
+			}
+		}
 	}
 	return j
 }

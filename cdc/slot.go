@@ -38,6 +38,7 @@ type slot struct {
 	breaker breaker
 
 	inflight int
+	turns    int // pages of urgent jobs since a patient one's
 	results  chan outcome
 }
 
@@ -123,7 +124,7 @@ func (s *slot) takeover(ctx context.Context) error {
 	s.sampler = newSampler(s.origin, s.src, s.st, s.faults, s.m)
 	for _, name := range sortedKeys(s.src.Tables) {
 		t := newTable(s.src.Kind, name, s.src.Tables[name], s.src)
-		t.restore(state)
+		t.restore(state, s.src)
 		s.tables = append(s.tables, t)
 	}
 	s.breaker = breaker{cfg: s.src.Breaker}
@@ -230,22 +231,30 @@ func (s *slot) report() {
 }
 
 // failed sorts what went wrong at the origin. None of it ends the slot.
-func (s *slot) failed(t *table, err error) {
+func (s *slot) failed(o outcome, err error) {
+	t, now := o.t, time.Now()
 	var r *refusal
 	switch {
 	case errors.As(err, &r):
 		s.refused(t, r)
 	case errors.Is(err, errChanged):
-
 		s.m.page(t.name, pageFingerprint)
-		t.plan, t.retryAt = nil, time.Now().Add(replanPause) // planned anew at the same position
+		t.plan, t.retryAt = nil, now.Add(replanPause) // planned anew at the same position
 	case errors.Is(err, errBusy):
 		s.m.page(t.name, pageLocked)
-		t.pager.halve()
-		t.due, t.loadDue = time.Now().Add(time.Second), time.Now().Add(time.Second)
+		switch o.kind {
+		case jobPlan:
+			t.retryAt = now.Add(time.Second)
+		case jobLoad:
+			t.load.pager.halve()
+			t.load.runs[o.number].due = now.Add(time.Second)
+		case jobBegin, jobPage:
+			o.k.pager.halve()
+			o.k.due = now.Add(time.Second)
+		}
 	default:
 		s.m.page(t.name, pageError)
-		first := s.breaker.open(time.Now())
+		first := s.breaker.open(now)
 		s.m.breaker.WithLabelValues(s.source).Set(1)
 		if first {
 			s.log.Warn("origin is away", "source", s.source, "err", err)

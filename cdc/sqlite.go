@@ -124,7 +124,7 @@ func sqliteErr(doing string, err error) error {
 	return fmt.Errorf("%s: %w", doing, err)
 }
 
-func (o *sqliteOrigin) describe(ctx context.Context, schema, table, stamp string) (relation, error) {
+func (o *sqliteOrigin) describe(ctx context.Context, schema, table string, stamps []string) (relation, error) {
 	if schema != "main" {
 		return relation{}, refuse("table_missing", "write main."+table, "SQLite has no schema %s", schema)
 	}
@@ -154,9 +154,11 @@ func (o *sqliteOrigin) describe(ctx context.Context, schema, table, stamp string
 	if err := sqliteIndexes(ctx, tx, &rel); err != nil {
 		return rel, sqliteErr("indexes of "+table, err)
 	}
-	if i := rel.index(stamp); stamp != "" && i >= 0 {
-		if err := sqliteStampClass(ctx, tx, &rel, i); err != nil {
-			return rel, err
+	for _, stamp := range stamps {
+		if i := rel.index(stamp); i >= 0 {
+			if err := sqliteStampClass(ctx, tx, &rel, i); err != nil {
+				return rel, err
+			}
 		}
 	}
 	return rel, nil

@@ -1,18 +1,14 @@
 package cdc
 
 import (
-	"cmp"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/millstream-data/millstream/internal/event"
 	"github.com/millstream-data/millstream/internal/wire"
 )
 
-// table is a mirrored table in a slot. One page of it at a time is read and
-// published, so that for each key the order of offsets is the order of
-// snapshots, whatever reads it.
+// table is a mirrored table in a slot, with the strategies that read it.
 type table struct {
 	cfg        TableConfig
 	schema     string
@@ -22,81 +18,79 @@ type table struct {
 	topic      string
 	partitions int32
 
-	st       wire.CDCTable
-	strategy wire.CDCStrategy
-	known    bool // strategy was in the state
-	load     *wire.CDCLoad
-	last     *event.TableSchema // the version announced last
-	overlap  *overlap
-	pager    pager
+	st    wire.CDCTable
+	tasks []*task
+	load  *loading           // nil if none is wanted
+	last  *event.TableSchema // the version announced last
 
-	busy      bool
-	due       time.Time // of the next poll
-	loadDue   time.Time
-	polled    int // pages of polls since the load's last one
+	lock      publishLock
+	turns     int // pages of urgent jobs since a patient one's
 	stopped   *refusal
 	refused   int // times in a row
 	retryAt   time.Time
 	announced time.Time // when the schema was told by this owner; zero: not yet
-	stored    time.Time // when the strategy's state was written last
 }
 
 func newTable(kind, name string, cfg TableConfig, src SourceConfig) *table {
 	schema, tbl, _ := splitTable(kind, name)
-	return &table{
-		cfg: cfg, schema: schema, table: tbl, name: schema + "." + tbl, pager: pager{cfg: src.Page},
-		overlap: newOverlap(cfg.Overlap.Max), st: wire.CDCTable{V: 1},
+	t := &table{cfg: cfg, schema: schema, table: tbl, name: schema + "." + tbl, st: wire.CDCTable{V: 1}}
+	for _, c := range cfg.Strategies {
+		t.tasks = append(t.tasks, newTask(t, c, src))
 	}
+	return t
 }
 
-func (t *table) strategyName() string { return t.cfg.Strategies[0].Name }
-
 // restore takes the table's part of a state.
-func (t *table) restore(s *state) {
+func (t *table) restore(s *state, src SourceConfig) {
 	if st, ok := s.tables[t.name]; ok {
 		t.st = st
 	}
-	t.strategy, t.known = s.strategy[t.name+"/"+t.strategyName()]
+	for _, k := range t.tasks {
+		k.restore(s)
+	}
 	if l, ok := s.loads[t.name]; ok {
-		t.load = &l
+		t.load = newLoading(l, src)
 	}
 	if ts, ok := s.schemas[t.name][int64(t.st.Schema.Version)]; ok {
 		t.last = &ts
 	}
-	keys := make([]wire.CDCKey, 0, len(s.overlaps))
-	for k := range s.overlaps {
-		if k.Table == t.name && k.Strategy == t.strategyName() {
-			keys = append(keys, k)
-		}
-	}
-	slices.SortFunc(keys, func(a, b wire.CDCKey) int { return cmp.Compare(a.Number, b.Number) }) // the later page wins
-	for _, k := range keys {
-		into := t.overlap.old
-		if t.strategy.Poll != nil && k.Poll == t.strategy.Poll.ID {
-			into = t.overlap.next
-			t.overlap.mine = append(t.overlap.mine, k)
-		} else {
-			t.overlap.keys = append(t.overlap.keys, k)
-		}
-		for _, h := range s.overlaps[k].Set {
-			key, version := halves(h)
-			into[key] = version
-		}
-	}
 }
 
-// watermark raises the moment that the table is complete through; a published
+// complete raises the moment that the table is complete through; a published
 // one is never lowered.
-func (t *table) watermark(h, b string) {
-	if h == "" || t.st.CompleteThrough != "" && !parseStamp(h).After(parseStamp(t.st.CompleteThrough)) {
+func (t *table) complete(h, b string) {
+	if h == "" {
 		return
 	}
-	t.st.CompleteThrough, t.st.Basis = h, b
+	if t.st.Anchor == nil || parseStamp(h).After(parseStamp(t.st.Anchor.H)) {
+		t.st.Anchor = &wire.CDCAnchor{H: h}
+	}
+	if later(h, t.st.CompleteThrough) {
+		t.st.CompleteThrough, t.st.Basis = h, b
+	}
 }
 
-func (t *table) key(part string) wire.CDCKey {
-	return wire.CDCKey{Part: part, Table: t.name, Strategy: t.strategyName()}
+// anchored is the horizon that the table is complete to, "" if it never was.
+func (t *table) anchored() string {
+	if t.st.Anchor == nil {
+		return ""
+	}
+	return t.st.Anchor.H
 }
+
+// deleted raises the moment that the table's deletes are complete through.
+func (t *table) deleted(h string) {
+	if later(h, t.st.DeletesThrough) {
+		t.st.DeletesThrough = h
+	}
+}
+
+// later compares moments of the state; "" is before all.
+func later(a, b string) bool {
+	return a != "" && (b == "" || parseStamp(a).After(parseStamp(b)))
+}
+
+func (t *table) key(part string) wire.CDCKey { return wire.CDCKey{Part: part, Table: t.name} }
 
 // envelope is what the records of the table's next page have in common.
 func (t *table) envelope(db, strategy, poll, snapshot string, fence int64, read time.Time) *envelope {
@@ -106,21 +100,46 @@ func (t *table) envelope(db, strategy, poll, snapshot string, fence int64, read 
 	}
 }
 
-// pollMark is a mark of the table as it is now.
-func (t *table) pollMark(poll string, kind event.PollKind, state string, rows int64, basis string) *event.Poll {
-	strategy := t.strategyName()
-	if kind != event.PollIncremental {
-		strategy = string(kind)
-	}
+// mark is a poll mark of the table as it is now.
+func (t *table) mark(poll, strategy string, kind event.PollKind, state string, rows int64, basis string) *event.Poll {
 	m := &event.Poll{
-		V: 1, Poll: poll, Strategy: strategy, Kind: kind, Publish: "upsert", State: state, Parts: int(t.partitions), Rows: rows,
+		V: 1, Poll: poll, Strategy: strategy, Kind: kind, Publish: publishUpsert, State: state, Parts: int(t.partitions), Rows: rows,
 		Basis: basis, Clock: t.cfg.Clock.SetBy,
 	}
-	if t.st.CompleteThrough != "" {
-		through := t.st.CompleteThrough
+	if through := t.st.CompleteThrough; through != "" {
 		m.CompleteThrough = &through
+	}
+	if through := t.st.DeletesThrough; through != "" {
+		m.DeletesThrough = &through
 	}
 	return m
 }
 
 func (t *table) String() string { return fmt.Sprintf("table %s", t.name) }
+
+// publishLock orders the pages of a table: it is taken before a page's snapshot
+// and given back when the page's records are with the producer, so for each key
+// offsets follow snapshots. Ranges of one load have keys of their own and share
+// it, all others take it alone. The slot's loop takes and gives it.
+type publishLock struct {
+	alone  bool
+	shared int
+}
+
+func (l *publishLock) free(share bool) bool { return !l.alone && (share || l.shared == 0) }
+
+func (l *publishLock) take(share bool) {
+	if share {
+		l.shared++
+		return
+	}
+	l.alone = true
+}
+
+func (l *publishLock) give(share bool) {
+	if share {
+		l.shared--
+		return
+	}
+	l.alone = false
+}

@@ -34,7 +34,19 @@ type CDCTable struct {
 	Loaded   bool           `json:"loaded"`   // the first load is complete, or was not wanted
 	// CompleteThrough is RFC 3339 in UTC, or "" before the first load is complete.
 	CompleteThrough string `json:"complete_through"`
-	Basis           string `json:"basis"`
+	// DeletesThrough is likewise, or "" if no strategy sees deletes.
+	DeletesThrough string `json:"deletes_through,omitempty"`
+	Basis          string `json:"basis"`
+	// Anchor is the last complete poll's, from which another strategy may
+	// begin; nil before the first load is complete.
+	Anchor *CDCAnchor `json:"anchor,omitempty"`
+}
+
+// CDCAnchor is a moment that a table is complete through: nothing that commits
+// later began before H, and the ids of all that was open are at or above Xid.
+type CDCAnchor struct {
+	H   string `json:"h"`
+	Xid string `json:"xid,omitempty"`
 }
 
 // CDCTableSchema says which version of a table's columns was announced last.
@@ -55,6 +67,7 @@ type CDCStrategy struct {
 	// has a stamp below H (but for the skew), nor an id up to Cursor.
 	H      string `json:"h"`
 	Cursor string `json:"cursor"`
+	Column string `json:"column,omitempty"` // that Cursor is a value of
 	// Pending are largest ids with the server's clock read after them: such
 	// an id becomes the cursor when all that was open at t0 has ended.
 	Pending []CDCPending `json:"pending,omitempty"`
@@ -121,6 +134,9 @@ type CDCRange struct {
 	Hi   []string `json:"hi"`
 	Last []string `json:"last"`
 	Done bool     `json:"done"`
+	// Early: pages of it were read while older transactions were open, so it is
+	// read once more.
+	Early bool `json:"early,omitempty"`
 }
 
 // CDCHash identifies a version of a row: 8 bytes of SHA-256 over its key, and 8

@@ -22,21 +22,53 @@ const untilMargin = 65 * time.Second
 // maxPending bounds the ids that wait for older transactions to end.
 const maxPending = 16
 
-// beginPoll starts a poll with a sample that ended before the first page, and
-// with the largest id read before that sample.
-func beginPoll(p *plan, st wire.CDCStrategy, s sample, largest string, now time.Time) wire.CDCPoll {
+// incremental polls rows above a stamp, above an id, or both: what is new is
+// found by the id although its stamp may be missing or backdated, changes by
+// the stamp.
+type incremental struct{ stamp, id bool }
+
+func (i incremental) traits() traits {
+	return traits{
+		poll: event.PollIncremental, class: classFresh, publish: publishUpsert, snapshot: "false",
+		overlap: true, largest: i.id, upserts: i.stamp, past: true,
+	}
+}
+
+func (i incremental) start(p *plan, o opening) wire.CDCStrategy {
+	return wire.CDCStrategy{V: 1, Meaning: p.meaning, H: stampText(o.sample.h), Cursor: o.largest, Column: p.idName()}
+}
+
+// resume begins at the horizon that the table is complete to. An id's cursor
+// can only be another strategy's on the same column, since no moment of the
+// past tells which ids had been drawn.
+func (i incremental) resume(p *plan, t wire.CDCTable, others []wire.CDCStrategy) (wire.CDCStrategy, bool) {
+	st := wire.CDCStrategy{V: 1, Meaning: p.meaning, H: t.Anchor.H, Column: p.idName()}
+	if !i.id {
+		return st, true
+	}
+	for _, o := range others {
+		if o.Column == st.Column {
+			st.Cursor = o.Cursor
+			return st, true
+		}
+	}
+	return st, false
+}
+
+// begin releases ids for which all who drew lower ones have ended.
+func (i incremental) begin(p *plan, st wire.CDCStrategy, o opening) wire.CDCPoll {
+	s := o.sample
 	poll := wire.CDCPoll{
-		ID: event.ULID(now), Phase: phaseStamp, H: stampText(s.h), T0: stampText(s.t0), Basis: string(s.basis),
-		Cursor: st.Cursor, Max: largest, Started: stampText(now),
+		ID: event.ULID(o.now), Phase: phaseStamp, H: stampText(s.h), T0: stampText(s.t0), Basis: string(s.basis),
+		Cursor: st.Cursor, Max: o.largest, Started: stampText(o.now),
 		Lo:    stampText(parseStamp(st.H).Add(-p.margin())),
 		Keep:  stampText(s.h.Add(-p.margin())),
 		Until: stampText(s.t0.Add(p.margin() + untilMargin)),
 	}
-	if p.stamp < 0 {
+	if !i.stamp {
 		poll.Phase = phaseID
 	}
 	for _, w := range st.Pending {
-		// All who drew ids up to w.Max have ended before this sample.
 		if !s.raw.Before(parseStamp(w.T0)) && idLess(poll.Cursor, w.Max) {
 			poll.Cursor = w.Max
 		}
@@ -44,8 +76,7 @@ func beginPoll(p *plan, st wire.CDCStrategy, s sample, largest string, now time.
 	return poll
 }
 
-// nextQuery is the page that the poll reads next.
-func nextQuery(p *plan, st wire.CDCStrategy, limit int) query {
+func (i incremental) next(_ *plan, st wire.CDCStrategy, limit int) query {
 	poll := st.Poll
 	q := query{kind: queryStamp, lo: parseStamp(poll.Lo), after: poll.After, keep: parseStamp(poll.Keep), until: parseStamp(poll.Until), limit: limit}
 	// With both cursors the id phase of this very poll reads from the old
@@ -53,35 +84,37 @@ func nextQuery(p *plan, st wire.CDCStrategy, limit int) query {
 	q.keepID, q.cursor = st.Cursor, st.Cursor
 	if poll.Phase == phaseID {
 		q.kind = queryID
-		if p.stamp < 0 {
+		if !i.stamp {
 			q.keepID = poll.Cursor
 		}
 	}
 	return q
 }
 
-// advance moves poll past a page and says whether the poll is complete, and
-// whether it ended before the last row.
-func advance(p *plan, poll *wire.CDCPoll, pg *page) (complete, early bool) {
+func (i incremental) advance(_ *plan, poll *wire.CDCPoll, pg *page) progress {
 	poll.Pages++
 	if pg.full && !pg.past {
 		poll.After = pg.last
-		return false, false
+		return pollGoesOn
 	}
-	early = pg.full && pg.past
-	if poll.Phase == phaseStamp && p.id >= 0 {
+	switch last := poll.Phase != phaseStamp || !i.id; {
+	case last && pg.full:
+		return pollCutShort
+	case last:
+		return pollComplete
+	case pg.full:
 		poll.Phase, poll.After = phaseID, nil
-		return false, early
+		return pollCut
 	}
-	return true, early
+	poll.Phase, poll.After = phaseID, nil
+	return pollGoesOn
 }
 
-// endPoll makes the complete poll's ends the strategy's cursors.
-func endPoll(p *plan, st *wire.CDCStrategy) {
+func (i incremental) end(_ *plan, st *wire.CDCStrategy) {
 	poll := st.Poll
 	st.H, st.Cursor, st.Last = poll.H, poll.Cursor, poll.ID
 	st.Pending = slices.DeleteFunc(slices.Clone(st.Pending), func(w wire.CDCPending) bool { return !idLess(st.Cursor, w.Max) })
-	if p.id >= 0 && idLess(st.Cursor, poll.Max) {
+	if i.id && idLess(st.Cursor, poll.Max) {
 		st.Pending = append(st.Pending, wire.CDCPending{Max: poll.Max, T0: poll.T0})
 	}
 	if len(st.Pending) > maxPending {
@@ -94,7 +127,11 @@ func endPoll(p *plan, st *wire.CDCStrategy) {
 // lowerStamps follows a clock that was set back: what commits from now on may
 // carry stamps below the cursors by as much.
 func lowerStamps(st *wire.CDCStrategy, step time.Duration) {
-	back := func(s *string) { *s = stampText(parseStamp(*s).Add(-step)) }
+	back := func(s *string) {
+		if *s != "" {
+			*s = stampText(parseStamp(*s).Add(-step))
+		}
+	}
 	back(&st.H)
 	pending := slices.Clone(st.Pending)
 	for i := range pending {

@@ -1,0 +1,206 @@
+package cdc
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/millstream-data/millstream/internal/event"
+	"github.com/millstream-data/millstream/internal/wire"
+)
+
+// loading is a load that runs: its state, and what this process does for it.
+type loading struct {
+	wire.CDCLoad
+	pager pager
+	runs  []rangeRun // a range of the state each
+}
+
+// rangeRun is what this process does with a range.
+type rangeRun struct {
+	busy bool
+	due  time.Time
+}
+
+func newLoading(l wire.CDCLoad, src SourceConfig) *loading {
+	l.Ranges = slices.Clone(l.Ranges)
+	for i := range l.Ranges {
+		l.Ranges[i].Early = l.Ranges[i].Early || l.Again != nil && l.Again.Must
+	}
+	return &loading{CDCLoad: l, pager: pager{cfg: src.Page}, runs: make([]rangeRun, len(l.Ranges))}
+}
+
+// newLoad wants every row to be read: before h by the load, from h on by polls.
+func newLoad(kind event.PollKind, h, b string, now time.Time) wire.CDCLoad {
+	return wire.CDCLoad{V: 1, Poll: event.ULID(now), Kind: string(kind), Since: stampText(now), Ranges: []wire.CDCRange{{}}, H: h, Basis: b}
+}
+
+func (l *loading) class() class {
+	if l.Kind == string(event.PollBackfill) {
+		return classBackfill
+	}
+	return classLoad
+}
+
+// open says whether pages of range i are left to read.
+func (l *loading) open(i int) bool { return !l.Ranges[i].Done || l.Ranges[i].Early }
+
+// complete says whether none is.
+func (l *loading) complete() bool {
+	for i := range l.Ranges {
+		if l.open(i) {
+			return false
+		}
+	}
+	return true
+}
+
+// settle notes that every transaction which was open at the beginning has
+// ended: ranges of which pages were read before are read once more.
+func (l *loading) settle() {
+	l.Again = nil
+	for i := range l.Ranges {
+		if r := &l.Ranges[i]; r.Early && r.Done {
+			r.Last, r.Done, r.Early = nil, false, false
+		}
+	}
+}
+
+// again wants every page to be read that was read already.
+func (l *loading) again() {
+	for i := range l.Ranges {
+		r := &l.Ranges[i]
+		r.Early = r.Done || r.Last != nil
+	}
+	if l.Again == nil {
+		l.settle()
+	}
+}
+
+// took moves range i past a page.
+func (l *loading) took(i int, pg *page, settled bool) {
+	r := &l.Ranges[i]
+	r.Early = r.Early || !settled
+	if pg.full {
+		r.Last = pg.last
+	} else {
+		r.Last, r.Done = nil, true
+	}
+	if r.Done && r.Early && l.Again == nil {
+		r.Done, r.Early = false, false // once more
+	}
+}
+
+// doLoad reads the next page of a range. Pages that are read while a
+// transaction is open from which an id below the cursor may still come are
+// read once more; so for a while they rather wait.
+func (s *slot) doLoad(ctx context.Context, o *outcome) error {
+	o.settled = true
+	if o.load.Again != nil {
+		smp, err := s.sampler.get(ctx, time.Time{})
+		if err != nil {
+			return err
+		}
+		o.sample, o.sampled = smp, true
+		o.settled = !smp.raw.Before(parseStamp(o.load.Again.T0))
+		young := time.Since(parseStamp(o.load.Since)) < s.src.Horizon.Settle
+		if o.waits = o.part.Done || !o.settled && o.part.Last == nil && young; o.waits {
+			return nil
+		}
+	}
+	var err error
+	o.page, err = s.origin.read(ctx, o.plan, query{kind: queryLoad, after: o.part.Last, limit: o.limit})
+	return err
+}
+
+// applyLoad publishes a page of a load. Polls go on beside it, so rows are
+// published once more rather than compared.
+func (s *slot) applyLoad(ctx context.Context, o outcome) error {
+	t, l, now := o.t, o.t.load, time.Now()
+	l.runs[o.number] = rangeRun{due: now}
+	if o.settled && l.Again != nil {
+		l.settle()
+	}
+	if o.waits {
+		if !o.settled {
+			l.runs[o.number].due = now.Add(time.Second)
+		}
+		return nil
+	}
+	pg := o.page
+	s.measure(t, &l.pager, pg)
+	var records []*kgo.Record
+	if !l.Begun {
+		l.Begun = true
+		marks, err := s.loadMark(t, "started", now)
+		if err != nil {
+			return err
+		}
+		records = marks
+	}
+	out, err := s.rowsOf(t, pg, s.loadSource(t))
+	if err != nil {
+		return err
+	}
+	records = append(records, out.records...)
+	l.Rows += int64(countChanges(out.records))
+	l.took(o.number, pg, o.settled)
+	s.m.loadRows.WithLabelValues(s.source, t.name).Set(float64(l.Rows))
+	state, err := s.overlapRecords(t, out.told)
+	if err != nil {
+		return err
+	}
+	if l.complete() {
+		marks, err := s.endLoad(t, now)
+		if err != nil {
+			return err
+		}
+		records, state = append(records, marks...), append(state, s.tombstones(t.key(wire.CDCPartLoad))...)
+	}
+	own, err := s.stateOf(t)
+	if err != nil {
+		return err
+	}
+	return s.hand(ctx, records, append(state, own...))
+}
+
+// loadSource says what publishes the pages of a load. A backfill publishes every
+// row: a new column with a default changes no version.
+func (s *slot) loadSource(t *table) publisher {
+	l := t.load
+	backfill := l.Kind == string(event.PollBackfill)
+	p := publisher{strategy: l.Kind, poll: l.Poll, snapshot: "true", note: func(r *row) (publish, tell, room bool) {
+		known := slices.ContainsFunc(t.tasks, func(k *task) bool { return k.overlap.known(r.hash) })
+		return backfill || !known, false, true
+	}}
+	if backfill {
+		p.snapshot = "incremental"
+	}
+	return p
+}
+
+// endLoad makes the table complete: to the load's own horizon, and to that of
+// the polls which went on beside it.
+func (s *slot) endLoad(t *table, now time.Time) ([]*kgo.Record, error) {
+	l := t.load
+	t.st.Loaded = true
+	t.complete(l.H, l.Basis)
+	for _, k := range t.tasks {
+		if k.sees() {
+			t.complete(k.st.H, l.Basis)
+		}
+	}
+	s.log.Info("load complete", "source", s.source, "table", t.name, "rows", l.Rows)
+	s.m.loadRows.WithLabelValues(s.source, t.name).Set(0)
+	marks, err := s.loadMark(t, "completed", now)
+	t.load = nil
+	return marks, err
+}
+
+func (s *slot) loadMark(t *table, state string, now time.Time) ([]*kgo.Record, error) {
+	l := t.load
+	m := t.mark(l.Poll, l.Kind, event.PollKind(l.Kind), state, l.Rows, l.Basis)
+	return t.envelope("", "", "", "", 0, now).mark(wire.KindPoll, m)
+}

@@ -1,0 +1,90 @@
+package cdc
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/millstream-data/millstream/internal/event"
+	"github.com/millstream-data/millstream/internal/wire"
+)
+
+// task is a strategy of a table: what it does and where it stands.
+type task struct {
+	table    *table
+	cfg      StrategyConfig
+	strategy strategy
+	traits   traits
+	plan     *plan // the table's, with the strategy's cursors; nil with the table's
+
+	st      wire.CDCStrategy
+	known   bool // st was in the state, or was begun
+	overlap *overlap
+	pager   pager
+	due     time.Time // of the next page; between polls, of the next poll
+	stored  time.Time // when st was written last
+}
+
+func newTask(t *table, c StrategyConfig, src SourceConfig) *task {
+	k := newStrategy(c)
+	return &task{table: t, cfg: c, strategy: k, traits: k.traits(), overlap: newOverlap(t.cfg.Overlap.Max), pager: pager{cfg: src.Page}}
+}
+
+func (k *task) name() string { return k.cfg.Name }
+
+// restore takes the strategy's part of a state.
+func (k *task) restore(s *state) {
+	k.st, k.known = s.strategy[k.table.name+"/"+k.name()]
+	keys := make([]wire.CDCKey, 0, len(s.overlaps))
+	for key := range s.overlaps {
+		if key.Table == k.table.name && key.Strategy == k.name() {
+			keys = append(keys, key)
+		}
+	}
+	slices.SortFunc(keys, func(a, b wire.CDCKey) int { return cmp.Compare(a.Number, b.Number) }) // the later page wins
+	for _, key := range keys {
+		into := k.overlap.old
+		if k.st.Poll != nil && key.Poll == k.st.Poll.ID {
+			into = k.overlap.next
+			k.overlap.mine = append(k.overlap.mine, key)
+		} else {
+			k.overlap.keys = append(k.overlap.keys, key)
+		}
+		for _, h := range s.overlaps[key].Set {
+			half, version := halves(h)
+			into[half] = version
+		}
+	}
+}
+
+func (k *task) key(part string) wire.CDCKey {
+	return wire.CDCKey{Part: part, Table: k.table.name, Strategy: k.name()}
+}
+
+// remember notes the version of a row of a poll. It says whether to publish
+// it, whether the state has to be told, and whether there was room to note it.
+func (k *task) remember(r *row) (publish, tell, room bool) {
+	if !k.traits.overlap {
+		return true, false, true
+	}
+	publish, room = !k.overlap.known(r.hash), true
+	if r.keep {
+		tell, room = k.overlap.add(r.hash)
+	} else if publish {
+		tell = k.overlap.replace(r.hash)
+	}
+	return publish, tell, room
+}
+
+// sees says whether a complete poll makes the table complete: those that see
+// new rows alone count where no other strategy sees more.
+func (k *task) sees() bool {
+	return k.traits.upserts || !slices.ContainsFunc(k.table.tasks, func(o *task) bool { return o.traits.upserts })
+}
+
+// pollMark is a mark of the strategy's poll.
+func (k *task) pollMark(poll *wire.CDCPoll, state string) *event.Poll {
+	m := k.table.mark(poll.ID, k.name(), k.traits.poll, state, poll.Rows, poll.Basis)
+	m.Publish = k.traits.publish
+	return m
+}
