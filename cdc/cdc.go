@@ -52,9 +52,10 @@ type running struct {
 
 // New validates cfg and registers the metrics. It connects to nothing.
 func New(cfg Config, k kafka.Config, log *slog.Logger, reg prometheus.Registerer) (*Role, error) {
-	if err := cfg.Validate(); err != nil {
+	if err := errors.Join(cfg.Validate(), cfg.unlanded()); err != nil {
 		return nil, err
 	}
+	cfg = cfg.withDefaults()
 	r := &Role{
 		cfg: cfg, kafka: k, log: log, metrics: newMetrics(reg), origins: map[string]origin{},
 		status: &status{sources: map[string]sourceStatus{}}, leases: map[lease]*running{},
@@ -113,13 +114,13 @@ func (r *Role) join(ctx, work context.Context, topics map[string]string) (*kgo.C
 	gone := func(hard bool) func(context.Context, *kgo.Client, map[string][]int32) {
 		return func(_ context.Context, _ *kgo.Client, parts map[string][]int32) { r.leave(topics, parts, hard) }
 	}
-	cl, err := kafka.NewClient(r.kafka, r.log,
+	opts := []kgo.Opt{
 		kgo.ConsumerGroup(r.cfg.Group.Name),
 		kgo.ConsumeTopics(sortedKeys(topics)...),
 		kgo.DisableAutoCommit(),
 		kgo.SessionTimeout(r.cfg.Group.SessionTimeout),
-		kgo.HeartbeatInterval(r.cfg.Group.SessionTimeout/3),
-		kgo.RebalanceTimeout(r.cfg.Group.DrainTimeout+r.cfg.Group.SessionTimeout),
+		kgo.HeartbeatInterval(r.cfg.Group.SessionTimeout / 3),
+		kgo.RebalanceTimeout(r.cfg.Group.DrainTimeout + r.cfg.Group.SessionTimeout),
 		kgo.Balancers(kgo.CooperativeStickyBalancer()),
 		kgo.OnPartitionsAssigned(func(_ context.Context, _ *kgo.Client, parts map[string][]int32) {
 			for topic, ps := range parts {
@@ -129,7 +130,12 @@ func (r *Role) join(ctx, work context.Context, topics map[string]string) (*kgo.C
 			}
 		}),
 		kgo.OnPartitionsRevoked(gone(false)),
-		kgo.OnPartitionsLost(gone(true)))
+		kgo.OnPartitionsLost(gone(true)),
+	}
+	if r.cfg.Group.Instance != "" {
+		opts = append(opts, kgo.InstanceID(r.cfg.Group.Instance))
+	}
+	cl, err := kafka.NewClient(r.kafka, r.log, opts...)
 	if err == nil {
 		cl.PauseFetchTopics(sortedKeys(topics)...) // the membership is wanted, not the records
 	}

@@ -30,6 +30,10 @@ func (f Finding) String() string {
 // Check connects to each source of a valid cfg, read only, and returns what is
 // wrong with it and how to mend it: connection, horizon, then each table.
 func Check(ctx context.Context, cfg Config) []Finding {
+	if err := cfg.unlanded(); err != nil {
+		return []Finding{{Code: "unsupported", Refused: true, Text: err.Error()}}
+	}
+	cfg = cfg.withDefaults()
 	var out []Finding
 	for _, name := range sortedKeys(cfg.Sources) {
 		out = append(out, checkSource(ctx, name, cfg.Sources[name])...)

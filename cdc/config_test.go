@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -71,6 +72,82 @@ func TestSecretsStaySecret(t *testing.T) {
 	for _, text := range texts {
 		if strings.Contains(text, "hunter2") {
 			t.Errorf("the password shows in %q", text)
+		}
+	}
+}
+
+// Defaults that depend on other keys are those of docs/configuration.md.
+func TestDefaultsOfStrategies(t *testing.T) {
+	t.Parallel()
+	of := func(kind, publish string) StrategyConfig {
+		var s StrategyConfig
+		s.SetDefaults()
+		s.Kind, s.Publish = kind, publish
+		return s
+	}
+	for name, c := range map[string]struct {
+		in    []StrategyConfig
+		want  []string // publish of each
+		every []time.Duration
+	}{
+		"incremental": {[]StrategyConfig{of(kindIncremental, "")}, []string{publishUpsert}, []time.Duration{10 * time.Second}},
+		"full alone":  {[]StrategyConfig{of(kindFull, "")}, []string{publishReplace}, []time.Duration{24 * time.Hour}},
+		"full beside reconcile": {
+			[]StrategyConfig{of(kindFull, ""), of(kindReconcile, "")},
+			[]string{publishDiff, publishDiff},
+			[]time.Duration{5 * time.Minute, 24 * time.Hour},
+		},
+		"bounded, xmin": {
+			[]StrategyConfig{of(kindBounded, ""), of(kindXmin, "")},
+			[]string{publishReplace, publishUpsert},
+			[]time.Duration{time.Hour, 5 * time.Minute},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for i, s := range (TableConfig{Strategies: c.in}).withDefaults().Strategies {
+				if s.Publish != c.want[i] || s.Every != c.every[i] || s.Name != s.Kind {
+					t.Errorf("strategy %d: got publish %s, every %v, name %s, want %s, %v, %s", i, s.Publish, s.Every, s.Name, c.want[i], c.every[i], s.Kind)
+				}
+			}
+			if c.in[0].Every != 0 {
+				t.Error("the configuration itself was changed")
+			}
+		})
+	}
+}
+
+// A DSN comes from the variable that the configuration names.
+func TestDSNFromTheEnvironment(t *testing.T) {
+	t.Parallel()
+	c := Config{Sources: map[string]SourceConfig{"shop": {DSNEnv: "SHOP_DSN", HorizonDSNEnv: "SHOP_PRIMARY"}}}
+	err := c.ResolveEnv([]string{"SHOP_DSNS=x", "SHOP_DSN=postgres://a=b"})
+	if err == nil || err.Error() != "cdc.sources.shop.horizon_dsn_env: the variable SHOP_PRIMARY is not set" {
+		t.Errorf("got %v, want the variable that is not set", err)
+	}
+	if got := c.Sources["shop"].DSN.Reveal(); got != "postgres://a=b" {
+		t.Errorf("got DSN %s", got)
+	}
+}
+
+func TestPatternsOfTables(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		pattern, schema, table string
+		want                   bool
+	}{
+		{"audit.*", "audit", "log", true},
+		{"audit.*", "public", "audit", false},
+		{"*.tmp_*", "public", "tmp_1", true},
+		{"*.tmp_*", "public", "my_tmp_1", false},
+		{"*.*_log_*", "a", "x_log_2026", true},
+		{"public.orders", "public", "orders", true},
+		{"public.orders", "public", "orders2", false},
+		{"tmp_*", "any", "tmp_x", true},
+		{"*", "any", "x", true},
+	} {
+		if got := matches(c.pattern, c.schema, c.table); got != c.want {
+			t.Errorf("%s matches %s.%s: got %v, want %v", c.pattern, c.schema, c.table, got, c.want)
 		}
 	}
 }

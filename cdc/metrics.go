@@ -29,6 +29,11 @@ type metrics struct {
 	suppressed, overlapAgain, adjusted, rejected, schemas, events           *prometheus.CounterVec
 	transactions, takeovers, originSeconds, originRows                      *prometheus.CounterVec
 	sampleSeconds, pageSeconds, pageRows, txSeconds, takeoverSeconds        *prometheus.HistogramVec
+
+	deletesAge, keystoreKeys, keystoreBytes, keystoreReplay, loadRanges *prometheus.GaugeVec
+	nullRows, futureRows, tables, connections, ownXminAge               *prometheus.GaugeVec
+	ranges, deletesFound, silentUpdates, guardPaused                    *prometheus.CounterVec
+	lateDepth, clockAhead, pollSeconds, pollLateness, txRecords         *prometheus.HistogramVec
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -44,6 +49,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		return f.NewHistogramVec(prometheus.HistogramOpts{Name: name(n), Help: help, Buckets: buckets}, labels)
 	}
 	seconds := prometheus.ExponentialBuckets(0.001, 2, 16)
+	late := prometheus.ExponentialBuckets(0.01, 4, 10) // 10 ms to 44 min
 	return &metrics{
 		completeAge: gauge("complete_through_age_seconds", "Age of the moment that a table is complete to, at its last complete poll.", "source", "table"),
 		horizonAge:  gauge("horizon_age_seconds", "How far the horizon is behind the origin's clock.", "source", "method"),
@@ -75,6 +81,28 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		pageRows:        histogram("page_rows", "Rows of a page.", prometheus.ExponentialBuckets(1, 4, 9), "source"),
 		txSeconds:       histogram("transaction_seconds", "Age of a Kafka transaction when it was committed.", seconds, "source"),
 		takeoverSeconds: histogram("takeover_seconds", "Time from fencing to the first poll.", seconds, "source"),
+
+		deletesAge:     gauge("deletes_through_age_seconds", "Age of the moment that a table's deletes are complete to, at its last complete reconcile or full poll.", "source", "table"),
+		keystoreKeys:   gauge("keystore_keys", "Keys in the table's key store.", "source", "table"),
+		keystoreBytes:  gauge("keystore_bytes", "Size of the table's key store on disk.", "source", "table"),
+		keystoreReplay: gauge("keystore_replay_seconds", "Time that the last replay or rebuilding of the key store took.", "source", "table"),
+		loadRanges:     gauge("load_ranges_done", "Ranges of the running load that are complete.", "source", "table"),
+		nullRows:       gauge("null_cursor_rows", "Rows without a stamp, which incremental polls do not see; counted daily.", "source", "table"),
+		futureRows:     gauge("future_rows", "Rows with a stamp ahead of the origin's clock; counted daily.", "source", "table"),
+		tables:         gauge("tables", "Tables of the source by state: planning, loading, reading, paused, stopped.", "source", "state"),
+		connections:    gauge("connections", "Connections to the origin that are open.", "source"),
+		ownXminAge:     gauge("own_xmin_age_seconds", "Age of the oldest transaction of ours at the origin, which holds back its vacuum.", "source"),
+
+		ranges:        counter("ranges_total", "Ranges that reconcile compared, by result: equal, differs, dirty.", "source", "table", "strategy", "result"),
+		deletesFound:  counter("deletes_found_total", "Deletes that were published.", "source", "table", "strategy"),
+		silentUpdates: counter("silent_updates_total", "Updates that only reconcile or full saw: the stamp of that table is not kept.", "source", "table", "strategy"),
+		guardPaused:   counter("guard_paused_seconds_total", "Time for which reconcile, full and loads were paused, since the origin was busy.", "source"),
+
+		lateDepth:    histogram("late_depth_seconds", "How far below the newest stamp rows came that were published late.", late, "source", "table", "strategy"),
+		clockAhead:   histogram("clock_ahead_seconds", "How far stamps are ahead of the origin's clock.", late, "source", "table", "strategy"),
+		pollSeconds:  histogram("poll_seconds", "Time from the begin of a poll to its end.", seconds, "source", "table", "strategy"),
+		pollLateness: histogram("poll_lateness_seconds", "How long after it was due a poll began.", seconds, "source", "table", "strategy"),
+		txRecords:    histogram("transaction_records", "Records of a Kafka transaction.", prometheus.ExponentialBuckets(1, 4, 9), "source"),
 	}
 }
 

@@ -139,7 +139,7 @@ func (p *plan) of(c StrategyConfig) (*plan, error) {
 	if err := own.findCursors(); err != nil {
 		return nil, err
 	}
-	sum := sha256.Sum256([]byte(strings.Join([]string{c.Kind, c.Timestamp, c.ID, strings.Join(p.keyNames(), ",")}, "\x00")))
+	sum := sha256.Sum256([]byte(strings.Join([]string{c.Kind, c.Timestamp.String(), c.ID, strings.Join(p.keyNames(), ",")}, "\x00")))
 	own.meaning = hex.EncodeToString(sum[:4])
 	return &own, nil
 }
@@ -191,7 +191,7 @@ func (p *plan) findCursors() error {
 		return i, nil
 	}
 	var err error
-	if n := p.strategy.Timestamp; n != "" {
+	if n := p.strategy.Timestamp.String(); n != "" {
 		if p.stamp, err = find(n, cursorStamp, "cursor_type", "timestamp needs a date or time with a date"); err != nil {
 			return err
 		}
@@ -241,8 +241,8 @@ func (p *plan) cursorName() string {
 	for _, c := range p.cfg.Strategies {
 		switch {
 		case c.Kind != kindIncremental:
-		case c.Timestamp != "":
-			return c.Timestamp
+		case len(c.Timestamp) > 0:
+			return c.Timestamp.String()
 		default:
 			return c.ID
 		}

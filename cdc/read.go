@@ -136,7 +136,7 @@ func (s *slot) doBegin(ctx context.Context, o *outcome) error {
 
 // changesTopic describes the topic of a table.
 func (c Config) changesTopic(name string, partitions int) kafka.Topic {
-	return kafka.Topic{Name: name, Partitions: partitions, Configs: map[string]string{
+	return kafka.Topic{Name: name, Partitions: partitions, Replication: c.Topics.Replication, Configs: map[string]string{
 		"cleanup.policy": "compact", "min.compaction.lag.ms": millis(c.Topics.CompactionLag),
 		"delete.retention.ms": millis(c.Topics.Retention), "max.message.bytes": strconv.FormatInt(int64(c.Topics.MaxMessageBytes), 10),
 	}}
@@ -144,7 +144,7 @@ func (c Config) changesTopic(name string, partitions int) kafka.Topic {
 
 // stateTopic describes the topic of a source's state; a partition is a slot.
 func (c Config) stateTopic(name string) kafka.Topic {
-	return kafka.Topic{Name: name, Partitions: 1, Configs: map[string]string{
+	return kafka.Topic{Name: name, Partitions: 1, Replication: c.Topics.Replication, Configs: map[string]string{
 		"cleanup.policy": "compact", "max.message.bytes": strconv.FormatInt(int64(c.Topics.MaxMessageBytes), 10),
 	}}
 }

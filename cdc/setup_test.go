@@ -44,6 +44,7 @@ func setup(t *testing.T, ddl string) *shop {
 	s.exec("PRAGMA journal_mode = WAL")
 	s.exec(ddl)
 	s.cfg = DefaultConfig()
+	s.cfg.DataDir = t.TempDir()
 	s.cfg.Group.SessionTimeout = 6 * time.Second
 	s.cfg.Transaction.Linger = 10 * time.Millisecond
 	var src SourceConfig
@@ -62,7 +63,10 @@ func polled(stamp, id string) TableConfig {
 	c.SetDefaults()
 	var st StrategyConfig
 	st.SetDefaults()
-	st.Timestamp, st.ID, st.Every = stamp, id, 20*time.Millisecond
+	st.Name, st.ID, st.Every = st.Kind, id, 20*time.Millisecond
+	if stamp != "" {
+		st.Timestamp = Columns{stamp}
+	}
 	c.Strategies = []StrategyConfig{st}
 	return c
 }

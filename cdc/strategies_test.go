@@ -11,7 +11,10 @@ import (
 func strategyOf(name, stamp, id string) StrategyConfig {
 	var st StrategyConfig
 	st.SetDefaults()
-	st.Name, st.Timestamp, st.ID, st.Every = name, stamp, id, 20*time.Millisecond
+	st.Name, st.ID, st.Every = name, id, 20*time.Millisecond
+	if stamp != "" {
+		st.Timestamp = Columns{stamp}
+	}
 	return st
 }
 

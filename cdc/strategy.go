@@ -90,7 +90,7 @@ type strategy interface {
 // newStrategy returns the kind that c names; Validate has refused all others.
 func newStrategy(c StrategyConfig) strategy {
 	if c.Kind == kindIncremental {
-		return incremental{stamp: c.Timestamp != "", id: c.ID != ""}
+		return incremental{stamp: len(c.Timestamp) > 0, id: c.ID != ""}
 	}
 	panic("BUG: no strategy of kind " + c.Kind)
 }

@@ -104,7 +104,7 @@ func (c *Config) Validate() error {
 func (c *Config) resolve() {
 	for _, path := range []*string{
 		&c.Local.Kafka.Dir, &c.Local.S3.Dir, &c.Local.Redshift.Dir, &c.MetricStore.DSN,
-		&c.Batcher.Disk.Dir, &c.Ingest.DataDir, &c.Ingest.SourcesFile, &c.Rollup.Definitions, &c.Serve.Boards,
+		&c.Batcher.Disk.Dir, &c.CDC.DataDir, &c.Ingest.DataDir, &c.Ingest.SourcesFile, &c.Rollup.Definitions, &c.Serve.Boards,
 	} {
 		*path = strings.ReplaceAll(*path, "<data_dir>", c.DataDir)
 	}
@@ -173,6 +173,9 @@ func (p *program) load(f *flags, args []string, cfg Config, sections ...section)
 		}
 	}
 	err := config.Load(&cfg, layers)
+	if err == nil && slices.Contains(cfg.sections, "cdc") {
+		err = cfg.CDC.ResolveEnv(p.environ)
+	}
 	cfg.resolve()
 	return cfg, err
 }

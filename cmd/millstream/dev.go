@@ -124,7 +124,7 @@ func demoSource(file string) map[string]cdc.SourceConfig {
 	table.SetDefaults()
 	var strategy cdc.StrategyConfig
 	strategy.SetDefaults()
-	strategy.Kind, strategy.Timestamp, strategy.Every = "incremental", "updated_at", 2*time.Second
+	strategy.Kind, strategy.Timestamp, strategy.Every = "incremental", cdc.Columns{"updated_at"}, 2*time.Second
 	table.Strategies = []cdc.StrategyConfig{strategy}
 	var source cdc.SourceConfig
 	source.SetDefaults()

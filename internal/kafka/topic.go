@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,6 +18,8 @@ import (
 type Topic struct {
 	Name       string
 	Partitions int
+	// Replication is the number of replicas; 0 is kafka.topics.replication.
+	Replication int
 	// Configs are Kafka's own settings of a topic, such as cleanup.policy.
 	Configs map[string]string
 }
@@ -69,7 +72,7 @@ func EnsureTopics(ctx context.Context, c Config, cl *kgo.Client, topics ...Topic
 		for k, v := range t.Configs {
 			configs[k] = &v
 		}
-		resp, err := adm.CreateTopic(ctx, int32(t.Partitions), int16(c.Topics.Replication), configs, t.Name) //nolint:gosec // validated small numbers
+		resp, err := adm.CreateTopic(ctx, int32(t.Partitions), int16(cmp.Or(t.Replication, c.Topics.Replication)), configs, t.Name) //nolint:gosec // validated small numbers
 		if err == nil {
 			err = resp.Err
 		}

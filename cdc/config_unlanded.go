@@ -1,0 +1,58 @@
+package cdc
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/millstream-data/millstream/internal/config"
+)
+
+// unlanded refuses what the configuration can say and the engine does not do.
+// An option that is read and does nothing would be worse than none.
+func (c Config) unlanded() error {
+	var errs []error
+	for _, name := range sortedKeys(c.Sources) {
+		errs = append(errs, c.Sources[name].unlanded("cdc.sources."+name))
+	}
+	if c.Topics.Schemas == schemasInline {
+		errs = append(errs, config.Invalid("cdc.topics.schemas", "inline is not supported yet"))
+	}
+	return errors.Join(errs...)
+}
+
+func (s SourceConfig) unlanded(path string) error {
+	var errs []error
+	no := func(key string, used bool) {
+		if used {
+			errs = append(errs, config.Invalid(path+"."+key, "is not supported yet"))
+		}
+	}
+	no("kind", mysqlFamily(s.Kind))
+	no("slots", s.Slots > 1)
+	no("horizon_dsn", s.HorizonDSN != "")
+	no("exclude", len(s.Exclude) > 0)
+	for _, name := range sortedKeys(s.Tables) {
+		t := s.Tables[name]
+		at := "tables." + name
+		no(at, isPattern(name))
+		no(at+".strategies", len(t.Strategies) == 0)
+		for i, st := range t.Strategies {
+			in := fmt.Sprintf("%s.strategies[%d].", at, i)
+			no(in+"kind", st.Kind != kindIncremental)
+			no(in+"timestamp", len(st.Timestamp) > 1)
+			no(in+"max_every", st.MaxEvery != 0)
+			no(in+"at", st.At != "")
+		}
+		no(at+".columns", len(t.Columns.Only)+len(t.Columns.Except)+len(t.Columns.Rename)+len(t.Columns.Types) > 0)
+		no(at+".rows", t.Rows != RowsConfig{})
+		no(at+".clock.zone", t.Clock.Zone != "UTC")
+		no(at+".clock.nulls", t.Clock.Nulls != nullsNever)
+		no(at+".store.rows", t.Store.Rows)
+		no(at+".values", t.Values != ValuesConfig{BigInt: valueNumber, Infinity: valueClamp, Oversize: valueNull, Unknown: valueAsText})
+		no(at+".limits", t.Limits != LimitsConfig{String: limitString, JSON: limitJSON, Bytes: limitBytes, Row: limitRow})
+		no(at+".topic.name", t.Topic.Name != "")
+		no(at+".on_rewrite", t.OnRewrite != rewriteReread)
+	}
+	return errors.Join(slices.DeleteFunc(errs, func(e error) bool { return e == nil })...)
+}
