@@ -3,10 +3,12 @@
 package loader
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"testing"
+	"time"
 
 	"github.com/millstream-data/millstream/internal/local/redshift"
 	"github.com/millstream-data/millstream/internal/warehouse"
@@ -136,6 +138,24 @@ func TestCommitOutcomeUnknown(t *testing.T) {
 				t.Errorf("%s loads are in the history, want 1", got)
 			}
 		})
+	}
+}
+
+// What the loader ends itself, as when its lease is lost, is nobody's time-out:
+// nothing is held for it.
+func TestOwnCancelIsNoTimeOut(t *testing.T) {
+	t.Parallel()
+	k := setup(t)
+	conn, err := k.client.Connect(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	k.server.Faults().Inject(redshift.Fault{Match: "select 1", Action: redshift.DelayBy, Delay: time.Minute})
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if _, err := conn.Exec(ctx, "SELECT 1"); warehouse.Classify(err) != warehouse.ClassUnknown || !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("class %s: %v", warehouse.Classify(err), err)
 	}
 }
 

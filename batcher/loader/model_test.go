@@ -86,7 +86,7 @@ func (m *model) run() {
 // and keeps its lease.
 func (m *model) startMortal() (kill func()) {
 	l := m.loader(m.client, impatient, func(c *Config) {
-		c.DrainTimeout, c.Lease.TTL, c.Lease.Renew = 0, time.Second, 100*time.Millisecond
+		c.DrainTimeout, c.Lease.TTL, c.Lease.Renew = 0, 3*time.Second, 300*time.Millisecond
 		c.Wave.Files, c.Group.Targets = 2+m.rng.IntN(6), 2+m.rng.IntN(4)
 	})
 	ctx, cancel := context.WithCancel(context.Background())

@@ -182,8 +182,13 @@ func TestSmallTargetsWaitWhileWavesAreSlow(t *testing.T) {
 		{time.Second, 18750 * time.Millisecond},
 		{time.Second, 0},
 	} {
-		if d = deferral(d, step.took, cfg); d != step.want {
+		if d = (pace{step.took, cfg.Connections + 1}).deferral(d, cfg); d != step.want {
 			t.Errorf("step %d: small loads wait %s after a wave of %s, want %s", i, d, step.took, step.want)
+		}
+	}
+	for _, was := range []time.Duration{0, time.Minute} {
+		if d := (pace{time.Hour, cfg.Connections}).deferral(was, cfg); d != was {
+			t.Errorf("small loads that waited %s wait %s after a slow wave in which each group had its own session", was, d)
 		}
 	}
 	w := &waves{deferral: time.Minute}

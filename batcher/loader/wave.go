@@ -43,6 +43,7 @@ type waves struct {
 	putOff     map[string]*postponed // swaps by target
 	lowWritten time.Time
 	deferral   time.Duration // that small loads wait; grows while waves are slow
+	last       pace
 }
 
 // run makes waves until ctx ends or one fails as a whole.
@@ -57,7 +58,7 @@ func (w *waves) run(ctx, work context.Context) error {
 			return err
 		}
 		w.metrics.wave.Observe(time.Since(start).Seconds())
-		w.deferral = deferral(w.deferral, time.Since(start), w.cfg)
+		w.deferral = w.last.deferral(w.deferral, w.cfg)
 		class := worst(failures)
 		if class == "" {
 			w.metrics.lastSuccess.SetToCurrentTime()
@@ -107,7 +108,10 @@ func (w *waves) once(ctx, work context.Context) (failures []error, err error) {
 	if err := w.leaveWaiting(work, loads); err != nil {
 		return nil, err
 	}
-	failures = w.load(ctx, work, id, groups(loads, w.cfg.Group, w.deferSmall))
+	list := groups(loads, w.cfg.Group, w.deferSmall)
+	start := time.Now()
+	failures = w.load(ctx, work, id, list)
+	w.last = pace{time.Since(start), len(list)}
 	for _, extra := range w.retries(work, led) {
 		failures = append(failures, w.load(ctx, work, id, [][]*load{{extra}})...)
 	}
@@ -198,15 +202,23 @@ func (w *waves) deferSmall(ld *load) bool {
 	return ld.rows < smallRows && ld.name.Table != "tracks" && time.Since(ld.created) < w.deferral
 }
 
-// deferral is how long small loads wait after a wave that took so long: twice as
-// long after each that was slower than the interval, half as long after one that
+// pace is how long the groups of a wave took. What a wave needs besides, to look
+// at lake and ledger, has nothing to do with them.
+type pace struct {
+	took   time.Duration
+	groups int
+}
+
+// deferral is how long small loads wait after a wave of this pace: twice as long
+// after each that was slower than the interval, half as long after one that
 // needed less than half of it. In between it stays, so that a quick wave, which
-// left the small ones out, does not call them all at once.
-func deferral(was, took time.Duration, cfg Config) time.Duration {
+// left the small ones out, does not call them all at once; and it stays where
+// every group had a session of its own: however slow, none waited for another.
+func (p pace) deferral(was time.Duration, cfg Config) time.Duration {
 	switch {
-	case took > cfg.Interval:
+	case p.took > cfg.Interval && p.groups > cfg.Connections:
 		return min(max(2*was, 2*cfg.Interval), cfg.MaxInterval)
-	case took > cfg.Interval/2:
+	case p.took > cfg.Interval/2:
 		return was
 	case was/2 < cfg.Interval:
 		return 0

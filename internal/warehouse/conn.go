@@ -120,6 +120,9 @@ func (c *Conn) Exec(ctx context.Context, statement string) (Result, error) {
 	}
 	results, err := c.pg.Exec(ctx, statement).ReadAll()
 	if err != nil {
+		if ctx.Err() != nil && IsCode(err, "57014") { // our own request, which reads as a time-out does
+			err = fmt.Errorf("%w: %s", ctx.Err(), err.Error())
+		}
 		return out, &StatementError{Statement: statement, Err: err}
 	}
 	for _, r := range results {
