@@ -112,6 +112,9 @@ func (s *slot) applyPlan(ctx context.Context, o outcome) error {
 			s.log.Warn("no index begins with the cursor column: each poll reads the whole table", "source", s.source, "table", t.name, "column", p.rel.columns[own.stamp].name)
 		}
 	}
+	if change.changed {
+		t.restart(now)
+	}
 	s.begin(t, o, now)
 	switch {
 	case !change.backfill:

@@ -181,6 +181,9 @@ func (t TableConfig) stamps() (names []string) {
 		if len(s.Timestamp) > 0 {
 			names = append(names, s.Timestamp.String())
 		}
+		if s.Kind == kindBounded && s.Window.By > 0 {
+			names = append(names, s.Column)
+		}
 	}
 	return names
 }

@@ -39,7 +39,8 @@ func (s SourceConfig) unlanded(path string) error {
 		no(at+".strategies", len(t.Strategies) == 0)
 		for i, st := range t.Strategies {
 			in := fmt.Sprintf("%s.strategies[%d].", at, i)
-			no(in+"kind", st.Kind != kindIncremental)
+			no(in+"kind", st.Kind == kindXmin || st.Kind == kindReconcile)
+			no(in+"publish", st.Publish == publishDiff)
 			no(in+"timestamp", len(st.Timestamp) > 1)
 			no(in+"max_every", st.MaxEvery != 0)
 			no(in+"at", st.At != "")

@@ -50,7 +50,11 @@
 //	a commit whose answer is lost, or that fails             taken over anew; the topic tells                          TestCommitOutcomeUnknown
 //	a process sleeps through its replacement                 fenced; nothing of it is published                        TestZombieIsFenced
 //	a graceful stop                                          the page being read is committed                          TestGracefulStop
-//	a load is interrupted                                    it goes on behind the last committed page                 TestLoadGoesOn
+//	a load is interrupted                                    each range goes on behind its last committed page         TestLoadGoesOn, TestLoadInRanges
+//	a load begins before older transactions have ended       what was read before is read once more                    TestLoadReadsEarlyRangesAgain
+//	rows go, or change without a stamp                       a replacing poll; fresh rows go out in between            TestFullReplace, TestFullReplaceBesideFreshRows, TestBoundedReplace
+//	one strategy publishes what another remembers            its memory follows                                        TestTwoStrategies
+//	a strategy is added, or means something else             it begins at the table's anchor, or the load runs again   TestStrategyAddedLater
 //	a transaction is open across polls                       the watermark waits, its rows arrive                      TestSQLiteHorizon, TestLongTransaction
 //	a prepared transaction; an id that commits late          likewise                                                  TestPreparedTransactions, TestLateID
 //	chained transactions, clock set back, restarts           no commit below the horizon                               TestHorizonModel

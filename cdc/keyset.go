@@ -2,6 +2,7 @@ package cdc
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -10,20 +11,25 @@ import (
 type queryKind int
 
 const (
-	queryStamp queryKind = iota
-	queryID
-	queryLoad
+	queryStamp  queryKind = iota // stamps from lo on, by stamp and key
+	queryID                      // ids above cursor, by id
+	queryLoad                    // rows by key, behind above and up to upTo
+	queryWindow                  // a column from lo (stamps) or floor (integers) on, by it and key
 )
 
 // query asks for a page.
 type query struct {
 	kind   queryKind
 	lo     time.Time // stamps from here on
+	floor  string    // queryWindow of integers: values from here on; "" for all
 	after  []string  // position: the last row's cursor and key in the origin's text
+	above  []string  // queryLoad: keys behind this one, unless after tells more; of its first columns
+	upTo   []string  // queryLoad: keys up to this one; nil for all
 	cursor string    // ids above it; "" for all
 	keep   time.Time // rows from this stamp on, or above keepID, will be read again
 	keepID string
 	until  time.Time // a full page that ends beyond this stamp is the last one
+	top    string    // queryWindow of integers: or beyond this value; "" for none
 	limit  int
 }
 
@@ -102,28 +108,57 @@ func selectPage(d dialect, p *plan, q query) *statement {
 // order is what pages of a kind are sorted by; the last row's values are the position.
 func (p *plan) order(kind queryKind) []*column {
 	var out []*column
+	first := -1
 	switch kind {
 	case queryID:
 		return append(out, &p.rel.columns[p.id])
 	case queryStamp:
-		out = append(out, &p.rel.columns[p.stamp])
+		first = p.stamp
+	case queryWindow:
+		first = p.window()
 	case queryLoad:
 	}
+	if first >= 0 {
+		out = append(out, &p.rel.columns[first])
+	}
 	for _, k := range p.key {
-		if kind != queryStamp || k != p.stamp {
+		if k != first {
 			out = append(out, &p.rel.columns[k])
 		}
 	}
 	return out
 }
 
+// window is the column of a window: a stamp, else an integer.
+func (p *plan) window() int {
+	if p.stamp >= 0 {
+		return p.stamp
+	}
+	return p.id
+}
+
 func conditions(d dialect, b *statement, p *plan, q query, order []*column) []string {
 	var where []string
-	if q.kind == queryStamp {
+	switch q.kind {
+	case queryStamp:
 		where = append(where, d.from(b, &p.rel.columns[p.stamp], q.lo))
-	}
-	if q.kind == queryID && q.cursor != "" && len(q.after) == 0 {
-		where = append(where, d.compare(b, ">", order[:1], []string{q.cursor}))
+	case queryWindow:
+		if p.stamp >= 0 {
+			where = append(where, d.from(b, &p.rel.columns[p.stamp], q.lo))
+		} else if q.floor != "" {
+			where = append(where, d.compare(b, ">=", order[:1], []string{q.floor}))
+		}
+	case queryID:
+		if q.cursor != "" && len(q.after) == 0 {
+			where = append(where, d.compare(b, ">", order[:1], []string{q.cursor}))
+		}
+	case queryLoad:
+		if len(q.above) > 0 && len(q.after) == 0 {
+			where = append(where, d.compare(b, ">", order[:len(q.above)], q.above))
+		}
+		if len(q.upTo) > 0 {
+			where = append(where, d.compare(b, "<=", order[:len(q.upTo)], q.upTo))
+		}
 	}
 	if len(q.after) > 0 {
 		where = append(where, d.compare(b, ">", order, q.after))
@@ -135,12 +170,17 @@ func conditions(d dialect, b *statement, p *plan, q query, order []*column) []st
 func flags(d dialect, b *statement, p *plan, q query) (keep, past string) {
 	keep, past = "1=0", "1=0"
 	var keeps []string
-	if q.kind == queryStamp {
+	polls := q.kind == queryStamp || q.kind == queryID
+	if q.kind == queryStamp || q.kind == queryWindow && p.stamp >= 0 {
 		stamp := &p.rel.columns[p.stamp]
-		keeps = append(keeps, d.from(b, stamp, q.keep))
+		if polls {
+			keeps = append(keeps, d.from(b, stamp, q.keep))
+		}
 		past = d.from(b, stamp, q.until)
+	} else if q.kind == queryWindow && q.top != "" {
+		past = d.compare(b, ">", []*column{&p.rel.columns[p.id]}, []string{q.top})
 	}
-	if q.kind != queryLoad && p.id >= 0 {
+	if polls && p.id >= 0 {
 		if id := &p.rel.columns[p.id]; q.keepID != "" {
 			keeps = append(keeps, d.compare(b, ">", []*column{id}, []string{q.keepID}))
 		} else {
@@ -151,6 +191,21 @@ func flags(d dialect, b *statement, p *plan, q query) (keep, past string) {
 		keep = "(" + strings.Join(keeps, " OR ") + ")"
 	}
 	return keep, "(" + past + ")"
+}
+
+// evenBorders cuts the integers between two into n parts of the same width.
+// Borders are the last values of all parts but the last.
+func evenBorders(lo, hi int64, n int) []string {
+	width := uint64(hi-lo)/uint64(n) + 1 //nolint:gosec // wraps to the distance
+	var out []string
+	for i := 1; i < n; i++ {
+		at := lo + int64(width*uint64(i)) - 1 //nolint:gosec // within the distance, but for the last ones
+		if at >= hi || at < lo {
+			break
+		}
+		out = append(out, strconv.FormatInt(at, 10))
+	}
+	return out
 }
 
 func quoteIdent(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }

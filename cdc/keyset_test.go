@@ -49,6 +49,10 @@ func TestKeysetSQLGolden(t *testing.T) {
 				{"id", query{kind: queryID, cursor: "41", keepID: "40", limit: 1000}},
 				{"load, first", query{kind: queryLoad, limit: 1000}},
 				{"load, next", query{kind: queryLoad, after: key, limit: 1000}},
+				{"load, range, first", query{kind: queryLoad, above: key[:1], upTo: []string{"99"}, limit: 1000}},
+				{"load, range, next", query{kind: queryLoad, above: key[:1], upTo: []string{"99"}, after: key, limit: 1000}},
+				{"window, first", query{kind: queryWindow, lo: at, until: at, limit: 1000}},
+				{"window, next", query{kind: queryWindow, lo: at, until: at, after: append([]string{"2026-11-21 06:15:02.113"}, key...), limit: 1000}},
 			} {
 				b := selectPage(d, p, q.query)
 				fmt.Fprintf(&out, "-- %s, key of %d\n%s\n", q.name, n, b.sql.String())

@@ -79,6 +79,35 @@ func (l *loading) again() {
 	}
 }
 
+// rangesEach is how many ranges a load has for each page that is read at once:
+// the fewer are left, the less evenly they end.
+const rangesEach = 8
+
+// room says whether another page of the load may be read beside those that are.
+func (l *loading) room(parallel int) bool {
+	busy := 0
+	for _, r := range l.runs {
+		if r.busy {
+			busy++
+		}
+	}
+	return busy < parallel
+}
+
+// split cuts what the only range has not read at the borders.
+func (l *loading) split(borders []string) {
+	l.Split = true
+	first, last := &l.Ranges[0], l.Ranges[0].Hi
+	at := first
+	for _, b := range borders {
+		at.Hi = []string{b}
+		l.Ranges = append(l.Ranges, wire.CDCRange{Lo: at.Hi})
+		at = &l.Ranges[len(l.Ranges)-1]
+	}
+	at.Hi = last
+	l.runs = append(l.runs, make([]rangeRun, len(l.Ranges)-len(l.runs))...)
+}
+
 // took moves range i past a page.
 func (l *loading) took(i int, pg *page, settled bool) {
 	r := &l.Ranges[i]
@@ -111,7 +140,12 @@ func (s *slot) doLoad(ctx context.Context, o *outcome) error {
 		}
 	}
 	var err error
-	o.page, err = s.origin.read(ctx, o.plan, query{kind: queryLoad, after: o.part.Last, limit: o.limit})
+	q := query{kind: queryLoad, above: o.part.Lo, upTo: o.part.Hi, after: o.part.Last, limit: o.limit}
+	if o.page, err = s.origin.read(ctx, o.plan, q); err != nil || !o.page.full || o.load.Split {
+		return err
+	}
+	// A table of more than a page is worth ranges.
+	o.borders, err = s.origin.split(ctx, o.plan, o.page.last, o.t.cfg.Load.Parallel*rangesEach)
 	return err
 }
 
@@ -134,7 +168,7 @@ func (s *slot) applyLoad(ctx context.Context, o outcome) error {
 	var records []*kgo.Record
 	if !l.Begun {
 		l.Begun = true
-		marks, err := s.loadMark(t, "started", now)
+		marks, err := s.loadMark(t, stateStarted, now)
 		if err != nil {
 			return err
 		}
@@ -147,6 +181,9 @@ func (s *slot) applyLoad(ctx context.Context, o outcome) error {
 	records = append(records, out.records...)
 	l.Rows += int64(countChanges(out.records))
 	l.took(o.number, pg, o.settled)
+	if pg.full && !l.Split {
+		l.split(o.borders)
+	}
 	s.m.loadRows.WithLabelValues(s.source, t.name).Set(float64(l.Rows))
 	state, err := s.overlapRecords(t, out.told)
 	if err != nil {
@@ -194,7 +231,7 @@ func (s *slot) endLoad(t *table, now time.Time) ([]*kgo.Record, error) {
 	}
 	s.log.Info("load complete", "source", s.source, "table", t.name, "rows", l.Rows)
 	s.m.loadRows.WithLabelValues(s.source, t.name).Set(0)
-	marks, err := s.loadMark(t, "completed", now)
+	marks, err := s.loadMark(t, stateCompleted, now)
 	t.load = nil
 	return marks, err
 }

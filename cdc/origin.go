@@ -18,6 +18,10 @@ type origin interface {
 	look(ctx context.Context) (reading, error)
 	// largest returns the greatest id as decimal text, "" of an empty table.
 	largest(ctx context.Context, p *plan) (string, error)
+	// split returns at most n-1 borders that cut the keys behind the position
+	// after into parts of about the same size, in the origin's order: values of
+	// the key's first column, each the last of its part. None are fine.
+	split(ctx context.Context, p *plan, after []string, n int) ([]string, error)
 	// read reads a page in a snapshot of its own. It returns errChanged if the
 	// table is no longer what the plan says, errBusy if it has to come again.
 	read(ctx context.Context, p *plan, q query) (*page, error)

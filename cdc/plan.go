@@ -124,7 +124,7 @@ func newPlan(source, kind, name string, cfg TableConfig, rel relation) (*plan, e
 			return nil, err
 		}
 		p.own[c.Name] = own
-		if stamp < 0 {
+		if stamp < 0 && c.Kind == kindIncremental {
 			stamp = own.stamp
 		}
 	}
@@ -139,7 +139,7 @@ func (p *plan) of(c StrategyConfig) (*plan, error) {
 	if err := own.findCursors(); err != nil {
 		return nil, err
 	}
-	sum := sha256.Sum256([]byte(strings.Join([]string{c.Kind, c.Timestamp.String(), c.ID, strings.Join(p.keyNames(), ",")}, "\x00")))
+	sum := sha256.Sum256([]byte(strings.Join([]string{c.Kind, c.Timestamp.String(), c.ID, c.Column, strings.Join(p.keyNames(), ",")}, "\x00")))
 	own.meaning = hex.EncodeToString(sum[:4])
 	return &own, nil
 }
@@ -191,6 +191,13 @@ func (p *plan) findCursors() error {
 		return i, nil
 	}
 	var err error
+	if c := p.strategy; c.Kind == kindBounded && c.Window.By > 0 {
+		p.stamp, err = find(c.Column, cursorStamp, "cursor_type", "a window of time needs a date or time with a date")
+		return err
+	} else if c.Kind == kindBounded {
+		p.id, err = find(c.Column, cursorInteger, "cursor_type", "a window of numbers needs integers")
+		return err
+	}
 	if n := p.strategy.Timestamp.String(); n != "" {
 		if p.stamp, err = find(n, cursorStamp, "cursor_type", "timestamp needs a date or time with a date"); err != nil {
 			return err

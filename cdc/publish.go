@@ -20,7 +20,7 @@ func (s *slot) applyPoll(ctx context.Context, o outcome) error {
 	quiet := len(k.overlap.old)+len(k.overlap.next)+len(k.overlap.keys) == 0
 	var records []*kgo.Record
 	if k.traits.publish == publishReplace && poll.Pages == 0 {
-		marks, err := s.pollMark(k, &poll, "started", now)
+		marks, err := s.pollMark(k, &poll, stateStarted, now)
 		if err != nil {
 			return err
 		}
@@ -240,7 +240,7 @@ func (s *slot) endPoll(k *task, poll wire.CDCPoll, now time.Time, state *[]*kgo.
 		return out, nil
 	}
 	k.st.Marked = stampText(now)
-	marks, err := s.pollMark(k, &poll, "completed", now)
+	marks, err := s.pollMark(k, &poll, stateCompleted, now)
 	return append(out, marks...), err
 }
 

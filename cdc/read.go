@@ -24,8 +24,9 @@ type outcome struct {
 
 	poll    *wire.CDCPoll // jobBegin
 	page    *page
-	settled bool // jobLoad: all that was open when cursors were taken has ended
-	waits   bool // jobLoad: nothing was read, since it has not
+	borders []string // jobLoad: where the rest is cut into ranges
+	settled bool     // jobLoad: all that was open when cursors were taken has ended
+	waits   bool     // jobLoad: nothing was read, since it has not
 }
 
 // do runs in a reader's goroutine.

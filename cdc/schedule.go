@@ -58,7 +58,7 @@ func (t *table) candidates(now time.Time, yield func(candidate)) {
 			yield(candidate{t: t, k: k, kind: k.job(), class: k.traits.class, due: k.due})
 		}
 	}
-	if t.load == nil || waits && !turn || !t.lock.free(true) {
+	if t.load == nil || waits && !turn || !t.lock.free(true) || !t.load.room(t.cfg.Load.Parallel) {
 		return
 	}
 	for i, r := range t.load.runs {

@@ -83,14 +83,30 @@ type strategy interface {
 	next(p *plan, st wire.CDCStrategy, limit int) query
 	// advance moves the poll past a page.
 	advance(p *plan, poll *wire.CDCPoll, pg *page) progress
+	// window is the part of the table that a poll replaces; nil for all of it, or
+	// where nothing is replaced.
+	window(p *plan, poll *wire.CDCPoll) *event.PollRange
 	// end makes the ends of the running poll, which is complete, the cursors.
 	end(p *plan, st *wire.CDCStrategy)
 }
 
 // newStrategy returns the kind that c names; Validate has refused all others.
 func newStrategy(c StrategyConfig) strategy {
-	if c.Kind == kindIncremental {
+	switch c.Kind {
+	case kindIncremental:
 		return incremental{stamp: len(c.Timestamp) > 0, id: c.ID != ""}
+	case kindBounded:
+		return bounded{publish: c.Publish, by: c.Window.By, n: c.Window.N}
+	case kindFull:
+		return full{publish: c.Publish}
 	}
 	panic("BUG: no strategy of kind " + c.Kind)
+}
+
+// newPoll is a poll that began with o.
+func newPoll(o opening, phase string) wire.CDCPoll {
+	s := o.sample
+	return wire.CDCPoll{
+		ID: event.ULID(o.now), Phase: phase, H: stampText(s.h), T0: stampText(s.t0), Basis: string(s.basis), Started: stampText(o.now),
+	}
 }

@@ -58,13 +58,11 @@ func (i incremental) resume(p *plan, t wire.CDCTable, others []wire.CDCStrategy)
 // begin releases ids for which all who drew lower ones have ended.
 func (i incremental) begin(p *plan, st wire.CDCStrategy, o opening) wire.CDCPoll {
 	s := o.sample
-	poll := wire.CDCPoll{
-		ID: event.ULID(o.now), Phase: phaseStamp, H: stampText(s.h), T0: stampText(s.t0), Basis: string(s.basis),
-		Cursor: st.Cursor, Max: o.largest, Started: stampText(o.now),
-		Lo:    stampText(parseStamp(st.H).Add(-p.margin())),
-		Keep:  stampText(s.h.Add(-p.margin())),
-		Until: stampText(s.t0.Add(p.margin() + untilMargin)),
-	}
+	poll := newPoll(o, phaseStamp)
+	poll.Cursor, poll.Max = st.Cursor, o.largest
+	poll.Lo = stampText(parseStamp(st.H).Add(-p.margin()))
+	poll.Keep = stampText(s.h.Add(-p.margin()))
+	poll.Until = stampText(s.t0.Add(p.margin() + untilMargin))
 	if !i.stamp {
 		poll.Phase = phaseID
 	}
@@ -109,6 +107,8 @@ func (i incremental) advance(_ *plan, poll *wire.CDCPoll, pg *page) progress {
 	poll.Phase, poll.After = phaseID, nil
 	return pollGoesOn
 }
+
+func (i incremental) window(*plan, *wire.CDCPoll) *event.PollRange { return nil }
 
 func (i incremental) end(_ *plan, st *wire.CDCStrategy) {
 	poll := st.Poll

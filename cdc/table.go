@@ -100,6 +100,12 @@ func (t *table) envelope(db, strategy, poll, snapshot string, fence int64, read 
 	}
 }
 
+// What a poll mark tells.
+const (
+	stateStarted   = "started"
+	stateCompleted = "completed"
+)
+
 // mark is a poll mark of the table as it is now.
 func (t *table) mark(poll, strategy string, kind event.PollKind, state string, rows int64, basis string) *event.Poll {
 	m := &event.Poll{

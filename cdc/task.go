@@ -85,6 +85,20 @@ func (k *task) sees() bool {
 // pollMark is a mark of the strategy's poll.
 func (k *task) pollMark(poll *wire.CDCPoll, state string) *event.Poll {
 	m := k.table.mark(poll.ID, k.name(), k.traits.poll, state, poll.Rows, poll.Basis)
-	m.Publish = k.traits.publish
+	m.Publish, m.Range = k.traits.publish, k.strategy.window(k.plan, poll)
+	if k.traits.poll == event.PollFull && state == stateCompleted {
+		live := poll.Live
+		m.Live = &live
+	}
 	return m
+}
+
+// restart begins polls anew that replace what the warehouse has: their earlier
+// pages had other columns.
+func (t *table) restart(now time.Time) {
+	for _, k := range t.tasks {
+		if k.traits.publish == publishReplace && k.st.Poll != nil {
+			k.st.Poll, k.due = nil, now
+		}
+	}
 }

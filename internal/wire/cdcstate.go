@@ -100,6 +100,7 @@ type CDCPoll struct {
 	Until   string   `json:"until"`          // a full page beyond this stamp ends the phase
 	After   []string `json:"last,omitempty"` // position within the phase: the last row's cursor and key
 	Rows    int64    `json:"rows"`           // published
+	Live    int64    `json:"live,omitempty"` // rows that were read, where all of them are
 	Pages   int64    `json:"pages"`
 	Started string   `json:"started"` // by the poller's clock, RFC 3339
 }
@@ -114,6 +115,7 @@ type CDCLoad struct {
 	Begun  bool       `json:"begun"` // the mark "started" was published
 	Since  string     `json:"since"` // when it was wanted, by the poller's clock
 	Ranges []CDCRange `json:"ranges"`
+	Split  bool       `json:"split,omitempty"` // the ranges were cut
 	// H is what a complete load is complete through.
 	H     string `json:"h"`
 	Basis string `json:"basis"`
@@ -128,7 +130,8 @@ type CDCAgain struct {
 	Must bool   `json:"must"` // pages were read too early
 }
 
-// CDCRange is a part of a load: keys in (Lo, Hi], nil meaning no bound.
+// CDCRange is a part of a load: keys in (Lo, Hi], nil meaning no bound. Bounds
+// are values of the key's first columns, positions of all.
 type CDCRange struct {
 	Lo   []string `json:"lo"`
 	Hi   []string `json:"hi"`
