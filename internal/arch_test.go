@@ -62,6 +62,7 @@ var rules = []rule{
 	{"internal/dedup", append(codecs, "internal/config"), []string{"github.com/cespare/xxhash", prometheus}, leafHint},
 	{"ingest", plumbing, nil, meetInBytes},
 	{"cdc", plumbing, nil, meetInBytes},
+	{"cdc/keystore", nil, []string{"github.com/cockroachdb/pebble"}, "the key store keeps bytes and knows no topic, no plan and no origin"},
 	{"batcher", plumbing, nil, meetInBytes},
 	{"rollup", plumbing, nil, meetInBytes},
 	{"serve", plumbing, nil, meetInBytes},
@@ -83,6 +84,7 @@ var rules = []rule{
 var onlyIn = []struct{ path, folder, hint string }{
 	{"github.com/apache/arrow", "internal/parquetout", "Parquet is written by internal/parquetout alone, which knows the traps"},
 	{"github.com/twmb/franz-go/pkg/kfake", "internal/local", "tests get a broker from internal/testkit"},
+	{"github.com/cockroachdb", "cdc/keystore", "keys are kept by cdc/keystore alone, which knows what a crash leaves of them"},
 	{"github.com/duckdb", "internal/local/redshift", "the warehouse is spoken to as Redshift, by internal/warehouse"},
 	{"github.com/jeroenrinzema/psql-wire", "internal/local/redshift", "the warehouse is spoken to as Redshift, by internal/warehouse"},
 	{"github.com/johannesboyne/gofakes3", "internal/local", "objects are spoken to as S3, by internal/objstore"},
