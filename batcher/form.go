@@ -7,7 +7,6 @@ import (
 	"math"
 	"slices"
 	"strconv"
-	"time"
 
 	"github.com/segmentio/encoding/json"
 
@@ -156,14 +155,11 @@ func (v *mirrorValue) iso(t wire.LakeType, s []byte) error {
 	if t != wire.Timestamp {
 		return v.text(t, s)
 	}
-	at, err := time.Parse(time.RFC3339Nano, string(s))
+	at, err := event.ParseISO(string(s))
 	if err != nil {
-		return err
+		return fmt.Errorf("%s %w", s, err)
 	}
-	if at.Nanosecond()%1000 != 0 || hasSubNano(s) {
-		return fmt.Errorf("%s has digits below a microsecond", s)
-	}
-	v.integer = at.UnixMicro()
+	v.integer = at
 	return nil
 }
 
@@ -182,6 +178,8 @@ func (v *mirrorValue) text(t wire.LakeType, s []byte) error {
 	case wire.Bytes:
 		v.bytes = s
 		return nil
+	case wire.Int16, wire.Int32, wire.Int64:
+		return v.number(t, s)
 	default:
 		return errForm
 	}

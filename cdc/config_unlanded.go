@@ -45,13 +45,11 @@ func (s SourceConfig) unlanded(path string) error {
 			no(in+"max_every", st.MaxEvery != 0)
 			no(in+"at", st.At != "")
 		}
-		no(at+".columns", len(t.Columns.Only)+len(t.Columns.Except)+len(t.Columns.Rename)+len(t.Columns.Types) > 0)
+		no(at+".columns", len(t.Columns.Only)+len(t.Columns.Except)+len(t.Columns.Rename) > 0)
 		no(at+".rows", t.Rows != RowsConfig{})
 		no(at+".clock.zone", t.Clock.Zone != "UTC")
 		no(at+".clock.nulls", t.Clock.Nulls != nullsNever)
 		no(at+".store.rows", t.Store.Rows)
-		no(at+".values", t.Values != ValuesConfig{BigInt: valueNumber, Infinity: valueClamp, Oversize: valueNull, Unknown: valueAsText})
-		no(at+".limits", t.Limits != LimitsConfig{String: limitString, JSON: limitJSON, Bytes: limitBytes, Row: limitRow})
 		no(at+".topic.name", t.Topic.Name != "")
 		no(at+".on_rewrite", t.OnRewrite != rewriteReread)
 	}

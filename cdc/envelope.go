@@ -69,7 +69,7 @@ func (e *envelope) rejected(topic, id string, r *row, n int) []*kgo.Record {
 	for _, l := range letters {
 		d := wire.Rejected{
 			Stage: event.StageCDC, Code: l.code, Source: e.p.source, ID: id + "/" + strconv.Itoa(n+len(out)), Index: -1, Original: l.original,
-			Message: rejectSentence(l), Table: e.p.name, Column: l.column, RecordKey: string(r.key),
+			Message: e.rejectSentence(l), Table: e.p.name, Column: l.column, RecordKey: string(r.key),
 		}
 		value, _ := d.Value()
 		headers := wire.AppendRejectedHeaders([]kgo.RecordHeader(nil), d)
@@ -78,14 +78,14 @@ func (e *envelope) rejected(topic, id string, r *row, n int) []*kgo.Record {
 	return out
 }
 
-func rejectSentence(l reject) string {
+func (e *envelope) rejectSentence(l reject) string {
 	switch l.code { //nolint:exhaustive // the other codes are other stages'
 	case event.CodeRowTooLarge:
-		return fmt.Sprintf("The row has %d bytes; %d are carried. It was not published.", len(l.original), limitRow)
+		return fmt.Sprintf("The row has %d bytes; %d are carried. It was not published.", len(l.original), e.p.cfg.Limits.Row)
 	case event.CodeInvalidUTF8:
 		return "The value holds NUL or bytes that are no UTF-8; they were replaced by U+FFFD in the published row."
 	}
-	return fmt.Sprintf("The value has %d bytes, which is more than the warehouse holds; the row was published without it.", len(l.original))
+	return fmt.Sprintf("The value has %d bytes, which is more than limits allow; the row was published without it.", len(l.original))
 }
 
 // mark builds a schema or poll mark, once for each partition.

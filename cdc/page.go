@@ -22,6 +22,7 @@ type row struct {
 	key      []byte
 	after    []byte
 	adjusted []byte // JSON object, or nil
+	told     []adjustment
 	version  string
 	hash     wire.CDCHash
 	xmin     int64 // 0 where there is none
@@ -30,6 +31,17 @@ type row struct {
 	rejects  []reject
 	tooLarge bool // the row itself is not carried
 }
+
+// adjustment is a value that is not carried as it is, which source.adjusted tells.
+type adjustment struct {
+	column string
+	reason string // null, changed, or a code of the dead letters
+}
+
+const (
+	adjustedNull    = "null"    // no counterpart
+	adjustedChanged = "changed" // replaced by the nearest that can be carried
+)
 
 // reject is a value of a row that cannot be carried as it is.
 type reject struct {

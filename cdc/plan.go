@@ -42,24 +42,29 @@ const (
 
 // column is a column as the origin declares it and as it is mirrored.
 type column struct {
-	name     string
-	origin   string // declared type
-	number   int    // identity across renames where the origin has one, else 0
-	notNull  bool
-	filled   bool // rows older than the column may hold a value
-	form     event.Form
-	lake     wire.LakeType
-	target   string // Redshift's type
-	kind     valueKind
-	expr     string // what to select; "" for the column itself
-	binary   bool
-	oid      uint32 // postgres: type of parameters that are compared with it
-	cursor   cursorKind
-	quantum  time.Duration // the step of a stamp
-	dateOnly bool          // stamps are dates
-	integer  bool          // sqlite: stamps are unix seconds
-	numeric  bool          // mysql: compared as a number
-	position string        // mysql: the expression whose text compares as the column sorts; "" for the column itself
+	name             string
+	origin           string // declared type
+	number           int    // identity across renames where the origin has one, else 0
+	notNull          bool
+	filled           bool // rows older than the column may hold a value
+	form             event.Form
+	lake             wire.LakeType
+	target           string // Redshift's type
+	kind             valueKind
+	expr             string // what to select; "" for the column itself
+	binary           bool
+	oid              uint32 // postgres: type of parameters that are compared with it
+	cursor           cursorKind
+	quantum          time.Duration // the step of a stamp
+	dateOnly         bool          // stamps are dates
+	integer          bool          // sqlite: stamps are unix seconds
+	numeric          bool          // mysql: compared as a number
+	position         string        // mysql: the expression whose text compares as the column sorts; "" for the column itself
+	precision, scale int           // of a decimal
+	exact            bool          // postgres: numbers as text, for want of a precision
+	element          elementKind   // of an array
+	delim            byte          // between elements of an array
+	unknown          bool          // carried as text for want of a rule
 }
 
 // index is what the plan needs to know of one.
@@ -109,6 +114,9 @@ func newPlan(source, kind, name string, cfg TableConfig, rel relation) (*plan, e
 	p := &plan{source: source, kind: kind, name: rel.schema + "." + rel.table, cfg: cfg, rel: rel, strategy: StrategyConfig{Name: "load"}, stamp: -1, id: -1, own: map[string]*plan{}}
 	if len(rel.columns) == 0 {
 		return nil, refuse("no_columns", "grant SELECT on the table", "%s has no readable column", name)
+	}
+	if err := p.retype(); err != nil {
+		return nil, err
 	}
 	if err := p.findKey(); err != nil {
 		return nil, err

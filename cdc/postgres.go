@@ -124,7 +124,7 @@ func (o *pgOrigin) frame(table, schema, name string) string {
 	set("extra_float_digits", "1")
 	set("bytea_output", "hex")
 	set("application_name", app)
-	if name != "" {
+	if name != "" && !o.faults.unlockedPage {
 		fmt.Fprintf(&b, "LOCK TABLE %s.%s IN ACCESS SHARE MODE", quoteIdent(schema), quoteIdent(name))
 	}
 	return b.String()
@@ -203,7 +203,7 @@ func samePrint(r *pgconn.ResultReader, p *plan) bool {
 }
 
 func pgRows(r *pgconn.ResultReader, p *plan, q query) (*page, error) {
-	pg, enc := &page{}, &encoder{p: p}
+	pg, enc := &page{}, newEncoder(p)
 	cols, order := len(p.rel.columns), len(p.order(q.kind))
 	var failed error
 	for r.NextRow() {

@@ -9,18 +9,29 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/millstream-data/millstream/internal/event"
+	"github.com/millstream-data/millstream/internal/wire"
 )
 
-// Columns with their types' domains resolved; the modifier of a domain counts
-// where the column has none.
+// Columns with their types' domains resolved, and those of arrays' elements; the
+// modifier of a domain counts where the column has none.
 const pgColumns = `SELECT a.attnum, a.attname, format_type(a.atttypid, a.atttypmod), a.atttypid, a.attnotnull, a.atthasmissing OR a.attgenerated <> '',
-  b.oid, b.mod, b.typname, b.typtype, b.typcategory
-FROM pg_attribute a, LATERAL (
+  b.oid, b.mod, b.typname, b.typtype, b.typcategory, coalesce(e.oid, 0), coalesce(e.typtype, 'b'), coalesce(e.typdelim, ',')
+FROM pg_attribute a CROSS JOIN LATERAL (
   WITH RECURSIVE d AS (
-    SELECT t.oid, t.typname, t.typtype, t.typcategory, t.typbasetype, t.typtypmod, a.atttypmod AS mod FROM pg_type t WHERE t.oid = a.atttypid
-    UNION ALL SELECT t.oid, t.typname, t.typtype, t.typcategory, t.typbasetype, t.typtypmod, d.typtypmod FROM d JOIN pg_type t ON t.oid = d.typbasetype WHERE d.typtype = 'd')
+    SELECT t.oid, t.typname, t.typtype, t.typcategory, t.typbasetype, t.typtypmod, a.atttypmod AS mod, t.typelem FROM pg_type t WHERE t.oid = a.atttypid
+    UNION ALL SELECT t.oid, t.typname, t.typtype, t.typcategory, t.typbasetype, t.typtypmod, d.typtypmod, t.typelem FROM d JOIN pg_type t ON t.oid = d.typbasetype WHERE d.typtype = 'd')
   SELECT * FROM d WHERE typtype <> 'd') b
+LEFT JOIN LATERAL (
+  WITH RECURSIVE d AS (
+    SELECT t.oid, t.typtype, t.typdelim, t.typbasetype FROM pg_type t WHERE b.typcategory = 'A' AND t.oid = b.typelem
+    UNION ALL SELECT t.oid, t.typtype, d.typdelim, t.typbasetype FROM d JOIN pg_type t ON t.oid = d.typbasetype WHERE d.typtype = 'd')
+  SELECT * FROM d WHERE typtype <> 'd') e ON true
 WHERE a.attrelid = $1::oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum`
+
+// pgMoneyScale is how many digits money has after the point: lc_monetary says.
+const pgMoneyScale = `SELECT scale('0'::money::numeric)`
 
 const pgIndexes = `SELECT i.indisprimary, i.indisunique AND i.indpred IS NULL AND i.indimmediate,
   (SELECT string_agg(coalesce(a.attname, ''), chr(1) ORDER BY k.n) FROM unnest(i.indkey[0:i.indnkeyatts - 1]) WITH ORDINALITY k(attnum, n)
@@ -99,17 +110,37 @@ func pgDescribeColumns(ctx context.Context, c *pgconn.PgConn, oid string) ([]col
 	out := make([]column, 0, len(rows))
 	for _, r := range rows {
 		v := texts(r)
-		var nums [4]int
-		for i, s := range []string{v[0], v[3], v[6], v[7]} {
+		var nums [5]int
+		for i, s := range []string{v[0], v[3], v[6], v[7], v[11]} {
 			if nums[i], err = strconv.Atoi(s); err != nil {
 				return nil, fmt.Errorf("column %s: %w", v[1], err)
 			}
 		}
 		col := column{name: v[1], origin: v[2], number: nums[0], oid: uint32(nums[1]), notNull: v[4] == "t", filled: v[5] == "t"} //nolint:gosec // an oid
-		col.setPostgres(pgType{oid: uint32(nums[2]), mod: nums[3], name: v[8], kind: v[9][0], category: v[10][0]})                //nolint:gosec // an oid
+		t := pgType{oid: uint32(nums[2]), mod: nums[3], name: v[8], kind: v[9][0], category: v[10][0]}                            //nolint:gosec // an oid
+		t.element = pgElement{oid: uint32(nums[4]), kind: v[12][0], delim: v[13][0]}                                              //nolint:gosec // an oid
+		col.setPostgres(t)
+		if t.oid == oidMoney {
+			if err := col.setMoney(ctx, c); err != nil {
+				return nil, err
+			}
+		}
 		out = append(out, col)
 	}
 	return out, nil
+}
+
+func (c *column) setMoney(ctx context.Context, conn *pgconn.PgConn) error {
+	rows, err := pgQuery(ctx, conn, pgMoneyScale)
+	if err != nil {
+		return err
+	}
+	scale, err := strconv.Atoi(string(rows[0][0]))
+	if err != nil {
+		return fmt.Errorf("scale of money: %w", err)
+	}
+	c.setType(valueDecimal, event.FormText, wire.Decimal(19, scale), fmt.Sprintf("NUMERIC(19,%d)", scale))
+	return nil
 }
 
 func texts(row [][]byte) []string {

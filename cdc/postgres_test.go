@@ -284,7 +284,7 @@ func TestPostgresTypes(t *testing.T) {
 		{"mood", "'ok'", `"ok"`, "string", ""},
 		{"positive", "7", "7", "int32", ""},
 		{"numeric(5,1)[]", "'{1.5,NULL}'", "[1.5,null]", "json", ""},
-		{"int[]", "'[0:1]={7,8}'", `"[0:1]={7,8}"`, "json", ""},
+		{"int[]", "'[0:1]={7,8}'", `{"lower":[0],"values":[7,8]}`, "json", ""},
 		{"pair", "(1, 'x')::pair", `{"a":1,"b":"x"}`, "json", ""},
 		{"inet", "'10.0.0.1/8'", `"10.0.0.1/8"`, "string", ""},
 		{"int4range", "'[1,5)'", `"[1,5)"`, "string", ""},

@@ -336,7 +336,7 @@ func (o *sqliteOrigin) rows(ctx context.Context, tx *sql.Tx, p *plan, q query) (
 	for i := range values {
 		into[i] = &values[i]
 	}
-	pg, enc := &page{}, &encoder{p: p}
+	pg, enc := &page{}, newEncoder(p)
 	for rows.Next() {
 		if err := rows.Scan(into...); err != nil {
 			return nil, sqliteErr("read "+p.name, err)

@@ -1,19 +1,22 @@
 package cdc
 
 import (
+	"bytes"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
 	"fmt"
 	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
+	"unsafe"
 
 	"github.com/millstream-data/millstream/internal/event"
 	"github.com/millstream-data/millstream/internal/wire"
 )
 
-// Limits of values, from Redshift's VARCHAR, SUPER and VARBYTE; and of a row,
+// Defaults of limits, from Redshift's VARCHAR, SUPER and VARBYTE; and of a row,
 // from the topic's largest record.
 const (
 	limitString = 65535
@@ -42,21 +45,37 @@ const (
 	valueTime
 	valueTimeTZ
 	valueBit
+	valuePadded // text with blanks at its end that values.trim takes off
+	valueByte   // postgres: "char"
+	valueArray  // postgres: an array's text, whose elements are of column.element
 )
 
 // encoder builds rows; its buffers are cut up by take.
 type encoder struct {
 	p        *plan
+	values   ValuesConfig
+	limits   LimitsConfig
 	after    []byte
 	adjusted []byte
+	told     []adjustment
 	rejects  []reject
+	scratch  []byte   // an array as JSON
+	item     []byte   // an element of it
 	spans    [][2]int // of each column's value in after
 	badKey   bool     // a key column was adjusted: two keys could become one
 }
 
+func newEncoder(p *plan) *encoder {
+	return &encoder{p: p, values: p.cfg.Values, limits: p.cfg.Limits}
+}
+
+// view is b as a string that shares its bytes: values are looked at where the
+// driver has put them, and only what is kept is copied.
+func view(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) } //nolint:gosec // nothing keeps it beyond the value
+
 func (e *encoder) begin() {
 	e.after, e.adjusted, e.rejects, e.spans = append(e.after[:0], '{'), e.adjusted[:0], nil, e.spans[:0]
-	e.badKey = false
+	e.told, e.badKey = nil, false
 }
 
 // open begins the member of c.
@@ -74,23 +93,27 @@ func (e *encoder) close() { e.spans[len(e.spans)-1][1] = len(e.after) }
 // null writes NULL in place of a value that has no counterpart, and tells what it was.
 func (e *encoder) null(c *column, was string) {
 	e.after = append(e.after, "null"...)
-	e.tell(c, string(appendString(nil, was)))
+	e.adjust(c, adjustedNull, string(appendString(nil, was)))
 }
 
-// tell adds a member to source.adjusted; told is JSON.
-func (e *encoder) tell(c *column, told string) {
+// tell adds a member to source.adjusted for a value that was replaced by
+// another; told is JSON.
+func (e *encoder) tell(c *column, told string) { e.adjust(c, adjustedChanged, told) }
+
+func (e *encoder) adjust(c *column, reason, told string) {
 	e.badKey = e.badKey || slices.ContainsFunc(e.p.key, func(i int) bool { return &e.p.rel.columns[i] == c })
 	sep := byte(',')
 	if len(e.adjusted) == 0 {
 		sep = '{'
 	}
 	e.adjusted = append(append(appendString(append(e.adjusted, sep), c.name), ':'), told...)
+	e.told = append(e.told, adjustment{c.name, reason})
 }
 
 // refuse tells of a value by size and hash, and copies it to the dead letters.
 func (e *encoder) refuse(c *column, code event.Code, original []byte) {
-	e.tell(c, digest("bytes", "sha256", original))
-	e.rejects = append(e.rejects, reject{column: c.name, code: code, original: append([]byte(nil), original...)})
+	e.adjust(c, string(code), digest("bytes", "sha256", original))
+	e.rejects = append(e.rejects, reject{column: c.name, code: code, original: bytes.Clone(original)})
 }
 
 func digest(size, sum string, b []byte) string {
@@ -100,9 +123,17 @@ func digest(size, sum string, b []byte) string {
 
 // text writes a string, repaired and within the limit.
 func (e *encoder) text(c *column, s string) {
-	if len(s) > limitString {
+	if len(s) > e.limits.String {
 		e.refuse(c, event.CodeValueTooLarge, []byte(s))
-		e.after = append(e.after, "null"...)
+		if e.values.Oversize != valueCut {
+			e.after = append(e.after, "null"...)
+			return
+		}
+		s = cutText(s, e.limits.String)
+		if clean, ok := carriable(s); !ok {
+			s = clean
+		}
+		e.after = appendString(e.after, s)
 		return
 	}
 	if clean, ok := carriable(s); !ok {
@@ -110,6 +141,26 @@ func (e *encoder) text(c *column, s string) {
 		s = clean
 	}
 	e.after = appendString(e.after, s)
+}
+
+// cutText is the longest beginning of s of at most n bytes that ends between two runes.
+func cutText(s string, n int) string {
+	for n > 0 && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n]
+}
+
+// bytes writes a blob within the limit.
+func (e *encoder) bytes(c *column, b []byte) {
+	if len(b) > e.limits.Bytes {
+		e.refuse(c, event.CodeValueTooLarge, b)
+		e.after = append(e.after, "null"...)
+		return
+	}
+	e.after = append(e.after, '"')
+	e.after = base64.StdEncoding.AppendEncode(e.after, b)
+	e.after = append(e.after, '"')
 }
 
 // carriable replaces what VARCHAR refuses: NUL and what is no UTF-8.
@@ -120,16 +171,18 @@ func carriable(s string) (string, bool) {
 	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD"), false
 }
 
-// json writes JSON as a string that holds it.
+// json writes JSON as the column's form says: a string that holds it, or itself.
 func (e *encoder) json(c *column, s string) {
-	if len(s) > limitJSON {
+	if len(s) > e.limits.JSON {
 		e.refuse(c, event.CodeValueTooLarge, []byte(s))
-		e.after = appendString(e.after, digest("_bytes", "_sha256", []byte(s)))
-		return
-	}
-	if clean, ok := carriableJSON(s); !ok {
+		s = digest("_bytes", "_sha256", []byte(s))
+	} else if clean, ok := carriableJSON(s); !ok {
 		e.refuse(c, event.CodeInvalidUTF8, []byte(s))
 		s = clean
+	}
+	if c.form == event.FormJSON {
+		e.after = append(e.after, s...)
+		return
 	}
 	e.after = appendString(e.after, s)
 }
@@ -188,50 +241,6 @@ func escapeUnit(s string) (uint64, bool) {
 	return v, err == nil
 }
 
-// decimal writes a number's text if it fits t, padded to its scale.
-func (e *encoder) decimal(c *column, s string) {
-	p, scale, _ := c.lake.Decimal()
-	out, ok := fitDecimal(s, p, scale)
-	if !ok {
-		e.null(c, s)
-		return
-	}
-	e.after = append(append(append(e.after, '"'), out...), '"')
-}
-
-// fitDecimal returns s with exactly scale digits after the point, or false if
-// that would lose a digit.
-func fitDecimal(s string, precision, scale int) (string, bool) {
-	sign := ""
-	digits := s
-	if rest, neg := strings.CutPrefix(s, "-"); neg {
-		sign, digits = "-", rest
-	}
-	whole, frac, _ := strings.Cut(digits, ".")
-	frac = strings.TrimRight(frac, "0")
-	whole = strings.TrimLeft(whole, "0")
-	if digits == "" || !allDigits(whole) || !allDigits(frac) || len(frac) > scale || len(whole) > precision-scale {
-		return "", false
-	}
-	frac += strings.Repeat("0", scale-len(frac))
-	if whole == "" {
-		whole = "0"
-	}
-	if scale == 0 {
-		return sign + whole, true
-	}
-	return sign + whole + "." + frac, true
-}
-
-func allDigits(s string) bool {
-	for i := range len(s) {
-		if s[i] < '0' || s[i] > '9' {
-			return false
-		}
-	}
-	return true
-}
-
 // float writes a number, or its name in quotes where JSON has none.
 func (e *encoder) float(f float64, bits int) {
 	switch {
@@ -251,9 +260,9 @@ const maxFloat = 1.79769313486231570814527423731704356798070e+308
 // take cuts the finished row out of the encoder.
 func (e *encoder) take(version string) (row, error) {
 	e.after = append(e.after, '}')
-	r := row{after: append([]byte(nil), e.after...), rejects: e.rejects, version: version}
+	r := row{after: bytes.Clone(e.after), rejects: e.rejects, told: e.told, version: version}
 	if len(e.adjusted) > 0 {
-		r.adjusted = append(append([]byte(nil), e.adjusted...), '}')
+		r.adjusted = append(bytes.Clone(e.adjusted), '}')
 	}
 	r.key = append(r.key, '{')
 	for n, i := range e.p.key {
@@ -273,7 +282,7 @@ func (e *encoder) take(version string) (row, error) {
 		r.version = hex.EncodeToString(sum[:16])
 	}
 	r.hash = rowHash(r.key, r.version)
-	r.tooLarge = len(r.after) > limitRow
+	r.tooLarge = len(r.after) > int(e.limits.Row)
 	return r, nil
 }
 
@@ -288,6 +297,7 @@ func varchar(n int) string {
 // setType gives c a lake type and what follows from it.
 func (c *column) setType(kind valueKind, form event.Form, lake wire.LakeType, target string) {
 	c.kind, c.form, c.lake, c.target = kind, form, lake, target
+	c.precision, c.scale, _ = lake.Decimal()
 }
 
 const hexDigits = "0123456789abcdef"
@@ -330,4 +340,37 @@ func appendString(dst []byte, s string) []byte {
 		i += n
 	}
 	return append(append(dst, s[start:]...), '"')
+}
+
+// retype gives columns the lake types that columns.types wants, and applies the
+// policies that belong to a column rather than to a value.
+func (p *plan) retype() error {
+	for _, name := range sortedKeys(p.cfg.Columns.Types) {
+		i := p.rel.index(name)
+		if i < 0 {
+			return refuse("column_missing", "mend columns.types in the configuration", "%s has no column %s", p.name, name)
+		}
+		c, to := &p.rel.columns[i], wire.LakeType(p.cfg.Columns.Types[name])
+		if !c.retype(p.kind, to) {
+			return refuse("retype", "use string, or leave columns.types to the defaults", "%s.%s of type %s is not carried as %s", p.name, name, c.origin, to)
+		}
+	}
+	for i := range p.rel.columns {
+		c := &p.rel.columns[i]
+		if c.kind == valueInt && c.lake == wire.Int64 && p.cfg.Values.BigInt == valueAsText {
+			c.form = event.FormText
+		}
+		if c.unknown && p.cfg.Values.Unknown == valueRefuse && p.cfg.Columns.Types[c.name] == "" {
+			return refuse("unknown_type", "name its type in columns.types, or leave the column out", "%s.%s is of type %s, for which there is no rule", p.name, c.name, c.origin)
+		}
+	}
+	return nil
+}
+
+// retype says whether values of c can be carried as a lake type, and sees to it.
+func (c *column) retype(kind string, to wire.LakeType) bool {
+	if kind == kindPostgres {
+		return c.retypePostgres(to)
+	}
+	return to == c.lake
 }

@@ -1,7 +1,6 @@
 package cdc
 
 import (
-	"encoding/base64"
 	"encoding/json"
 	"math"
 	"regexp"
@@ -156,18 +155,6 @@ func (e *encoder) sqliteTime(c *column, v any) bool {
 }
 
 func isoText(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.999999Z") }
-
-// bytes writes a blob within the limit.
-func (e *encoder) bytes(c *column, b []byte) {
-	if len(b) > limitBytes {
-		e.refuse(c, event.CodeValueTooLarge, b)
-		e.after = append(e.after, "null"...)
-		return
-	}
-	e.after = append(e.after, '"')
-	e.after = base64.StdEncoding.AppendEncode(e.after, b)
-	e.after = append(e.after, '"')
-}
 
 // sqliteText is the exact text of a value, if it has one.
 func sqliteText(v any) (string, bool) {
