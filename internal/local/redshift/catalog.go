@@ -20,7 +20,7 @@ func (s *Server) bootstrap() error {
 		"SET GLOBAL TimeZone = 'UTC'",
 		"SET GLOBAL integer_division = true",
 		"SET GLOBAL default_null_order = 'nulls_last_on_asc_first_on_desc'",
-		"SET GLOBAL checkpoint_threshold = '1GiB'",
+		"SET GLOBAL checkpoint_threshold = '64MiB'",
 		"SET GLOBAL preserve_insertion_order = false",
 		"SET GLOBAL autoinstall_known_extensions = false",
 		"SET GLOBAL autoload_known_extensions = false",

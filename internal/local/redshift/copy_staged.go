@@ -51,17 +51,23 @@ func (s *session) stage(ctx context.Context, t *tableMeta, files []copyFile) (ro
 		return 0, err
 	}
 	for i := range local {
-		n, err := s.checkFile(ctx, t.cols, &local[i])
-		if err != nil {
+		f := &local[i]
+		if f.columns, err = s.parquetColumns(ctx, f.path, f.url); err != nil {
 			return 0, err
 		}
-		rows += n
+		if err := fits(t.cols, *f, copyOptions{}); err != nil {
+			return 0, err
+		}
 	}
 	var parts []string
 	for rest := local; len(rest) > 0; {
 		n := alike(rest)
+		loaded, err := s.checkFiles(ctx, t.cols, rest[:n])
+		if err != nil {
+			return 0, err
+		}
 		parts = append(parts, stagedSelect(t.cols, rest[:n]))
-		rest = rest[n:]
+		rows, rest = rows+loaded, rest[n:]
 	}
 	for _, text := range []string{"DROP TABLE " + t.sql(), "CREATE TEMP VIEW " + quoteIdent(t.name.table) + " AS " + strings.Join(parts, " UNION ALL ")} {
 		if _, err := s.exec(ctx, text); err != nil {
@@ -75,47 +81,55 @@ func (s *session) stage(ctx context.Context, t *tableMeta, files []copyFile) (ro
 // stagedSelect reads files of one shape by position.
 func stagedSelect(cols []columnMeta, files []localFile) string {
 	shape := files[0].columns
-	names, exprs, paths := make([]string, len(shape)), make([]string, len(shape)), make([]string, len(files))
+	exprs := make([]string, len(shape))
 	for i, p := range shape {
+		exprs[i] = storedValue(fmt.Sprintf(`"c%d"`, i), cols[i], p) + " AS " + quoteIdent(cols[i].name)
+	}
+	return "SELECT " + strings.Join(exprs, ", ") + " FROM " + byPosition(files)
+}
+
+// byPosition is files of one shape as a table whose columns are c0, c1, ….
+func byPosition(files []localFile) string {
+	names, paths := make([]string, len(files[0].columns)), make([]string, len(files))
+	for i := range names {
 		names[i] = fmt.Sprintf(`"c%d"`, i)
-		exprs[i] = storedValue(names[i], cols[i], p) + " AS " + quoteIdent(cols[i].name)
 	}
 	for i, f := range files {
 		paths[i] = quoteString(f.path)
 	}
-	return fmt.Sprintf("SELECT %s FROM read_parquet([%s]) AS \"_f\"(%s)", strings.Join(exprs, ", "), strings.Join(paths, ", "), strings.Join(names, ", "))
+	return fmt.Sprintf("read_parquet([%s]) AS \"_f\"(%s)", strings.Join(paths, ", "), strings.Join(names, ", "))
 }
 
-// checkFile reads a file's shape and decodes every column once: it counts the
-// rows, and refuses what the columns cannot hold.
-func (s *session) checkFile(ctx context.Context, cols []columnMeta, f *localFile) (rows int64, err error) {
-	if f.columns, err = s.parquetColumns(ctx, f.path, f.url); err != nil {
-		return 0, err
-	}
-	if err := fits(cols, *f, copyOptions{}); err != nil {
-		return 0, err
-	}
-	names, checks := make([]string, len(f.columns)), []string{"count(*)"}
-	for i, p := range f.columns {
-		names[i] = fmt.Sprintf(`"c%d"`, i)
-		if size := byteLength(names[i], cols[i], p); size != "" {
+// checkFiles decodes every column of files of one shape once: it counts the rows, and refuses what the columns cannot
+// hold. All are read by one query, whose files are work for all threads; only if that finds a value too long are they
+// read one by one, to name the first that has such.
+func (s *session) checkFiles(ctx context.Context, cols []columnMeta, files []localFile) (rows int64, err error) {
+	checks := []string{"count(*)"}
+	for i, p := range files[0].columns {
+		name := fmt.Sprintf(`"c%d"`, i)
+		if size := byteLength(name, cols[i], p); size != "" {
 			checks = append(checks, "coalesce(max("+size+"), 0)")
 		} else {
-			checks = append(checks, "count("+names[i]+")")
+			checks = append(checks, "count("+name+")")
 		}
 	}
 	got, into := make([]int64, len(checks)), make([]any, len(checks))
 	for i := range got {
 		into[i] = &got[i]
 	}
-	err = s.duck.QueryRowContext(ctx, fmt.Sprintf("SELECT %s FROM read_parquet(%s) AS \"_f\"(%s)", strings.Join(checks, ", "), quoteString(f.path), strings.Join(names, ", "))).Scan(into...)
-	if err != nil {
-		return 0, s.loadError(ctx, err, cols, []localFile{*f})
+	if err := s.duck.QueryRowContext(ctx, "SELECT "+strings.Join(checks, ", ")+" FROM "+byPosition(files)).Scan(into...); err != nil {
+		return 0, s.loadError(ctx, err, cols, files)
 	}
 	for i, c := range cols {
-		if byteLength(names[i], c, f.columns[i]) != "" && got[i+1] > int64(c.typ.limit) {
-			return 0, errColumnTooLong(c, strconv.FormatInt(got[i+1], 10), f.url)
+		if byteLength("", c, files[0].columns[i]) == "" || got[i+1] <= int64(c.typ.limit) {
+			continue
 		}
+		for j := range files[:len(files)-1] {
+			if _, err := s.checkFiles(ctx, cols, files[j:j+1]); err != nil {
+				return 0, err
+			}
+		}
+		return 0, errColumnTooLong(c, strconv.FormatInt(got[i+1], 10), files[len(files)-1].url)
 	}
 	return got[0], nil
 }

@@ -62,11 +62,15 @@ func TestLargeCopyIsCheckedBeforeItIsUsed(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	c := w.connect()
-	w.manifest(w.parquet("s3://lake/a.parquet", stagedQuery))
-	c.do(strings.Replace(stagedTable, "VARCHAR(256)", "VARCHAR(63)", 1))
+	long := strings.Replace(stagedQuery, "AS doc", "|| CASE range WHEN 59999 THEN 'x' ELSE '' END AS doc", 1)
+	w.manifest(w.parquet("s3://lake/a.parquet", stagedQuery), w.parquet("s3://lake/b.parquet", long), w.parquet("s3://lake/c.parquet", stagedQuery))
+	c.do(strings.Replace(stagedTable, "VARCHAR(256)", "VARCHAR(64)", 1))
 	err := c.refusal("XX000", copyStaged)
-	if want := "The length of the data column doc is longer than the length defined in the table. Table: 63, Data: 64"; err.Message != want {
+	if want := "The length of the data column doc is longer than the length defined in the table. Table: 64, Data: 65"; err.Message != want {
 		t.Errorf("got %q, want %q", err.Message, want)
+	}
+	if got := c.one("SELECT TRIM(file_name), TRIM(column_name) FROM sys_load_error_detail"); got != "s3://lake/b.parquet|doc" {
+		t.Errorf("named %s, want the second of three files", got)
 	}
 	if got := w.filesInScratch(); got != 0 {
 		t.Errorf("%d files left of a COPY that failed", got)
