@@ -100,8 +100,12 @@ func (s *slot) applyPlan(ctx context.Context, o outcome) error {
 		s.m.events.WithLabelValues(s.source, "rewrite").Inc()
 		s.log.Warn("table was rewritten or truncated; rows that are gone stay in the mirror", "source", s.source, "table", t.name)
 	}
+	if n := o.planned; n != nil {
+		t.cfg, t.tasks, t.st.Planned = n.cfg, n.tasks, n.state
+		s.log.Info("planned", "source", s.source, "table", t.name, "strategies", describeStrategies(n.cfg.Strategies))
+	}
 	t.plan, t.topic, t.partitions = p, o.topic, o.partitions
-	t.retryAt = time.Time{}
+	t.retryAt, t.st.Stopped = time.Time{}, nil
 	for _, w := range p.rel.warnings {
 		s.log.Warn("plan", "source", s.source, "table", t.name, "warning", w)
 	}

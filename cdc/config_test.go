@@ -129,25 +129,3 @@ func TestDSNFromTheEnvironment(t *testing.T) {
 		t.Errorf("got DSN %s", got)
 	}
 }
-
-func TestPatternsOfTables(t *testing.T) {
-	t.Parallel()
-	for _, c := range []struct {
-		pattern, schema, table string
-		want                   bool
-	}{
-		{"audit.*", "audit", "log", true},
-		{"audit.*", "public", "audit", false},
-		{"*.tmp_*", "public", "tmp_1", true},
-		{"*.tmp_*", "public", "my_tmp_1", false},
-		{"*.*_log_*", "a", "x_log_2026", true},
-		{"public.orders", "public", "orders", true},
-		{"public.orders", "public", "orders2", false},
-		{"tmp_*", "any", "tmp_x", true},
-		{"*", "any", "x", true},
-	} {
-		if got := matches(c.pattern, c.schema, c.table); got != c.want {
-			t.Errorf("%s matches %s.%s: got %v, want %v", c.pattern, c.schema, c.table, got, c.want)
-		}
-	}
-}

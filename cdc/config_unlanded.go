@@ -31,11 +31,9 @@ func (s SourceConfig) unlanded(path string) error {
 	no("kind", mysqlFamily(s.Kind))
 	no("slots", s.Slots > 1)
 	no("horizon_dsn", s.HorizonDSN != "")
-	no("exclude", len(s.Exclude) > 0)
 	for _, name := range sortedKeys(s.Tables) {
 		t := s.Tables[name]
 		at := "tables." + name
-		no(at, isPattern(name))
 		no(at+".strategies", len(t.Strategies) == 0)
 		for i, st := range t.Strategies {
 			in := fmt.Sprintf("%s.strategies[%d].", at, i)

@@ -10,6 +10,7 @@ import (
 // returns is the same for all. Its methods are safe for concurrent use but for
 // look, which the sampler serialises.
 type origin interface {
+	surveyor
 	// describe reads a table's definition; stamps are the columns that strategies
 	// take for moments.
 	// A table that cannot be read is a *refusal.

@@ -21,6 +21,7 @@ type outcome struct {
 	fresh      map[string]string // strategies that need cursors, with the largest id of each
 	topic      string
 	partitions int32
+	planned    *planned // of a table without strategies
 
 	poll    *wire.CDCPoll // jobBegin
 	page    *page
@@ -53,11 +54,21 @@ func (s *slot) doPlan(ctx context.Context, o *outcome) error {
 	if err != nil {
 		return err
 	}
-	if o.plan, err = newPlan(s.source, s.src.Kind, t.name, t.cfg, rel); err != nil {
+	cfg, tasks := t.cfg, t.tasks
+	if err := s.replan(ctx, o, rel); err != nil {
+		return err
+	}
+	if o.planned != nil {
+		cfg, tasks = o.planned.cfg, o.planned.tasks
+		if rel, err = s.origin.describe(ctx, t.schema, t.table, cfg.stamps()); err != nil { // some types are moments only where a strategy takes them for such
+			return err
+		}
+	}
+	if o.plan, err = newPlan(s.source, s.src.Kind, t.name, cfg, rel); err != nil {
 		return err
 	}
 	o.fresh = map[string]string{}
-	for _, k := range t.tasks {
+	for _, k := range tasks {
 		p := o.plan.own[k.name()]
 		if meaning, known := o.wanted[k.name()]; known && meaning == p.meaning {
 			continue

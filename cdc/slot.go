@@ -40,6 +40,10 @@ type slot struct {
 	inflight int
 	turns    int // pages of urgent jobs since a patient one's
 	results  chan outcome
+
+	restored   *state           // as it was at the takeover, for tables that are found later
+	found      chan []tableInfo // what the origin has, where patterns name tables
+	discoverAt time.Time
 }
 
 // run takes the slot over and polls until ctx ends, then finishes the pages
@@ -52,16 +56,21 @@ func (s *slot) run(ctx, work context.Context) error {
 	}
 	s.m.takeoverSeconds.WithLabelValues(s.source).Observe(time.Since(began).Seconds())
 	s.results = make(chan outcome, s.src.Connections.Max) // room for all: no reader waits for the loop
+	s.found = make(chan []tableInfo)
 	reading, stop := context.WithCancel(work)
 	var readers sync.WaitGroup
 	defer func() { stop(); readers.Wait() }()
 	ended := ctx.Done()
 	for {
 		now := time.Now()
+		s.rediscover(reading, now, &readers)
 		for ended != nil && ctx.Err() == nil && s.dispatch(reading, now, &readers) {
 		}
 		if ctx.Err() != nil && s.inflight == 0 {
 			return s.commit(work)
+		}
+		if err := s.tellStopped(work); err != nil {
+			return err
 		}
 		if s.tx.due(now, s.inflight == 0) {
 			if err := s.commit(work); err != nil {
@@ -77,6 +86,8 @@ func (s *slot) run(ctx, work context.Context) error {
 				timer.Stop()
 				return err
 			}
+		case infos := <-s.found:
+			s.addTables(infos)
 		case <-timer.C:
 		case <-ended:
 			ended = nil
@@ -92,6 +103,7 @@ func (s *slot) run(ctx, work context.Context) error {
 // nothing can be added to it by anybody else.
 func (s *slot) takeover(ctx context.Context) error {
 	s.m.takeovers.WithLabelValues(s.source).Inc()
+	began := time.Now()
 	names := s.kafka.Names()
 	rejected := names.Rejected()
 	var err error
@@ -122,12 +134,15 @@ func (s *slot) takeover(ctx context.Context) error {
 	s.st = state.source
 	s.st.V, s.st.Fence = 1, s.st.Fence+1
 	s.sampler = newSampler(s.origin, s.src, s.st, s.faults, s.m)
-	for _, name := range sortedKeys(s.src.Tables) {
-		t := newTable(s.src.Kind, name, s.src.Tables[name], s.src)
-		t.restore(state, s.src)
-		s.tables = append(s.tables, t)
+	s.breaker, s.restored = breaker{cfg: s.src.Breaker}, state
+	var infos []tableInfo
+	if s.src.patterned() {
+		if infos, err = s.origin.tables(ctx); err != nil {
+			return fmt.Errorf("list the tables of %s: %w", s.source, err)
+		}
+		s.discoverAt = began.Add(rediscoverEvery)
 	}
-	s.breaker = breaker{cfg: s.src.Breaker}
+	s.addTables(infos)
 	s.report()
 	s.log.Info("took over", "source", s.source, "slot", s.partition, "fence", s.st.Fence, "tables", len(s.tables))
 	return nil
@@ -208,6 +223,10 @@ func (s *slot) refused(t *table, r *refusal) {
 		s.m.events.WithLabelValues(s.source, "refused").Inc()
 	}
 	t.stopped, t.plan = r, nil
+	if t.st.Stopped == nil || t.st.Stopped.Code != r.code {
+		t.st.Stopped = &wire.CDCStopped{Code: r.code, Text: r.text, Mend: r.mend, Since: stampText(time.Now())}
+		t.untold = true
+	}
 	t.refused++
 	t.retryAt = time.Now().Add(min(time.Second<<min(t.refused, 9), retryRefused))
 	s.report()
@@ -272,4 +291,23 @@ func (s *slot) answered() {
 		s.m.breaker.WithLabelValues(s.source).Set(0)
 		s.report()
 	}
+}
+
+// tellStopped puts into the state why tables are not read, for those who ask
+// Kafka alone.
+func (s *slot) tellStopped(ctx context.Context) error {
+	for _, t := range s.tables {
+		if !t.untold {
+			continue
+		}
+		t.untold = false
+		r, err := stateRecord(s.stateTopic(), s.partition, t.key(wire.CDCPartTable), t.st)
+		if err != nil {
+			return err
+		}
+		if err := s.produce(ctx, r); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -22,12 +22,13 @@ type state struct {
 	loads    map[string]wire.CDCLoad
 	schemas  map[string]map[int64]event.TableSchema
 	overlaps map[wire.CDCKey]wire.CDCOverlap
+	orders   map[string]wire.CDCOrder
 }
 
 func newState() *state {
 	return &state{
 		tables: map[string]wire.CDCTable{}, strategy: map[string]wire.CDCStrategy{}, loads: map[string]wire.CDCLoad{},
-		schemas: map[string]map[int64]event.TableSchema{}, overlaps: map[wire.CDCKey]wire.CDCOverlap{},
+		schemas: map[string]map[int64]event.TableSchema{}, overlaps: map[wire.CDCKey]wire.CDCOverlap{}, orders: map[string]wire.CDCOrder{},
 	}
 }
 
@@ -49,6 +50,8 @@ func (s *state) apply(key, value []byte) error {
 		err = put(s.loads, k.Table, value, gone)
 	case wire.CDCPartOverlap:
 		err = put(s.overlaps, k, value, gone)
+	case wire.CDCPartOrder:
+		err = put(s.orders, k.Table, value, gone)
 	case wire.CDCPartSchema:
 		if gone {
 			delete(s.schemas[k.Table], k.Number)

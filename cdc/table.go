@@ -11,6 +11,7 @@ import (
 // table is a mirrored table in a slot, with the strategies that read it.
 type table struct {
 	cfg        TableConfig
+	unplanned  bool // the configuration names no strategies: they are planned
 	schema     string
 	table      string
 	name       string // schema.table
@@ -26,14 +27,15 @@ type table struct {
 	lock      publishLock
 	turns     int // pages of urgent jobs since a patient one's
 	stopped   *refusal
-	refused   int // times in a row
+	untold    bool // the state has to tell that it is stopped
+	refused   int  // times in a row
 	retryAt   time.Time
 	announced time.Time // when the schema was told by this owner; zero: not yet
 }
 
 func newTable(kind, name string, cfg TableConfig, src SourceConfig) *table {
 	schema, tbl, _ := splitTable(kind, name)
-	t := &table{cfg: cfg, schema: schema, table: tbl, name: schema + "." + tbl, st: wire.CDCTable{V: 1}}
+	t := &table{cfg: cfg, unplanned: len(cfg.Strategies) == 0, schema: schema, table: tbl, name: schema + "." + tbl, st: wire.CDCTable{V: 1}}
 	for _, c := range cfg.Strategies {
 		t.tasks = append(t.tasks, newTask(t, c, src))
 	}
@@ -44,6 +46,7 @@ func newTable(kind, name string, cfg TableConfig, src SourceConfig) *table {
 func (t *table) restore(s *state, src SourceConfig) {
 	if st, ok := s.tables[t.name]; ok {
 		t.st = st
+		t.adopt(st.Planned, src)
 	}
 	for _, k := range t.tasks {
 		k.restore(s)

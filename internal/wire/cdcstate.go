@@ -22,6 +22,8 @@ type CDCSource struct {
 	T0       string `json:"t0"`     // the last sample's clock, RFC 3339; "" before the first
 	Raw      string `json:"raw"`    // what it found: nothing open began before
 	Holder   string `json:"holder"` // who held the horizon, for people
+	// Owner is the process that wrote this, host and pid, for people.
+	Owner string `json:"owner,omitempty"`
 }
 
 // CDCTable is the state of a table; its key is "table/<schema.table>".
@@ -40,6 +42,54 @@ type CDCTable struct {
 	// Anchor is the last complete poll's, from which another strategy may
 	// begin; nil before the first load is complete.
 	Anchor *CDCAnchor `json:"anchor,omitempty"`
+	// Planned are the strategies of a table whose configuration names none.
+	Planned *CDCPlanned `json:"planned,omitempty"`
+	// Stopped says why the table is not read; nil while it is.
+	Stopped *CDCStopped `json:"stopped,omitempty"`
+	// Paused: an order keeps the table from being read.
+	Paused bool `json:"paused,omitempty"`
+}
+
+// CDCPlanned is the plan of a table without strategies. It stays as it is until
+// For changes: a hash of the table's configuration and columns.
+type CDCPlanned struct {
+	For        string               `json:"for"`
+	Strategies []CDCPlannedStrategy `json:"strategies"`
+}
+
+// CDCPlannedStrategy is a strategy in the words of the configuration.
+type CDCPlannedStrategy struct {
+	Kind      string `json:"kind"`
+	Timestamp string `json:"timestamp,omitempty"`
+	ID        string `json:"id,omitempty"`
+	Publish   string `json:"publish,omitempty"`
+	Every     string `json:"every"` // a duration
+}
+
+// CDCStopped is why a table is not read, and what mends it.
+type CDCStopped struct {
+	Code  string `json:"code"`
+	Text  string `json:"text"`
+	Mend  string `json:"mend,omitempty"`
+	Since string `json:"since"` // RFC 3339
+}
+
+// The orders that people give a table.
+const (
+	CDCReload = "reload" // read it all again, under a new key or relation too
+	CDCPause  = "pause"
+	CDCResume = "resume"
+	CDCAccept = "accept" // what stopped it is right: go on
+	CDCForget = "forget" // drop the state of a table that is not configured any more
+)
+
+// CDCOrder is what somebody wants of a table; its key is
+// "order/<schema.table>". The slot's owner tombstones it when it has obeyed.
+type CDCOrder struct {
+	V     int    `json:"v"`
+	Order string `json:"order"`
+	At    string `json:"at"` // when it was given, RFC 3339
+	By    string `json:"by"` // for people
 }
 
 // CDCAnchor is a moment that a table is complete through: nothing that commits
@@ -184,7 +234,7 @@ func (o *CDCOverlap) UnmarshalJSON(b []byte) error {
 
 // CDCKey is the key of a record of cdc's state.
 type CDCKey struct {
-	Part     string // source, table, strategy, load, overlap, schema
+	Part     string // source, table, strategy, load, overlap, schema, order
 	Table    string // schema.table
 	Strategy string
 	Poll     string // of an overlap
@@ -199,6 +249,7 @@ const (
 	CDCPartLoad     = "load"
 	CDCPartOverlap  = "overlap"
 	CDCPartSchema   = "schema"
+	CDCPartOrder    = "order"
 )
 
 // Append appends the key's text to dst. Names keep their dots; "%" and "/" in
@@ -207,7 +258,7 @@ func (k CDCKey) Append(dst []byte) []byte {
 	dst = append(dst, k.Part...)
 	put := func(s string) { dst = append(append(dst, '/'), s...) }
 	switch k.Part {
-	case CDCPartTable, CDCPartLoad:
+	case CDCPartTable, CDCPartLoad, CDCPartOrder:
 		put(escapeMember(k.Table))
 	case CDCPartStrategy:
 		put(escapeMember(k.Table))
@@ -228,7 +279,7 @@ func (k CDCKey) Append(dst []byte) []byte {
 func ParseCDCKey(s string) (CDCKey, error) {
 	p := strings.Split(s, "/")
 	k := CDCKey{Part: p[0]}
-	want := map[string]int{CDCPartSource: 1, CDCPartTable: 2, CDCPartLoad: 2, CDCPartStrategy: 3, CDCPartOverlap: 5, CDCPartSchema: 3}[k.Part]
+	want := map[string]int{CDCPartSource: 1, CDCPartTable: 2, CDCPartLoad: 2, CDCPartStrategy: 3, CDCPartOverlap: 5, CDCPartSchema: 3, CDCPartOrder: 2}[k.Part]
 	if want == 0 || len(p) != want {
 		return k, fmt.Errorf("cdc state key %q: unknown", s)
 	}
@@ -264,7 +315,7 @@ func unescapeMember(s string) string {
 
 // CDCRecord is any value of cdc's state but the body of a schema mark.
 type CDCRecord interface {
-	CDCSource | CDCTable | CDCStrategy | CDCLoad | CDCOverlap
+	CDCSource | CDCTable | CDCStrategy | CDCLoad | CDCOverlap | CDCOrder
 }
 
 // EncodeCDCRecord returns the bytes of a value of cdc's state.

@@ -29,11 +29,13 @@ func cdcState(t *testing.T) []byte {
 		out.WriteString("\n")
 	}
 	const table, at, poll = "public.or%de/rs", "2026-11-21T06:15:02.113402Z", "01jd3x9k2m7q8r5t6v0w1y2z3a"
-	b, err := wire.EncodeCDCRecord(wire.CDCSource{V: 1, System: "7710521025465389635", Timeline: "00000001", Server: "150018", Fence: 7, T0: at, Raw: at, Holder: "pid 10584, user app, worker"})
+	b, err := wire.EncodeCDCRecord(wire.CDCSource{V: 1, System: "7710521025465389635", Timeline: "00000001", Server: "150018", Fence: 7, T0: at, Raw: at, Holder: "pid 10584, user app, worker", Owner: "host-1, pid 7"})
 	line(wire.CDCKey{Part: wire.CDCPartSource}, b, err)
 	b, err = wire.EncodeCDCRecord(wire.CDCTable{
 		V: 1, Page: 4512, Relation: "7710521025465389635/16419", Rewrite: "16482", Loaded: true, CompleteThrough: at, Basis: "activity",
-		Schema: wire.CDCTableSchema{Version: 3, Fingerprint: "sha256:51d0e3aa90b1c2d3", Origin: "6a944094cd020c8e", Numbers: map[string]int{"id": 1}},
+		Schema:  wire.CDCTableSchema{Version: 3, Fingerprint: "sha256:51d0e3aa90b1c2d3", Origin: "6a944094cd020c8e", Numbers: map[string]int{"id": 1}},
+		Planned: &wire.CDCPlanned{For: "c1f07a55", Strategies: []wire.CDCPlannedStrategy{{Kind: "incremental", Timestamp: "updated_at", Every: "10s"}, {Kind: "full", Publish: "diff", Every: "24h0m0s"}}},
+		Stopped: &wire.CDCStopped{Code: "no_key", Text: "public.orders has no key", Mend: "add a primary key", Since: at}, Paused: true,
 	})
 	line(wire.CDCKey{Part: wire.CDCPartTable, Table: table}, b, err)
 	b, err = wire.EncodeCDCRecord(wire.CDCStrategy{
@@ -51,6 +53,8 @@ func cdcState(t *testing.T) []byte {
 	line(wire.CDCKey{Part: wire.CDCPartLoad, Table: table}, b, err)
 	b, err = wire.EncodeCDCRecord(wire.CDCOverlap{V: 1, Set: []wire.CDCHash{{1, 2, 3}, {15: 255}}})
 	line(wire.CDCKey{Part: wire.CDCPartOverlap, Table: table, Strategy: "incremental", Poll: poll, Number: 17}, b, err)
+	b, err = wire.EncodeCDCRecord(wire.CDCOrder{V: 1, Order: wire.CDCReload, At: at, By: "ops@host-1"})
+	line(wire.CDCKey{Part: wire.CDCPartOrder, Table: table}, b, err)
 	return out.Bytes()
 }
 
@@ -92,6 +96,8 @@ func recode(part string, value []byte) ([]byte, error) {
 		return recodeAs[wire.CDCStrategy](value)
 	case wire.CDCPartLoad:
 		return recodeAs[wire.CDCLoad](value)
+	case wire.CDCPartOrder:
+		return recodeAs[wire.CDCOrder](value)
 	}
 	return recodeAs[wire.CDCOverlap](value)
 }
