@@ -96,7 +96,7 @@ func commands() []command {
 		{"lake", "lake files: the files that make up a table, as a list or a statement for DuckDB, Spark or Athena", (*program).lake},
 		{"warehouse", "warehouse status: what is loaded, due, held and how to mend it, maintenance, models", (*program).warehouse},
 		{"local", "the local Redshift alone, over the configured S3", (*program).local},
-		{"bench", "measures on this hardware: ingest, batcher, e2e", (*program).bench},
+		{"bench", "measures on this hardware: ingest, batcher, loader, e2e", (*program).bench},
 		{"config", "prints the configuration in force, or with --reference what there is to configure", (*program).config},
 		{"version", "prints the version", (*program).version},
 	}
