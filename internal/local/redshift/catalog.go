@@ -22,6 +22,8 @@ func (s *Server) bootstrap() error {
 		"SET GLOBAL default_null_order = 'nulls_last_on_asc_first_on_desc'",
 		"SET GLOBAL checkpoint_threshold = '64MiB'",
 		"SET GLOBAL preserve_insertion_order = false",
+		// Ids do not repeat: FSST makes files a third smaller at a fifth of an INSERT's time.
+		"SET GLOBAL disabled_compression_methods = 'fsst'",
 		"SET GLOBAL autoinstall_known_extensions = false",
 		"SET GLOBAL autoload_known_extensions = false",
 		// DuckDB 1.5.1 fails where statistics rule out all that a MIN or MAX would read of a transaction's own rows
