@@ -47,7 +47,9 @@ type reading struct {
 	xid, lsn, timeline string
 	standby            bool
 
-	procs processList // MySQL and MariaDB only
+	// MySQL and MariaDB only.
+	procs   processList
+	threads int // that run a statement
 }
 
 // sample is what a reading means.
@@ -92,7 +94,7 @@ type horizon struct {
 // order in which they were taken.
 func (h *horizon) observe(r reading) sample {
 	s := sample{
-		t0: r.t0, basis: r.basis, open: len(r.open), system: r.system, server: r.server,
+		t0: r.t0, basis: r.basis, open: max(len(r.open), r.threads), system: r.system, server: r.server,
 		xid: r.xid, lsn: r.lsn, timeline: r.timeline,
 	}
 	switch {
@@ -135,7 +137,6 @@ func (h *horizon) observe(r reading) sample {
 	}
 	if r.basis == basisProcess {
 		h.observeProcesses(r, lower)
-		s.open = len(r.procs.open)
 	}
 	h.seen, h.t0, h.raw, h.mono = true, r.t0, raw, r.mono
 	h.own, h.bound, h.prepared = own, bound, prepared

@@ -20,7 +20,7 @@ func goldenPlan(n int) *plan {
 		case 0:
 			c.kind, c.oid, c.numeric = valueInt, 20, true
 		case 1:
-			c.kind, c.oid = valueBytes, 17
+			c.kind, c.oid, c.binary, c.position = valueBytes, 17, true, "HEX(`k2`)"
 		case 2:
 			c.position, c.numeric = "`k3` + 0", true
 		}

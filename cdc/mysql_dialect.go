@@ -21,11 +21,8 @@ func (mysqlDialect) bind(_ *statement, c *column, text string) string {
 }
 
 func (d mysqlDialect) text(c *column) string {
-	switch {
-	case c.position != "":
+	if c.position != "" {
 		return c.position
-	case c.kind == valueBytes:
-		return "HEX(" + d.ident(c.name) + ")" // positions are kept as JSON
 	}
 	return d.ident(c.name)
 }
@@ -73,7 +70,7 @@ func mysqlLiteral(c *column, text string) string {
 			panic("BUG: a number in the state: " + text)
 		}
 		return text
-	case c.kind == valueBytes:
+	case c.binary:
 		if _, err := hex.DecodeString(text); err != nil {
 			panic("BUG: bytes in the state: " + text)
 		}

@@ -43,6 +43,8 @@ func openOrigin(source string, c SourceConfig) (origin, error) {
 		return newSQLite(c)
 	case kindPostgres:
 		return newPostgres(source, c)
+	case kindMySQL, kindMariaDB:
+		return newMySQL(source, c)
 	}
 	return nil, fmt.Errorf("cdc.sources.%s.kind: unknown %q", source, c.Kind)
 }

@@ -52,13 +52,14 @@ type column struct {
 	target           string // Redshift's type
 	kind             valueKind
 	expr             string // what to select; "" for the column itself
-	binary           bool
+	binary           bool   // postgres: it comes in binary; mysql: bytes
 	oid              uint32 // postgres: type of parameters that are compared with it
 	cursor           cursorKind
 	quantum          time.Duration // the step of a stamp
 	dateOnly         bool          // stamps are dates
 	integer          bool          // sqlite: stamps are unix seconds
 	numeric          bool          // mysql: compared as a number
+	bits             int           // mysql: the width of a bit(n), 0 where it is a bool
 	position         string        // mysql: the expression whose text compares as the column sorts; "" for the column itself
 	precision, scale int           // of a decimal
 	exact            bool          // postgres: numbers as text, for want of a precision

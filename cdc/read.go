@@ -64,6 +64,7 @@ func (s *slot) doPlan(ctx context.Context, o *outcome) error {
 			return err
 		}
 	}
+	rel.widen(o.wide)
 	if o.plan, err = newPlan(s.source, s.src.Kind, t.name, cfg, rel); err != nil {
 		return err
 	}

@@ -234,6 +234,7 @@ type job struct {
 	number  int               // of the range
 	part    wire.CDCRange     // the range itself
 	wanted  map[string]string // jobPlan: meaning of each strategy that has cursors, by name
+	wide    []string          // jobPlan: columns that are wider than they are declared
 	lowered time.Duration
 	limit   int
 }
@@ -247,7 +248,7 @@ func (s *slot) job(c candidate) job {
 		j.load, j.part, j.limit = c.t.load.CDCLoad, c.t.load.Ranges[c.number], c.t.load.pager.limit()
 		j.load.Ranges = nil
 	case jobPlan:
-		j.wanted = map[string]string{}
+		j.wanted, j.wide = map[string]string{}, c.t.widened()
 		for _, k := range c.t.tasks {
 			if k.known {
 				j.wanted[k.name()] = k.st.Meaning

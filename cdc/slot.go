@@ -257,6 +257,9 @@ func (s *slot) failed(o outcome, err error) {
 	case errors.As(err, &r):
 		s.refused(t, r)
 	case errors.Is(err, errChanged):
+		if wide, ok := errors.AsType[*widenError](err); ok {
+			t.wide = append(t.wide, wide.column)
+		}
 		s.m.page(t.name, pageFingerprint)
 		t.plan, t.retryAt = nil, now.Add(replanPause) // planned anew at the same position
 	case errors.Is(err, errBusy):

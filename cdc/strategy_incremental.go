@@ -1,8 +1,8 @@
 package cdc
 
 import (
+	"math/big"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/millstream-data/millstream/internal/event"
@@ -152,12 +152,12 @@ func idLess(a, b string) bool {
 	if a == "" || b == "" {
 		return a == "" && b != ""
 	}
-	x, errX := strconv.ParseInt(a, 10, 64)
-	y, errY := strconv.ParseInt(b, 10, 64)
-	if errX != nil || errY != nil {
+	x, okX := new(big.Int).SetString(a, 10)
+	y, okY := new(big.Int).SetString(b, 10)
+	if !okX || !okY {
 		panic("BUG: ids are integers: " + a + ", " + b)
 	}
-	return x < y
+	return x.Cmp(y) < 0
 }
 
 func stampText(t time.Time) string { return event.FormatTime(t) }

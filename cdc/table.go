@@ -23,6 +23,7 @@ type table struct {
 	tasks []*task
 	load  *loading           // nil if none is wanted
 	last  *event.TableSchema // the version announced last
+	wide  []string           // columns in which a value was met that their types do not hold
 
 	lock      publishLock
 	turns     int // pages of urgent jobs since a patient one's

@@ -372,5 +372,8 @@ func (c *column) retype(kind string, to wire.LakeType) bool {
 	if kind == kindPostgres {
 		return c.retypePostgres(to)
 	}
+	if mysqlFamily(kind) {
+		return c.retypeMySQL(to)
+	}
 	return to == c.lake
 }
