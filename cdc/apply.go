@@ -63,6 +63,9 @@ func (s *slot) apply(ctx context.Context, o outcome) error {
 func (s *slot) follow(smp sample) {
 	s.st.System, s.st.Server, s.st.Holder = smp.system, smp.server, smp.holder
 	if smp.timeline != "" {
+		if s.st.Timeline != "" && s.st.Timeline != smp.timeline {
+			s.failover()
+		}
 		s.st.Timeline = smp.timeline
 	}
 	s.st.T0, s.st.Raw = stampText(smp.t0), stampText(smp.raw)
@@ -77,9 +80,7 @@ func (s *slot) follow(smp sample) {
 				lowerStamps(&k.st, step)
 			}
 		}
-		if a := t.st.Anchor; a != nil {
-			t.st.Anchor = &wire.CDCAnchor{H: stampText(parseStamp(a.H).Add(-step)), Xid: a.Xid}
-		}
+		t.lowerAnchor(step)
 	}
 	s.lowered = smp.steps
 }
@@ -87,23 +88,21 @@ func (s *slot) follow(smp sample) {
 // applyPlan announces the table's schema and gives a new strategy its cursors.
 func (s *slot) applyPlan(ctx context.Context, o outcome) error {
 	t, p := o.t, o.plan
-	if t.st.Relation != "" && t.st.Relation != p.rel.identity {
-		s.refused(t, &refusal{code: "relation_replaced", text: p.name + " is another table of the same name", mend: "rename it back, or give the source another name to load it anew"})
+	if r := t.misplaced(p); r != nil {
+		s.refused(t, r)
 		return nil
 	}
-	change, err := p.compare(t.last, t.st.Schema.Numbers)
+	another := o.another(p)
+	change, err := p.compare(t.last, t.st.Schema.Numbers, another)
 	if err != nil {
 		s.failed(o, err)
 		return nil
-	}
-	if t.st.Rewrite != "" && t.st.Rewrite != p.rel.rewrite {
-		s.m.events.WithLabelValues(s.source, "rewrite").Inc()
-		s.log.Warn("table was rewritten or truncated; rows that are gone stay in the mirror", "source", s.source, "table", t.name)
 	}
 	if n := o.planned; n != nil {
 		t.cfg, t.tasks, t.st.Planned = n.cfg, n.tasks, n.state
 		s.log.Info("planned", "source", s.source, "table", t.name, "strategies", describeStrategies(n.cfg.Strategies))
 	}
+	stale := s.noticed(t, p, change)
 	t.plan, t.topic, t.partitions = p, o.topic, o.partitions
 	t.retryAt, t.st.Stopped = time.Time{}, nil
 	for _, w := range p.rel.warnings {
@@ -119,15 +118,23 @@ func (s *slot) applyPlan(ctx context.Context, o outcome) error {
 	if change.changed {
 		t.restart(now)
 	}
-	s.begin(t, o, now)
-	switch {
-	case !change.backfill:
-	case t.load == nil:
-		t.load = newLoading(newLoad(event.PollBackfill, t.anchored(), t.st.Basis, now), s.src)
-	default:
-		t.load.again()
+	if another {
+		s.m.events.WithLabelValues(s.source, eventReplaced).Inc()
+		s.log.Warn("another table, or ordered anew: it is read whole", "source", s.source, "table", t.name)
+		t.st.Loaded, t.st.Anchor, t.load = false, nil, nil
 	}
-	t.st.Relation, t.st.Rewrite = p.rel.identity, p.rel.rewrite
+	s.begin(t, o, another, now)
+	retyped := change.changed && len(change.mark.Retyped) > 0
+	switch {
+	case another:
+	case retyped, stale:
+		s.renew(t, retyped, now)
+	case t.load != nil && change.backfill:
+		t.load.again()
+	case t.load == nil && (change.backfill || t.wants(orderReload)):
+		s.reload(t, now)
+	}
+	t.st.Relation, t.st.Rewrite, t.st.Leaves = p.rel.identity, p.rel.rewrite, p.rel.leaves
 	t.st.Schema = wire.CDCTableSchema{Version: change.mark.Version, Fingerprint: p.fingerprint, Origin: p.rel.print, Numbers: columnNumbers(p)}
 	var records []*kgo.Record
 	if change.changed {
@@ -151,7 +158,7 @@ func (s *slot) applyPlan(ctx context.Context, o outcome) error {
 	if err != nil {
 		return err
 	}
-	return s.produce(ctx, append(records, state...)...)
+	return s.produce(ctx, append(append(records, state...), s.obeyed(t)...)...)
 }
 
 func columnNumbers(p *plan) map[string]int {
@@ -165,8 +172,9 @@ func columnNumbers(p *plan) map[string]int {
 }
 
 // begin gives strategies without cursors their first ones, from the past that
-// the table is complete to if there is one; else the table gets a load.
-func (s *slot) begin(t *table, o outcome, now time.Time) {
+// the table is complete to if there is one; else the table gets a load. Another
+// table of the same name takes the old one's place.
+func (s *slot) begin(t *table, o outcome, another bool, now time.Time) {
 	var others []wire.CDCStrategy
 	for _, k := range t.tasks {
 		if _, fresh := o.fresh[k.name()]; !fresh {
@@ -192,11 +200,15 @@ func (s *slot) begin(t *table, o outcome, now time.Time) {
 	switch {
 	case !past:
 		t.st.Loaded = t.st.Loaded || first
-	case !t.cfg.Load.Initial && first:
+	case !t.cfg.Load.Initial && first && !another:
 		t.st.Loaded = true
 	default:
 		t.st.Loaded = false
-		load := newLoad(event.PollLoad, stampText(o.sample.h), string(o.sample.basis), now)
+		kind := event.PollLoad
+		if another {
+			kind = event.PollFull
+		}
+		load := newLoad(kind, stampText(o.sample.h), string(o.sample.basis), now)
 		if ids {
 			load.Again = &wire.CDCAgain{T0: stampText(o.sample.t0)}
 		}

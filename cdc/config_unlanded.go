@@ -48,7 +48,6 @@ func (s SourceConfig) unlanded(path string) error {
 		no(at+".clock.nulls", t.Clock.Nulls != nullsNever)
 		no(at+".store.rows", t.Store.Rows)
 		no(at+".topic.name", t.Topic.Name != "")
-		no(at+".on_rewrite", t.OnRewrite != rewriteReread)
 	}
 	return errors.Join(slices.DeleteFunc(errs, func(e error) bool { return e == nil })...)
 }

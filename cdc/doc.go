@@ -60,7 +60,11 @@
 //	chained transactions, clock set back, restarts           no commit below the horizon                               TestHorizonModel
 //	whole-second stamps, many equal stamps                   >= and keyset; known versions are not repeated            TestCoarseStamps, TestManyTies
 //	a row becomes again what it was                          published again                                           TestRowThatReturns
-//	column added, dropped, renamed, retyped; table missing   new version, backfill, or the table stops                 TestSQLiteSchemaEvents, TestPostgresSchemaEvents
+//	column added, dropped, renamed; table missing            new version, backfill, or the table stops                 TestSQLiteSchemaEvents, TestPostgresSchemaEvents
+//	column retyped; table rewritten or created again         read whole, swapped in the warehouse                      TestSQLiteSchemaEvents
+//	key changed                                              the table stops until an order reloads it                 TestOrders
+//	another server; failover                                 stops; cursors go back, deletes are looked for            TestOtherServer, TestFailoverRewinds
+//	orders: reload, pause, resume, accept, forget            obeyed when nobody reads the table, once                  TestOrders
 //	no key, stamps that do not sort                          the table stops with the way out                          TestSQLiteSchemaEvents
 //	a value without a counterpart, or too large              adjusted, told, counted, copied to the dead letters       TestSQLiteTypes, TestPostgresTypes
 //	a grant is missing                                       the table stops, and is read once it is given             TestLeastPrivilege

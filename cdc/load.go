@@ -38,10 +38,26 @@ func newLoad(kind event.PollKind, h, b string, now time.Time) wire.CDCLoad {
 }
 
 func (l *loading) class() class {
-	if l.Kind == string(event.PollBackfill) {
+	switch event.PollKind(l.Kind) { //nolint:exhaustive // the others are no loads
+	case event.PollBackfill:
 		return classBackfill
+	case event.PollFull:
+		return classFull
 	}
 	return classLoad
+}
+
+// replaces says whether the warehouse puts what the load brings in the place of
+// what it has.
+func (l *loading) replaces() bool { return l.Kind == string(event.PollFull) }
+
+// name stands in records and marks in the place of a strategy's. A replacing
+// load has one of its own: marks of a strategy end its older polls.
+func (l *loading) name() string {
+	if l.replaces() {
+		return "refresh"
+	}
+	return l.Kind
 }
 
 // open says whether pages of range i are left to read.
@@ -203,17 +219,18 @@ func (s *slot) applyLoad(ctx context.Context, o outcome) error {
 	return s.hand(ctx, records, append(state, own...))
 }
 
-// loadSource says what publishes the pages of a load. A backfill publishes every
-// row: a new column with a default changes no version.
+// loadSource says what publishes the pages of a load. All but a first one publish
+// every row: a new column with a default changes no version, and a warehouse
+// that replaces counts.
 func (s *slot) loadSource(t *table) publisher {
 	l := t.load
-	backfill := l.Kind == string(event.PollBackfill)
-	p := publisher{strategy: l.Kind, poll: l.Poll, snapshot: "true", note: func(r *row) (publish, tell, room bool) {
+	first := l.Kind == string(event.PollLoad)
+	p := publisher{strategy: l.name(), poll: l.Poll, snapshot: "incremental", note: func(r *row) (publish, tell, room bool) {
 		known := slices.ContainsFunc(t.tasks, func(k *task) bool { return k.overlap.known(r.hash) })
-		return backfill || !known, false, true
+		return !first || !known, false, true
 	}}
-	if backfill {
-		p.snapshot = "incremental"
+	if first {
+		p.snapshot = "true"
 	}
 	return p
 }
@@ -238,6 +255,9 @@ func (s *slot) endLoad(t *table, now time.Time) ([]*kgo.Record, error) {
 
 func (s *slot) loadMark(t *table, state string, now time.Time) ([]*kgo.Record, error) {
 	l := t.load
-	m := t.mark(l.Poll, l.Kind, event.PollKind(l.Kind), state, l.Rows, l.Basis)
+	m := t.mark(l.Poll, l.name(), event.PollKind(l.Kind), state, l.Rows, l.Basis)
+	if l.replaces() {
+		m.Publish = publishReplace
+	}
 	return t.envelope("", "", "", "", 0, now).mark(wire.KindPoll, m)
 }

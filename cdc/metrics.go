@@ -70,7 +70,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		adjusted:        counter("adjusted_total", "Rows of which a value was replaced by a declared rule.", "source", "table"),
 		rejected:        counter("rejected_total", "Dead letters.", "source", "code"),
 		schemas:         counter("schema_versions_total", "Versions of tables' columns that were announced.", "source", "table"),
-		events:          counter("events_total", "Events at the origin: rewrite, refused.", "source", "event"),
+		events:          counter("events_total", "Events at the origin: refused, replaced, rewritten, leaves, retyped, failover.", "source", "event"),
 		transactions:    counter("transactions_total", "Kafka transactions.", "source", "outcome"),
 		takeovers:       counter("takeovers_total", "Times that the slot was taken over.", "source"),
 		originSeconds:   counter("origin_seconds_total", "Time that pages took at the origin.", "source"),

@@ -78,9 +78,10 @@ type index struct {
 // relation is a table as the origin describes it.
 type relation struct {
 	schema, table string
-	identity      string // another one is another table
-	rewrite       string // another one: rewritten or truncated
-	print         string // hash of the columns; compared by each page
+	identity      string   // another one is another table
+	rewrite       string   // another one: rewritten or truncated
+	print         string   // hash of the columns; compared by each page
+	leaves        []string // of a partitioned table, with what names their rewrites; in order
 	columns       []column
 	indexes       []index
 	warnings      []string
@@ -301,8 +302,8 @@ type schemaChange struct {
 }
 
 // compare builds the schema mark that follows was, nil for the first one. It
-// refuses what incremental polls cannot carry.
-func (p *plan) compare(was *event.TableSchema, numbers map[string]int) (schemaChange, error) {
+// refuses another key, unless the table is read anew.
+func (p *plan) compare(was *event.TableSchema, numbers map[string]int, anew bool) (schemaChange, error) {
 	out := schemaChange{mark: event.TableSchema{
 		V: 1, Source: p.source, Schema: p.rel.schema, Table: p.rel.table, Version: 1, Fingerprint: p.fingerprint,
 		Key: p.keyNames(), Cursor: p.cursorName(), Renamed: map[string]string{}, Retyped: []string{}, Dropped: []string{}, Columns: p.tableColumns(),
@@ -311,8 +312,8 @@ func (p *plan) compare(was *event.TableSchema, numbers map[string]int) (schemaCh
 		out.changed = true
 		return out, nil
 	}
-	if !slices.Equal(was.Key, out.mark.Key) && len(renames(p, was, numbers)) == 0 {
-		return out, refuse("key_changed", "give the table another source name to load it anew, or restore the key",
+	if !anew && !slices.Equal(was.Key, out.mark.Key) && len(renames(p, was, numbers)) == 0 {
+		return out, refuse("key_changed", "restore the key, or millstream cdc reload to read the table under the new one",
 			"the key of %s was (%s) and is (%s)", p.name, strings.Join(was.Key, ", "), strings.Join(out.mark.Key, ", "))
 	}
 	out.mark.Version = was.Version
@@ -320,11 +321,11 @@ func (p *plan) compare(was *event.TableSchema, numbers map[string]int) (schemaCh
 		return out, nil
 	}
 	out.changed, out.mark.Version = true, was.Version+1
-	err := p.compareColumns(was, numbers, &out)
-	return out, err
+	p.compareColumns(was, numbers, &out)
+	return out, nil
 }
 
-func (p *plan) compareColumns(was *event.TableSchema, numbers map[string]int, out *schemaChange) error {
+func (p *plan) compareColumns(was *event.TableSchema, numbers map[string]int, out *schemaChange) {
 	out.mark.Renamed = renames(p, was, numbers)
 	before := map[string]event.TableColumn{}
 	for _, c := range was.Columns {
@@ -342,8 +343,7 @@ func (p *plan) compareColumns(was *event.TableSchema, numbers map[string]int, ou
 			added = true
 			out.backfill = out.backfill || p.rel.columns[i].filled
 		case old.Lake != c.Lake || old.Form != c.Form:
-			return refuse("retyped", "give the column its old type back, or give the table another source name to load it anew",
-				"%s.%s was %s and is %s, which needs a full reload", p.name, c.Name, old.Origin, c.Origin)
+			out.mark.Retyped = append(out.mark.Retyped, c.Name)
 		}
 		delete(before, c.Name)
 	}
@@ -356,7 +356,6 @@ func (p *plan) compareColumns(was *event.TableSchema, numbers map[string]int, ou
 	if added && len(out.mark.Dropped) > 0 && len(numbers) == 0 {
 		out.backfill = true
 	}
-	return nil
 }
 
 // renames pairs old and new names of columns that kept their number.

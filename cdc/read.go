@@ -69,6 +69,9 @@ func (s *slot) doPlan(ctx context.Context, o *outcome) error {
 		return err
 	}
 	o.fresh = map[string]string{}
+	if o.another(o.plan) {
+		o.wanted = nil
+	}
 	for _, k := range tasks {
 		p := o.plan.own[k.name()]
 		if meaning, known := o.wanted[k.name()]; known && meaning == p.meaning {

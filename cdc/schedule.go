@@ -41,6 +41,9 @@ const patientTurn = 9
 // as the publish lock lets it. Who takes the lock alone goes first, but for one
 // page of ten.
 func (t *table) candidates(now time.Time, yield func(candidate)) {
+	if t.st.Paused && t.ordered == "" || t.ordered != "" && !t.obeying {
+		return // an order is obeyed when nobody reads the table
+	}
 	if t.plan == nil {
 		if t.lock.free(false) {
 			yield(candidate{t: t, kind: jobPlan, class: classPlan, due: t.retryAt})
@@ -225,18 +228,21 @@ func (b *breaker) text() string {
 
 // job is a copy of what a reader needs; the loop's own state is not shared.
 type job struct {
-	t       *table
-	k       *task // of a poll; its name and strategy do not change
-	kind    jobKind
-	plan    *plan // the strategy's own, of a load the table's
-	st      wire.CDCStrategy
-	load    wire.CDCLoad      // without its ranges
-	number  int               // of the range
-	part    wire.CDCRange     // the range itself
-	wanted  map[string]string // jobPlan: meaning of each strategy that has cursors, by name
-	wide    []string          // jobPlan: columns that are wider than they are declared
-	lowered time.Duration
-	limit   int
+	t        *table
+	k        *task // of a poll; its name and strategy do not change
+	kind     jobKind
+	plan     *plan // the strategy's own, of a load the table's
+	st       wire.CDCStrategy
+	load     wire.CDCLoad      // without its ranges
+	number   int               // of the range
+	part     wire.CDCRange     // the range itself
+	relation string            // jobPlan: identity of the table that was read; "" for none
+	anew     bool              // jobPlan: it is ordered to be read as if it were another one
+	accepted bool              // jobPlan: it is ordered to be taken for the same one
+	wanted   map[string]string // jobPlan: meaning of each strategy that has cursors, by name
+	wide     []string          // jobPlan: columns that are wider than they are declared
+	lowered  time.Duration
+	limit    int
 }
 
 func (s *slot) job(c candidate) job {
@@ -248,6 +254,8 @@ func (s *slot) job(c candidate) job {
 		j.load, j.part, j.limit = c.t.load.CDCLoad, c.t.load.Ranges[c.number], c.t.load.pager.limit()
 		j.load.Ranges = nil
 	case jobPlan:
+		j.relation, j.accepted = c.t.st.Relation, c.t.accepted
+		j.anew = c.t.wants(orderReload) && c.t.stopped != nil
 		j.wanted, j.wide = map[string]string{}, c.t.widened()
 		for _, k := range c.t.tasks {
 			if k.known {

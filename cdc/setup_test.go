@@ -235,12 +235,12 @@ func (v seen) versions() map[string]int {
 func (v seen) notes() map[string]string {
 	out := map[string]string{}
 	for k, after := range v.mirror() {
-		var row struct{ Note *string }
+		var row struct{ Note any }
 		if err := json.Unmarshal([]byte(after), &row); err != nil {
 			panic(err)
 		}
 		if row.Note != nil {
-			out[k] = *row.Note
+			out[k] = fmt.Sprint(row.Note)
 		}
 	}
 	return out

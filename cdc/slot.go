@@ -44,6 +44,7 @@ type slot struct {
 	restored   *state           // as it was at the takeover, for tables that are found later
 	found      chan []tableInfo // what the origin has, where patterns name tables
 	discoverAt time.Time
+	orders     chan order
 }
 
 // run takes the slot over and polls until ctx ends, then finishes the pages
@@ -60,10 +61,15 @@ func (s *slot) run(ctx, work context.Context) error {
 	reading, stop := context.WithCancel(work)
 	var readers sync.WaitGroup
 	defer func() { stop(); readers.Wait() }()
+	s.orders = make(chan order)
+	readers.Go(func() { s.followOrders(reading) })
 	ended := ctx.Done()
 	for {
 		now := time.Now()
 		s.rediscover(reading, now, &readers)
+		if err := s.obeyAll(work, now); err != nil {
+			return err
+		}
 		for ended != nil && ctx.Err() == nil && s.dispatch(reading, now, &readers) {
 		}
 		if ctx.Err() != nil && s.inflight == 0 {
@@ -88,6 +94,11 @@ func (s *slot) run(ctx, work context.Context) error {
 			}
 		case infos := <-s.found:
 			s.addTables(infos)
+		case o := <-s.orders:
+			if err := s.take(work, o); err != nil {
+				timer.Stop()
+				return err
+			}
 		case <-timer.C:
 		case <-ended:
 			ended = nil

@@ -23,6 +23,7 @@ type state struct {
 	schemas  map[string]map[int64]event.TableSchema
 	overlaps map[wire.CDCKey]wire.CDCOverlap
 	orders   map[string]wire.CDCOrder
+	end      int64 // offset behind the last record that was read
 }
 
 func newState() *state {
@@ -131,5 +132,6 @@ func readState(ctx context.Context, k kafka.Config, topic string, partition int3
 			}
 		}
 	}
+	out.end = end
 	return out, nil
 }

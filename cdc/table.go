@@ -31,6 +31,9 @@ type table struct {
 	untold    bool // the state has to tell that it is stopped
 	refused   int  // times in a row
 	retryAt   time.Time
+	ordered   string    // an order that was not obeyed yet
+	obeying   bool      // it waits for the plan
+	accepted  bool      // the table is taken for the same one
 	announced time.Time // when the schema was told by this owner; zero: not yet
 }
 
@@ -80,6 +83,13 @@ func (t *table) anchored() string {
 		return ""
 	}
 	return t.st.Anchor.H
+}
+
+// lowerAnchor moves the anchor back.
+func (t *table) lowerAnchor(by time.Duration) {
+	if a := t.st.Anchor; a != nil {
+		t.st.Anchor = &wire.CDCAnchor{H: stampText(parseStamp(a.H).Add(-by)), Xid: a.Xid}
+	}
 }
 
 // deleted raises the moment that the table's deletes are complete through.

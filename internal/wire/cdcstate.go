@@ -31,9 +31,10 @@ type CDCTable struct {
 	V        int            `json:"v"`
 	Page     int64          `json:"page"` // pages handed over since ever
 	Schema   CDCTableSchema `json:"schema"`
-	Relation string         `json:"relation"` // identity of the table at the origin
-	Rewrite  string         `json:"rewrite"`  // another value: the table was rewritten or truncated
-	Loaded   bool           `json:"loaded"`   // the first load is complete, or was not wanted
+	Relation string         `json:"relation"`         // identity of the table at the origin
+	Rewrite  string         `json:"rewrite"`          // another value: the table was rewritten or truncated
+	Leaves   []string       `json:"leaves,omitempty"` // of a partitioned table, with what names their rewrites
+	Loaded   bool           `json:"loaded"`           // the first load is complete, or was not wanted
 	// CompleteThrough is RFC 3339 in UTC, or "" before the first load is complete.
 	CompleteThrough string `json:"complete_through"`
 	// DeletesThrough is likewise, or "" if no strategy sees deletes.
