@@ -33,7 +33,6 @@ func (s SourceConfig) unlanded(path string) error {
 	for _, name := range sortedKeys(s.Tables) {
 		t := s.Tables[name]
 		at := "tables." + name
-		no(at+".strategies", len(t.Strategies) == 0)
 		for i, st := range t.Strategies {
 			in := fmt.Sprintf("%s.strategies[%d].", at, i)
 			no(in+"kind", st.Kind == kindXmin || st.Kind == kindReconcile)

@@ -80,7 +80,7 @@ func (w Window) String() string {
 	case w.N > 0:
 		return strconv.FormatInt(w.N, 10)
 	case w.By > 0:
-		return w.By.String()
+		return shortDuration(w.By)
 	}
 	return ""
 }

@@ -108,7 +108,16 @@ func proposeFor(ctx context.Context, o surveyor, source string, src SourceConfig
 	if err != nil {
 		return nil, err
 	}
-	return propose(src.Kind, p, s)
+	out, err := propose(src.Kind, p, s)
+	if err != nil {
+		return nil, err
+	}
+	cfg.Strategies = out
+	src.Tables = map[string]TableConfig{name: cfg}
+	if err := src.unlanded(""); err != nil {
+		return nil, refuse("unsupported", "name strategies in the configuration", "%s would be read by %s: %s", name, describeStrategies(out), err)
+	}
+	return out, nil
 }
 
 // barePlan is a plan without strategies, whose key may be missing.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"sync"
 	"time"
 
@@ -143,7 +144,7 @@ func (s *slot) takeover(ctx context.Context) error {
 		return err
 	}
 	s.st = state.source
-	s.st.V, s.st.Fence = 1, s.st.Fence+1
+	s.st.V, s.st.Fence, s.st.Owner = 1, s.st.Fence+1, fmt.Sprintf("%s, pid %d", whoami(), os.Getpid())
 	s.sampler = newSampler(s.origin, s.src, s.st, s.faults, s.m)
 	s.breaker, s.restored = breaker{cfg: s.src.Breaker}, state
 	var infos []tableInfo

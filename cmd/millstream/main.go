@@ -80,7 +80,7 @@ func commands() []command {
 		{"dev", "everything in one process on embedded servers; data under ./.millstream", (*program).dev},
 		{"all", "every role in one process against the configured services", (*program).all},
 		{"ingest", "the HTTP edge: events from SDKs to Kafka", (*program).ingest},
-		{"cdc", "the poller: changed rows of databases to Kafka", (*program).cdc},
+		{"cdc", "the poller: changed rows of databases to Kafka; cdc plan and status say how tables are read and where they stand, reload, pause, resume, accept and forget are orders", (*program).cdc},
 		{"batcher", "Kafka to Parquet files and commits on S3", (*program).batcher},
 		{"loader", "commits on S3 to tables in Redshift; loader retry, skip and reload mend by hand what it holds", (*program).loader},
 		{"models", "tables and views that you declare by SQL: list, graph, build, test, explain", (*program).models},
