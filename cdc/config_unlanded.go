@@ -35,7 +35,7 @@ func (s SourceConfig) unlanded(path string) error {
 		at := "tables." + name
 		for i, st := range t.Strategies {
 			in := fmt.Sprintf("%s.strategies[%d].", at, i)
-			no(in+"kind", st.Kind == kindXmin || st.Kind == kindReconcile)
+			no(in+"kind", st.Kind == kindReconcile)
 			no(in+"publish", st.Publish == publishDiff)
 			no(in+"timestamp", len(st.Timestamp) > 1)
 			no(in+"max_every", st.MaxEvery != 0)

@@ -10,6 +10,7 @@ type faults struct {
 	noClockStep   bool // a clock that is set back goes unnoticed
 	preparedFirst bool // postgres: prepared transactions are listed before the open ones, from which they come
 	writtenLSN    bool // postgres: a standby is waited for to the written position instead of the inserted one
+	unwrapped     bool // postgres: transaction ids are compared as numbers
 	unlockedPage  bool // postgres: a page takes its snapshot without having locked the table
 
 	noProcessMemory  bool // mysql: a new transaction is bounded by the last sample, whatever its thread ran then

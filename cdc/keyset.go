@@ -14,6 +14,7 @@ const (
 	queryStamp  queryKind = iota // stamps from lo on, by stamp and key
 	queryID                      // ids above cursor, by id
 	queryLoad                    // rows by key, behind above and up to upTo
+	queryXmin                    // postgres: row versions since the transaction cursor, by blocks
 	queryWindow                  // a column from lo (stamps) or floor (integers) on, by it and key
 )
 
@@ -30,6 +31,8 @@ type query struct {
 	keepID string
 	until  time.Time // a full page that ends beyond this stamp is the last one
 	top    string    // queryWindow of integers: or beyond this value; "" for none
+	block  int64     // queryXmin: the first block
+	blocks int64     // and how many; 0 for all that follow
 	limit  int
 }
 
@@ -49,6 +52,14 @@ type dialect interface {
 	// first weighing most, are op (>, >=, < or <=) the texts: in the form that an
 	// index serves.
 	compare(b *statement, op string, cols []*column, texts []string) string
+}
+
+// heapDialect is PostgreSQL's, whose rows say which transaction wrote them.
+type heapDialect interface {
+	// heap are the conditions of a range of blocks.
+	heap(b *statement, q query) []string
+	// since is the condition that a row was written by transaction xid or later.
+	since(b *statement, xid string) string
 }
 
 // compareRows compares rows as values, which PostgreSQL and SQLite serve from an index.
@@ -97,6 +108,9 @@ func selectPage(d dialect, p *plan, q query) *statement {
 	if where := conditions(d, b, p, q, order); len(where) > 0 {
 		b.sql.WriteString(" WHERE " + strings.Join(where, " AND "))
 	}
+	if len(order) == 0 {
+		return b
+	}
 	names := make([]string, len(order))
 	for i, c := range order {
 		names[i] = "t." + d.ident(c.name) // the position's columns have the same names
@@ -116,6 +130,8 @@ func (p *plan) order(kind queryKind) []*column {
 		first = p.stamp
 	case queryWindow:
 		first = p.window()
+	case queryXmin:
+		return nil
 	case queryLoad:
 	}
 	if first >= 0 {
@@ -148,6 +164,8 @@ func conditions(d dialect, b *statement, p *plan, q query, order []*column) []st
 		} else if q.floor != "" {
 			where = append(where, d.compare(b, ">=", order[:1], []string{q.floor}))
 		}
+	case queryXmin:
+		return d.(heapDialect).heap(b, q)
 	case queryID:
 		if q.cursor != "" && len(q.after) == 0 {
 			where = append(where, d.compare(b, ">", order[:1], []string{q.cursor}))
@@ -169,6 +187,9 @@ func conditions(d dialect, b *statement, p *plan, q query, order []*column) []st
 // flags are two conditions on each row that only the origin can compare exactly.
 func flags(d dialect, b *statement, p *plan, q query) (keep, past string) {
 	keep, past = "1=0", "1=0"
+	if q.kind == queryXmin {
+		return d.(heapDialect).since(b, q.keepID), past
+	}
 	var keeps []string
 	polls := q.kind == queryStamp || q.kind == queryID
 	if q.kind == queryStamp || q.kind == queryWindow && p.stamp >= 0 {

@@ -240,10 +240,10 @@ func (s *slot) loadSource(t *table) publisher {
 func (s *slot) endLoad(t *table, now time.Time) ([]*kgo.Record, error) {
 	l := t.load
 	t.st.Loaded = true
-	t.complete(l.H, l.Basis)
+	t.complete(wire.CDCAnchor{H: l.H}, l.Basis)
 	for _, k := range t.tasks {
 		if k.sees() {
-			t.complete(k.st.H, l.Basis)
+			t.complete(wire.CDCAnchor{H: k.st.H}, l.Basis)
 		}
 	}
 	s.log.Info("load complete", "source", s.source, "table", t.name, "rows", l.Rows)

@@ -12,9 +12,11 @@ type page struct {
 	rows []row
 	last []string // position of the last row; nil without rows
 	full bool     // as many rows as were asked for
-	past bool     // the last row lies beyond query.until
-	at   time.Time
-	took time.Duration
+	// looked is about how many rows were looked at, where that is more than came.
+	looked int
+	past   bool // the last row lies beyond query.until
+	at     time.Time
+	took   time.Duration
 }
 
 // row is a row as it will be published.

@@ -85,6 +85,15 @@ type relation struct {
 	columns       []column
 	indexes       []index
 	warnings      []string
+	rows, blocks  int64 // postgres: as the last ANALYZE or VACUUM counted them
+}
+
+// density is how many rows a block has, about.
+func (r *relation) density() int64 {
+	if r.rows <= 0 || r.blocks <= 0 {
+		return 60
+	}
+	return max(1, r.rows/r.blocks)
 }
 
 func (r *relation) index(name string) int {

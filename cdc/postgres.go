@@ -158,9 +158,8 @@ func (o *pgOrigin) read(ctx context.Context, p *plan, q query) (*page, error) {
 
 // batch reads fingerprint and page and ends the transaction, in one round trip.
 func (o *pgOrigin) batch(ctx context.Context, c *pgconn.PgConn, p *plan, q query) (*page, error) {
-	_, oid, _ := strings.Cut(p.rel.identity, "/")
 	qualified := quoteIdent(p.rel.schema) + "." + quoteIdent(p.rel.table)
-	st := selectPage(pgDialect{}, p, q)
+	st := selectPage(pgDialect{o.faults}, p, q)
 	params := make([][]byte, len(st.values))
 	for i, v := range st.values {
 		params[i] = []byte(v)
@@ -172,7 +171,7 @@ func (o *pgOrigin) batch(ctx context.Context, c *pgconn.PgConn, p *plan, q query
 		}
 	}
 	var b pgconn.Batch
-	b.ExecParams(pagePrint, [][]byte{[]byte(oid), []byte(qualified)}, []uint32{26, 25}, nil, nil)
+	b.ExecParams(pagePrint, [][]byte{[]byte(p.oid()), []byte(qualified)}, []uint32{26, 25}, nil, nil)
 	b.ExecParams(st.sql.String(), params, st.oids, nil, formats)
 	b.ExecParams("COMMIT", nil, nil, nil, nil)
 	res := c.ExecBatch(ctx, &b)
@@ -205,6 +204,9 @@ func samePrint(r *pgconn.ResultReader, p *plan) bool {
 func pgRows(r *pgconn.ResultReader, p *plan, q query) (*page, error) {
 	pg, enc := &page{}, newEncoder(p)
 	cols, order := len(p.rel.columns), len(p.order(q.kind))
+	if q.kind == queryXmin && q.blocks > 0 {
+		pg.full, pg.last, pg.looked = true, []string{strconv.FormatInt(q.block+q.blocks, 10)}, q.limit
+	}
 	var failed error
 	for r.NextRow() {
 		if failed != nil {
@@ -227,7 +229,7 @@ func pgRows(r *pgconn.ResultReader, p *plan, q query) (*page, error) {
 		pos := v[cols+1:]
 		row.keep, pg.past = string(pos[order]) == "t", string(pos[order+1]) == "t"
 		pg.rows = append(pg.rows, row)
-		if len(pg.rows) == q.limit {
+		if q.kind != queryXmin && len(pg.rows) == q.limit {
 			pg.full = true
 			for _, text := range pos[:order] {
 				pg.last = append(pg.last, string(text))
@@ -252,19 +254,31 @@ func pgStampMicros(c *column, raw []byte) int64 {
 	return v + pgEpochMicros
 }
 
+// largest reads the greatest id; of a plan by xmin, the number of blocks.
 func (o *pgOrigin) largest(ctx context.Context, p *plan) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, o.cfg.Timeouts.Statement)
 	defer cancel()
 	text := ""
 	err := o.with(ctx, func(c *pgconn.PgConn) error {
-		sql := fmt.Sprintf("SELECT max(%s)::text FROM %s.%s", quoteIdent(p.rel.columns[p.id].name), quoteIdent(p.rel.schema), quoteIdent(p.rel.table))
-		rows, err := pgQuery(ctx, c, sql)
+		var rows [][][]byte
+		var err error
+		if p.strategy.Kind == kindXmin {
+			rows, err = pgQuery(ctx, c, heapBlocks, p.oid())
+		} else {
+			rows, err = pgQuery(ctx, c, fmt.Sprintf("SELECT max(%s)::text FROM %s.%s", quoteIdent(p.rel.columns[p.id].name), quoteIdent(p.rel.schema), quoteIdent(p.rel.table)))
+		}
 		if err == nil && len(rows) > 0 {
 			text = string(rows[0][0])
 		}
 		return err
 	})
-	return text, pgErr("largest id of "+p.name, err)
+	return text, pgErr("largest of "+p.name, err)
+}
+
+// oid is PostgreSQL's identity of the table.
+func (p *plan) oid() string {
+	_, oid, _ := strings.Cut(p.rel.identity, "/")
+	return oid
 }
 
 // pgQuery reads a small answer in text.
@@ -304,7 +318,7 @@ func pgErr(doing string, err error) error {
 
 // pgDialect writes PostgreSQL's SELECTs. Positions and parameters are the
 // server's own texts, passed back with the column's type.
-type pgDialect struct{}
+type pgDialect struct{ faults faults }
 
 func (pgDialect) bind(b *statement, c *column, text string) string {
 	b.values, b.oids = append(b.values, text), append(b.oids, c.oid)

@@ -56,7 +56,7 @@ func (o *pgOrigin) describe(ctx context.Context, schema, table string, _ []strin
 }
 
 func (o *pgOrigin) describeIn(ctx context.Context, c *pgconn.PgConn, rel *relation) error {
-	rows, err := pgQuery(ctx, c, `SELECT c.oid, c.relkind, coalesce(pg_relation_filenode(c.oid), 0), has_table_privilege(c.oid, 'SELECT'), has_schema_privilege(n.oid, 'USAGE'), c.relrowsecurity
+	rows, err := pgQuery(ctx, c, `SELECT c.oid, c.relkind, coalesce(pg_relation_filenode(c.oid), 0), has_table_privilege(c.oid, 'SELECT'), has_schema_privilege(n.oid, 'USAGE'), c.relrowsecurity, c.reltuples::bigint, c.relpages
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = $2`, rel.schema, rel.table)
 	if err != nil {
 		return err
@@ -78,6 +78,8 @@ FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = 
 	if rows, err = pgQuery(ctx, c, pgSystem); err != nil {
 		return err
 	}
+	rel.rows, _ = strconv.ParseInt(v[6], 10, 64) // an estimate: nothing hangs on it
+	rel.blocks, _ = strconv.ParseInt(v[7], 10, 64)
 	rel.identity, rel.rewrite = string(rows[0][0])+"/"+oid, v[2]
 	if rows, err = pgQuery(ctx, c, strings.NewReplacer("$1", "$1::oid", "$2", "$2::text").Replace(pagePrint), oid, quoteIdent(rel.schema)+"."+quoteIdent(rel.table)); err != nil {
 		return err

@@ -178,7 +178,7 @@ func (s *slot) measure(t *table, g *pager, pg *page) {
 		t.stopped, t.refused = nil, 0
 		s.report()
 	}
-	g.took(pg.took, len(pg.rows))
+	g.took(pg.took, max(len(pg.rows), pg.looked))
 	s.m.pageSeconds.WithLabelValues(s.source).Observe(pg.took.Seconds())
 	s.m.pageRows.WithLabelValues(s.source).Observe(float64(len(pg.rows)))
 	s.m.originSeconds.WithLabelValues(s.source).Add(pg.took.Seconds())
@@ -215,7 +215,7 @@ func (s *slot) endPoll(k *task, poll wire.CDCPoll, now time.Time, state *[]*kgo.
 	k.strategy.end(k.plan, &k.st)
 	*state = append(*state, s.tombstones(k.overlap.turn()...)...)
 	if (t.st.Loaded || !k.traits.past) && k.sees() {
-		t.complete(poll.H, poll.Basis)
+		t.complete(wire.CDCAnchor{H: poll.H, Xid: poll.Xid}, poll.Basis)
 		s.m.completeAge.WithLabelValues(s.source, t.name).Set(now.Sub(parseStamp(t.st.CompleteThrough)).Seconds())
 	}
 	if k.traits.deletes {

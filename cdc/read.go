@@ -145,6 +145,7 @@ func (s *slot) doBegin(ctx context.Context, o *outcome) error {
 		lowerStamps(&o.st, late)
 	}
 	poll := o.k.strategy.begin(o.plan, o.st, opening{sample: o.sample, largest: largest, now: time.Now()})
+	poll.Xid = o.sample.xid
 	o.st.Poll, o.poll = &poll, &poll
 	o.page, err = s.origin.read(ctx, o.plan, o.k.strategy.next(o.plan, o.st, o.limit))
 	return err

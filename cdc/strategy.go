@@ -99,6 +99,8 @@ func newStrategy(c StrategyConfig) strategy {
 		return bounded{publish: c.Publish, by: c.Window.By, n: c.Window.N}
 	case kindFull:
 		return full{publish: c.Publish}
+	case kindXmin:
+		return xmin{}
 	}
 	panic("BUG: no strategy of kind " + c.Kind)
 }

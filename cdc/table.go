@@ -65,15 +65,15 @@ func (t *table) restore(s *state, src SourceConfig) {
 
 // complete raises the moment that the table is complete through; a published
 // one is never lowered.
-func (t *table) complete(h, b string) {
-	if h == "" {
+func (t *table) complete(at wire.CDCAnchor, b string) {
+	if at.H == "" {
 		return
 	}
-	if t.st.Anchor == nil || parseStamp(h).After(parseStamp(t.st.Anchor.H)) {
-		t.st.Anchor = &wire.CDCAnchor{H: h}
+	if later(at.H, t.anchored()) {
+		t.st.Anchor = &at
 	}
-	if later(h, t.st.CompleteThrough) {
-		t.st.CompleteThrough, t.st.Basis = h, b
+	if later(at.H, t.st.CompleteThrough) {
+		t.st.CompleteThrough, t.st.Basis = at.H, b
 	}
 }
 

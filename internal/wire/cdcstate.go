@@ -150,6 +150,8 @@ type CDCPoll struct {
 	Keep    string   `json:"keep"`           // rows from this stamp on will be read again
 	Until   string   `json:"until"`          // a full page beyond this stamp ends the phase
 	After   []string `json:"last,omitempty"` // position within the phase: the last row's cursor and key
+	Heap    string   `json:"heap,omitempty"` // file node of the blocks that After counts
+	Xid     string   `json:"xid,omitempty"`  // no transaction below it was running at H
 	Rows    int64    `json:"rows"`           // published
 	Live    int64    `json:"live,omitempty"` // rows that were read, where all of them are
 	Pages   int64    `json:"pages"`
