@@ -193,7 +193,7 @@ func (s *slot) begin(t *table, o outcome, another bool, now time.Time) {
 		}
 		if !ok {
 			st = k.strategy.start(k.plan, opening{sample: o.sample, largest: largest, now: now})
-			past, ids = past || k.traits.past, ids || k.traits.largest
+			past, ids = past || k.traits.past, ids || k.plan.id >= 0
 		}
 		k.st, k.known = st, true
 	}

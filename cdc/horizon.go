@@ -127,9 +127,9 @@ func (h *horizon) observe(r reading) sample {
 		bound[tx.id] = h.boundOf(tx, own[tx.id])
 		lower(bound[tx.id], tx.who)
 	}
-	prepared := make(map[string]time.Time, len(r.prepared))
+	prepared, oldest := make(map[string]time.Time, len(r.prepared)), h.gone(own)
 	for _, gid := range r.prepared {
-		prepared[gid] = h.raw
+		prepared[gid] = oldest
 		if was, known := h.prepared[gid]; known {
 			prepared[gid] = was
 		}
@@ -145,6 +145,20 @@ func (h *horizon) observe(r reading) sample {
 		s.h = raw
 	}
 	return s
+}
+
+// gone bounds a transaction that was prepared since the last sample: it began
+// after that one's clock, or was open then and is not in the list of now. The
+// last raw would bound it too, but where transactions are prepared all the time
+// that would never rise: each would take over what holds its predecessor back.
+func (h *horizon) gone(now map[txID]time.Time) time.Time {
+	oldest := h.t0
+	for id, bound := range h.bound {
+		if _, open := now[id]; !open && bound.Before(oldest) {
+			oldest = bound
+		}
+	}
+	return oldest
 }
 
 // boundOf says when tx began at the earliest. A transaction chained to another
