@@ -283,7 +283,7 @@ func (o *Options) SetType(arg string) error {
 		}
 	}
 	if typ == wire.Bytes {
-		return errors.New("bytes cannot be read from a CSV file")
+		return errors.New("bytes have no form in CSV: a text can hold them in base64 or hexadecimal, by type string")
 	}
 	if o.Types == nil {
 		o.Types = map[string]wire.LakeType{}

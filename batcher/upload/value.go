@@ -196,7 +196,7 @@ func appendValue(c *parquetout.Column, v string) error {
 		c.AppendTime(at)
 	default:
 		if _, _, decimal := t.Decimal(); !decimal {
-			return fmt.Errorf("%s cannot be read from a CSV file", t)
+			return fmt.Errorf("%s has no form in CSV: declare another type by --type", t)
 		}
 		if strings.HasPrefix(v, ".") {
 			v = "0" + v

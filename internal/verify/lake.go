@@ -21,7 +21,7 @@ import (
 // ofEvents and ofChanges say what a chain carries; whatever else a lake has is
 // not compared.
 func ofEvents(id lake.ChainID) bool  { return strings.HasSuffix(id.Topic, ".events") }
-func ofChanges(id lake.ChainID) bool { return strings.Contains(id.Topic, ".changes.") }
+func ofChanges(id lake.ChainID) bool { _, _, ok := wire.OriginOf(id.Topic); return ok }
 
 // readLake reads the commits that can hold rows of the range. It waits until
 // they reach what metrics have counted: that is a batcher's age at most.
@@ -226,14 +226,15 @@ type unreadableError struct {
 func (e *unreadableError) Error() string { return e.key + ": " + e.err.Error() }
 func (e *unreadableError) Unwrap() error { return e.err }
 
-// unread makes a finding of a file that cannot be read, and says whether err is
-// of that kind: the comparison goes on without its rows.
+// unread makes a finding of a file that cannot be read, but not of one that was
+// given up, and says whether err is of that kind: the comparison goes on without
+// its rows.
 func (v *verifier) unread(f lake.File, err error) bool {
 	var e *unreadableError
 	if !errors.As(err, &e) {
 		return false
 	}
-	if !v.told[f.Key] {
+	if skipped := v.stored.files[f.Key]; !skipped && !v.told[f.Key] {
 		v.told[f.Key] = true
 		v.finding("%s of %s on %s in %s: its rows are not compared, as it is not readable: %v; restore the object", plural(f.Rows, "row"), f.Table, f.DT, f.Key, e.err)
 	}
@@ -296,7 +297,8 @@ func (v *verifier) readFile(ctx context.Context, key string, visit func(partitio
 	}
 	defer os.Remove(path) //nolint:errcheck // a temporary file
 	if err := eachRow(path, visit); err != nil {
-		return &unreadableError{key, err}
+		// The file is gone when somebody reads of it.
+		return &unreadableError{key, errors.New(strings.ReplaceAll(err.Error(), path, "its copy"))}
 	}
 	return nil
 }

@@ -75,10 +75,21 @@ func (v *verifier) changes(id lake.ChainID, c lake.Commit) error {
 
 // readMirrors compares the rows of mirrored tables with the origins' own counts.
 func (v *verifier) readMirrors(context.Context) error {
-	for _, target := range slices.Sorted(maps.Keys(v.stored.rows)) {
-		line := Mirror{Table: target, Rows: v.stored.rows[target], State: MirrorUnknown}
-		m := v.mirrors[target]
+	all := maps.Clone(v.stored.rows)
+	for target := range v.stored.lost {
+		all[target] = 0
+	}
+	for target := range v.stored.filling {
+		all[target] = 0
+	}
+	for _, target := range slices.Sorted(maps.Keys(all)) {
+		line := Mirror{Table: target, Rows: all[target], State: MirrorUnknown}
+		m, poll := v.mirrors[target], v.stored.filling[target]
 		switch {
+		case v.stored.lost[target]:
+			line.State, line.Why = MirrorGone, "rows were loaded into it, and it is not there"
+		case poll != "":
+			line.Why = "poll " + poll + " fills the table that is to be it"
 		case m == nil:
 			line.Why = "no poll since " + day(v.o.From) + " has counted the origin's keys"
 		case len(m.seen) < m.parts:

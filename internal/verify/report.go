@@ -81,6 +81,7 @@ const (
 	MirrorEqual   MirrorState = "equal"
 	MirrorWithin  MirrorState = "within"  // as far from the poll as changes since can have brought it
 	MirrorDiffers MirrorState = "differs" // farther
+	MirrorGone    MirrorState = "gone"    // it was there; a finding as well
 	MirrorUnknown MirrorState = "unknown"
 )
 
@@ -93,7 +94,7 @@ type Mirror struct {
 	Through string      `json:"complete_through,omitempty"`
 	Changes int64       `json:"changes"` // since the poll, at most
 	State   MirrorState `json:"state"`
-	Why     string      `json:"why,omitempty"` // of unknown
+	Why     string      `json:"why,omitempty"` // of gone and unknown
 }
 
 func (m *Mirror) judge() {
@@ -209,7 +210,7 @@ func (t Terms) words() string {
 }
 
 func (m Mirror) words() string {
-	if m.State == MirrorUnknown {
+	if m.State == MirrorUnknown || m.State == MirrorGone {
 		return m.Why
 	}
 	return fmt.Sprintf("poll %s, %s since", m.Poll, plural(m.Changes, "change"))

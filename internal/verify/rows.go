@@ -65,7 +65,7 @@ func (c *rowComparer) targets() []string {
 	var out []string
 	for _, target := range slices.Sorted(maps.Keys(c.stored.positions)) {
 		source, _, _ := strings.Cut(target, ".")
-		_, mirror := c.stored.rows[target]
+		mirror := c.stored.origin(target) != ""
 		if c.ofSource(source) && source != warehouse.Schema && !mirror && !c.books.changes[source] && !slices.Contains(c.stored.gone, target) {
 			out = append(out, target)
 		}

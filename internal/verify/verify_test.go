@@ -311,6 +311,41 @@ func TestTableThatIsGoneIsFound(t *testing.T) {
 	}
 }
 
+func TestMirrorThatIsGoneIsFound(t *testing.T) {
+	t.Parallel()
+	k := setup(t, "")
+	const target = "shop_main.customers"
+	chain := warehouse.Chain{Topic: "millstream.changes.shop.main.customers"}
+	k.exec("CREATE SCHEMA shop_main", "CREATE TABLE shop_main.customers__refresh_1 (id BIGINT)")
+	k.exec(warehouse.ReplacePositions([]string{target}, []warehouse.Position{{Target: target, Chain: chain, Next: 9}})...)
+	state := func() verify.Mirror {
+		t.Helper()
+		r := k.verify(withRows)
+		if len(r.Mirrors) == 0 {
+			return verify.Mirror{}
+		}
+		if (r.Mirrors[0].State == verify.MirrorGone) == r.Balanced {
+			t.Errorf("balanced is %v:\n%s", r.Balanced, text(t, r))
+		}
+		return r.Mirrors[0]
+	}
+	if m := state(); m.Table != "" {
+		t.Errorf("before its first row: %+v", m)
+	}
+	k.exec(warehouse.InsertLoads([]warehouse.Load{{ID: "l", Target: target, Kind: "mirror", Files: 1}}))
+	k.exec(warehouse.ReplacePolls(target, []warehouse.Poll{{Target: target, ID: "first", Work: target + "__refresh_1"}})...)
+	if m := state(); m.State != verify.MirrorUnknown || !strings.Contains(m.Why, "poll first fills") {
+		t.Errorf("while its first poll fills another table: %+v", m)
+	}
+	k.exec(warehouse.ReplacePolls(target, nil)...)
+	if m := state(); m.State != verify.MirrorGone {
+		t.Errorf("dropped: %+v", m)
+	}
+	if r := k.verify(); len(r.Findings) != 1 || !strings.Contains(r.Findings[0], "`millstream cdc reload shop main.customers`") {
+		t.Errorf("findings: %q", r.Findings)
+	}
+}
+
 func TestWithoutMetricsTheReportSaysSo(t *testing.T) {
 	t.Parallel()
 	k := setup(t, "version: 1\nmetrics:\n  orders: {count: Order Completed, source: [app]}\n")
@@ -433,5 +468,13 @@ func TestFilesThatCannotBeReadAreFoundAndTheRestCompared(t *testing.T) {
 	}
 	if len(r.Rows) != 1 || !strings.HasPrefix(r.Rows[0], "app.tracks: partition 0, offset 8: is missing") {
 		t.Errorf("rows: %q", r.Rows)
+	}
+	if strings.Contains(s, "verify-") {
+		t.Errorf("a temporary file is named:\n%s", s)
+	}
+	k.exec(fmt.Sprintf(`DELETE FROM "app"."tracks" WHERE "_offset" < %d`, bad.Next))
+	k.exec(warehouse.InsertHeld([]warehouse.Held{{Target: "app.tracks", Chain: warehouse.Chain{Topic: topic}, FileKey: bad.Files[1].Key, Reason: warehouse.Skipped}}))
+	if s := text(t, k.verify(withRows)); strings.Contains(s, bad.Files[1].Key) {
+		t.Errorf("a file that was given up is to be restored:\n%s", s)
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/millstream-data/millstream/internal/lake"
 	"github.com/millstream-data/millstream/internal/warehouse"
+	"github.com/millstream-data/millstream/internal/wire"
 )
 
 // stored is what the warehouse has, as of one instant.
@@ -19,7 +20,9 @@ type stored struct {
 	held      map[string]bool                   // targets that are held as a whole
 	files     map[string]bool                   // held files by key; true: skipped for good
 	rows      map[string]int64                  // of mirrored tables
-	gone      []string                          // targets of events without their table
+	gone      []string                          // targets without their table
+	lost      map[string]bool                   // of them, mirrors
+	filling   map[string]string                 // poll whose rows are to become a mirror that is not there, by target
 }
 
 const (
@@ -69,6 +72,9 @@ func (v *verifier) snapshot(ctx context.Context) error {
 	}
 	v.stored = s
 	v.forget()
+	if err := v.missing(ctx, conn, tables); err != nil {
+		return err
+	}
 	if err := v.countTables(ctx, conn, tables); err != nil {
 		return err
 	}
@@ -79,6 +85,10 @@ func (v *verifier) snapshot(ctx context.Context) error {
 		return err
 	}
 	for _, target := range s.gone {
+		if s.lost[target] {
+			v.finding("%s: the mirror is gone from the warehouse; `%s` has cdc read the table anew, which brings it back", target, s.anew(target))
+			continue
+		}
 		v.finding("%s: the table is gone from the warehouse; `millstream loader reload --target %s` makes it anew from the lake", target, target)
 	}
 	return nil
@@ -100,7 +110,7 @@ func existingTables(ctx context.Context, conn *warehouse.Conn) (map[string]bool,
 }
 
 func readLedger(ctx context.Context, conn *warehouse.Conn) (*stored, error) {
-	s := &stored{positions: map[string]map[lake.ChainID]int64{}, held: map[string]bool{}, files: map[string]bool{}, rows: map[string]int64{}}
+	s := &stored{positions: map[string]map[lake.ChainID]int64{}, held: map[string]bool{}, files: map[string]bool{}, rows: map[string]int64{}, lost: map[string]bool{}, filling: map[string]string{}}
 	positions, err := conn.Positions(ctx)
 	if err != nil {
 		return nil, err
@@ -128,24 +138,14 @@ func readLedger(ctx context.Context, conn *warehouse.Conn) (*stored, error) {
 	return s, nil
 }
 
-// ofEvents are the targets of events that have been loaded and exist; a mirror
-// has changes of its own topic only.
-func (v *verifier) ofEvents(tables map[string]bool) (events, mirrors []string) {
+// targets are those that have been loaded; a mirror has changes of its own
+// topic only.
+func (v *verifier) targets() (events, mirrors []string) {
 	for _, target := range slices.Sorted(maps.Keys(v.stored.positions)) {
 		source, _, _ := strings.Cut(target, ".")
-		if !v.ofSource(source) || source == warehouse.Schema {
-			continue
-		}
-		isMirror := false
-		for id := range v.stored.positions[target] {
-			isMirror = isMirror || ofChanges(id)
-		}
 		switch {
-		case !tables[target]:
-			if !isMirror {
-				v.stored.gone = append(v.stored.gone, target)
-			}
-		case isMirror:
+		case !v.ofSource(source) || source == warehouse.Schema:
+		case v.stored.origin(target) != "":
 			mirrors = append(mirrors, target)
 		default:
 			events = append(events, target)
@@ -154,8 +154,58 @@ func (v *verifier) ofEvents(tables map[string]bool) (events, mirrors []string) {
 	return events, mirrors
 }
 
+// origin is the topic of a mirror; empty: target is none.
+func (s *stored) origin(target string) string {
+	for id := range s.positions[target] {
+		if ofChanges(id) {
+			return id.Topic
+		}
+	}
+	return ""
+}
+
+// anew is the command that brings a mirror back.
+func (s *stored) anew(target string) string {
+	source, table, _ := wire.OriginOf(s.origin(target))
+	return fmt.Sprintf("millstream cdc reload %s %s", source, table)
+}
+
+// missing finds the targets whose table is not there although rows were loaded
+// into it. A mirror may not be there yet: while its first poll fills another
+// table, or before it has a row.
+func (v *verifier) missing(ctx context.Context, conn *warehouse.Conn, tables map[string]bool) error {
+	there := func(target string) bool { return tables[target] }
+	events, mirrors := v.targets()
+	v.stored.gone = slices.DeleteFunc(events, there)
+	mirrors = slices.DeleteFunc(mirrors, there)
+	if len(mirrors) == 0 {
+		return nil
+	}
+	polls, err := conn.Polls(ctx, mirrors...)
+	if err != nil {
+		return err
+	}
+	for _, p := range polls {
+		if tables[p.Work] {
+			v.stored.filling[p.Target] = p.ID
+		}
+	}
+	for _, target := range mirrors {
+		files, err := conn.LoadedFiles(ctx, target)
+		if err != nil {
+			return err
+		}
+		if files > 0 && v.stored.filling[target] == "" {
+			v.stored.gone, v.stored.lost[target] = append(v.stored.gone, target), true
+		}
+	}
+	return nil
+}
+
 func (v *verifier) countTables(ctx context.Context, conn *warehouse.Conn, tables map[string]bool) error {
-	events, mirrors := v.ofEvents(tables)
+	events, mirrors := v.targets()
+	gone := func(target string) bool { return !tables[target] }
+	events, mirrors = slices.DeleteFunc(events, gone), slices.DeleteFunc(mirrors, gone)
 	bounds := fmt.Sprintf(`"received_at" >= %s AND "received_at" < %s`, warehouse.Time(v.o.From), warehouse.Time(v.end()))
 	counts := make([]string, 0, len(events)+len(mirrors))
 	for _, target := range events {

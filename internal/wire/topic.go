@@ -33,6 +33,14 @@ func (t Topics) Changes(source, schema, table string) string {
 // ChangesPrefix leads the names of all topics of changes.
 func (t Topics) ChangesPrefix() string { return t.prefix() + ".changes." }
 
+// OriginOf returns the source and the table, as schema.table, of a topic of
+// changes; ok is false for other topics.
+func OriginOf(topic string) (source, table string, ok bool) {
+	_, name, _ := strings.Cut(topic, ".changes.")
+	source, table, ok = strings.Cut(name, ".")
+	return source, table, ok && source != "" && table != ""
+}
+
 // CDCState returns the topic in which cdc keeps the positions of a source.
 func (t Topics) CDCState(source string) string { return t.prefix() + ".cdc.state." + source }
 

@@ -174,7 +174,7 @@ func moment(t time.Time) *time.Time {
 func (r *reader) held(held []warehouse.Held, waiting map[string]*due) {
 	at := map[string]int{}
 	for _, h := range held {
-		line := Held{Target: h.Target, Reason: h.Reason, Said: h.Error, Since: r.now.Add(-h.Age).UTC().Truncate(time.Second), Attempts: h.Attempts}
+		line := Held{Target: h.Target, Reason: h.Reason, Said: h.Error, Since: r.now.Add(-h.Age).UTC().Truncate(time.Second), Attempts: h.Attempts, topic: h.Chain.Topic}
 		switch {
 		case h.FileKey == warehouse.NothingHeld:
 			line.Kind = HeldBlocked

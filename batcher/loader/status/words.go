@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"regexp"
 	"strings"
+
+	"github.com/millstream-data/millstream/internal/wire"
 )
 
 // cause is a reason for which work is held: how it is recognised, what it means
@@ -13,14 +15,16 @@ type cause struct {
 	code   string // SQLSTATE at the beginning of Redshift's words; empty: any
 	text   string // a regular expression that Redshift's words match; empty: any
 	words  string
-	mend   string // {target}, {schema}, {table}, {file} and {user} stand for what is held
+	mend   string // {target}, {schema}, {table}, {file}, {user}, {source} and {origin} stand for what is held
 }
 
 const (
 	retry  = "millstream loader retry --target {target}"
 	skip   = "millstream loader skip --file {file} --reason '…'"
 	reload = "millstream loader reload --target {target}"
-	look   = "Look at the file with millstream lake files --table {target}; once it is right: " + retry + ". To give it up for good: " + skip
+	// anew is reload for a mirror: the lake has changes, the origin has the rows.
+	anew = "millstream cdc reload {source} {origin}, after which cdc reads the table anew and the loader makes the mirror of it"
+	look = "Look at the file with millstream lake files --table {target}; once it is right: " + retry + ". To give it up for good: " + skip
 )
 
 // causes are tried from the top: what Redshift says of a file, what it says of
@@ -91,6 +95,11 @@ func explain(reason, said string) cause {
 // fill puts what is held into the words that mend it.
 func (c cause) fill(h Held, user string) string {
 	schema, table, _ := strings.Cut(h.Target, ".")
+	mend := c.mend
+	source, origin, mirror := wire.OriginOf(h.topic)
+	if mirror {
+		mend = strings.ReplaceAll(mend, reload, anew)
+	}
 	file := cmp.Or(h.File, "KEY")
-	return strings.NewReplacer("{target}", h.Target, "{schema}", schema, "{table}", table, "{file}", file, "{user}", user).Replace(c.mend)
+	return strings.NewReplacer("{target}", h.Target, "{schema}", schema, "{table}", table, "{file}", file, "{user}", user, "{source}", source, "{origin}", origin).Replace(mend)
 }

@@ -103,3 +103,15 @@ func TestWhatRedshiftSaysInPlainWords(t *testing.T) {
 		}
 	}
 }
+
+// The lake has no rows to load a mirror from, so status must not send anybody
+// to loader reload.
+func TestMirrorsAreMendedAtTheOrigin(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ reason, said string }{{"dropped", ""}, {"columns", ""}, {"target", "42P01 relation does not exist"}, {"target", "23502 null value"}} {
+		mend := explain(c.reason, c.said).fill(Held{Target: "shop_main.customers", topic: "acme.changes.shop.main.customers"}, "u")
+		if !strings.Contains(mend, "millstream cdc reload shop main.customers,") || strings.Contains(mend, "loader reload") {
+			t.Errorf("%s: %s", c.reason, mend)
+		}
+	}
+}

@@ -42,25 +42,6 @@ func (r Report) Write(w io.Writer, o Options) error {
 	return err
 }
 
-// Has says whether the report knows a target, by name.
-func (r Report) Has(target string) bool {
-	return slices.ContainsFunc(r.Targets, func(t Target) bool { return t.Target == target }) ||
-		slices.ContainsFunc(r.Held, func(h Held) bool { return h.Target == target })
-}
-
-// only keeps what concerns a target.
-func (r Report) only(target string) Report {
-	r.Targets = slices.DeleteFunc(slices.Clone(r.Targets), func(t Target) bool { return t.Target != target })
-	r.Held = slices.DeleteFunc(slices.Clone(r.Held), func(h Held) bool { return h.Target != target })
-	r.Maintenance.Done = slices.DeleteFunc(slices.Clone(r.Maintenance.Done), func(d Done) bool { return d.Target != target })
-	r.Maintenance.Planned = slices.DeleteFunc(slices.Clone(r.Maintenance.Planned), func(d Planned) bool { return d.Target != target })
-	r.Models = slices.DeleteFunc(slices.Clone(r.Models), func(m Model) bool { return m.Model != target })
-	r.Retired = slices.DeleteFunc(slices.Clone(r.Retired), func(t Retired) bool { return t.Target != target })
-	r.Miscounted = slices.DeleteFunc(slices.Clone(r.Miscounted), func(t string) bool { return t != target })
-	r.Views = slices.DeleteFunc(slices.Clone(r.Views), func(v View) bool { return v.Target != target })
-	return r
-}
-
 // page is what is being written.
 type page struct {
 	b   strings.Builder
