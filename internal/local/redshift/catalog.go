@@ -17,6 +17,7 @@ func (s *Server) bootstrap() error {
 		return err
 	}
 	statements := []string{
+		"PRAGMA disable_checkpoint_on_shutdown", // Close does that, where memory is to be trusted
 		"SET GLOBAL TimeZone = 'UTC'",
 		"SET GLOBAL integer_division = true",
 		"SET GLOBAL default_null_order = 'nulls_last_on_asc_first_on_desc'",

@@ -192,8 +192,12 @@ func (s *session) loadFailed(ctx context.Context, o copyOptions, err error) erro
 	if !errors.As(err, &e) || ctx.Err() != nil {
 		return err
 	}
-	_, noted := s.srv.db.ExecContext(ctx, fmt.Sprintf("INSERT INTO _rs.load_errors VALUES (%d, %s, %s, %s, %s, %s, %s, %s)", s.pid, stamp(), quoteString(o.table.String()),
-		quoteString(e.url), quoteString(e.column), quoteString(e.typ), quoteString(e.err.msg), quoteString(errorCode(e.err))))
+	text := fmt.Sprintf("INSERT INTO _rs.load_errors VALUES (%d, %s, %s, %s, %s, %s, %s, %s)", s.pid, stamp(), quoteString(o.table.String()),
+		quoteString(e.url), quoteString(e.column), quoteString(e.typ), quoteString(e.err.msg), quoteString(errorCode(e.err)))
+	noted := s.srv.durable(func() error {
+		_, err := s.srv.db.ExecContext(context.WithoutCancel(ctx), text)
+		return err
+	}, s.farewell)
 	if noted != nil {
 		s.srv.log.Warn("load error not recorded", "err", noted)
 	}

@@ -283,6 +283,10 @@ func (s *session) describeOnce(ctx context.Context, st statement) ([]column, err
 
 // run executes one finished statement and counts its rows.
 func (s *session) exec(ctx context.Context, text string) (int64, error) {
+	if !s.began {
+		panic("BUG: a statement outside of DuckDB's transaction, whose commit nobody would watch")
+	}
+	s.dirty = true
 	res, err := s.duck.ExecContext(ctx, text)
 	if err != nil {
 		return 0, err

@@ -18,13 +18,16 @@
 // # Goroutines
 //
 // psql-wire runs one goroutine a connection, which owns the session and its DuckDB connection. Cancel requests come in
-// on other connections and only end the session's statement context. Lock order: Server.mu, then lockTable.mu; a
-// session waits for a table lock holding neither.
+// on other connections and only end the session's statement context. A commit that fails starts Server.reopen, which Run
+// and Close wait for. Lock order: Server.writing, then entry, then mu, then lockTable.mu; a session waits for a table lock
+// holding none of them.
 //
 // # Failures
 //
 //   - kill -9 at any moment: what was committed is there, the rest is gone as a whole; TestLocalRedshiftKill
 //   - a power cut that tears the log's last entry: it is cut; TestTornLogTailIsCut
+//   - a commit that the full disk refuses: all sessions end (53100 for its own, then 57P03 for new ones) and the database
+//     is opened anew from its file and log, again each second until there is room; TestFullDiskLosesAndSpoilsNothing
 //   - a statement that panics: XX000 for it, the session and the process go on; FuzzStatement
 //   - an error in a transaction: E until ROLLBACK, COMMIT rolls back; TestLocalRedshiftAbort, TestAbortInExtendedProtocol
 //   - DDL undone: registry and DuckDB agree; TestDDLRollsBack
@@ -37,6 +40,9 @@
 //   - built without cgo: FATAL to everyone, with the way out; TestWithoutCgoEveryConnectionIsToldWhy
 //
 // # Non-obvious
+//
+// Write nothing after a COMMIT that DuckDB refused: its memory glues the texts that it took back to the next ones
+// (reopen.go). Close no database with a checkpoint of what is in memory then.
 //
 // psql-wire describes every statement of a simple query before it runs any, so the parse callback runs them all and
 // the statements that it returns only play results back. DuckDB's driver decodes JSON into Go values and so loses

@@ -146,7 +146,7 @@ func translateDuck(duck *duckdb.Error) *sqlError {
 		msg = rest
 	}
 	msg, _, _ = strings.Cut(msg, "\n")
-	if strings.Contains(msg, "No space left on device") {
+	if strings.Contains(msg, "No space left on device") || strings.Contains(msg, "File too large") {
 		return pgError("53100", "Disk Full")
 	}
 	if duck.Type == duckdb.ErrorTypePermission {

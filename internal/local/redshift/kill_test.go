@@ -1,4 +1,4 @@
-//go:build cgo
+//go:build cgo && unix
 
 package redshift
 
@@ -34,6 +34,7 @@ func TestMain(m *testing.M) {
 		fmt.Println("error", err)
 		os.Exit(1)
 	}
+	go obeyDiskSignals(dir)
 	fmt.Println("listening", s.Addr())
 	_ = s.Run(context.Background())
 }
@@ -41,7 +42,16 @@ func TestMain(m *testing.M) {
 // spawn starts a server in a process of its own and returns its address and what kills it.
 func spawn(t *testing.T, dir string) (addr string, kill func()) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), os.Args[0])
+	p, addr := spawnProcess(t, dir)
+	return addr, sync.OnceFunc(func() {
+		_ = p.Process.Kill()
+		_ = p.Wait()
+	})
+}
+
+func spawnProcess(t *testing.T, dir string) (cmd *exec.Cmd, addr string) {
+	t.Helper()
+	cmd = exec.CommandContext(t.Context(), os.Args[0])
 	cmd.Env = append(os.Environ(), killedServer+"="+dir)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -55,10 +65,7 @@ func spawn(t *testing.T, dir string) (addr string, kill func()) {
 	if err != nil || !found {
 		t.Fatalf("the server said %q, %v", line, err)
 	}
-	return addr, sync.OnceFunc(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-	})
+	return cmd, addr
 }
 
 func TestLocalRedshiftKill(t *testing.T) {

@@ -43,6 +43,13 @@ type Server struct {
 	tempTables atomic.Int64 // so far
 	xids       atomic.Int64 // transactions so far
 
+	writing   sync.Mutex   // held by a commit that writes
+	spoiled   bool         // one has failed; guarded by writing
+	entry     sync.RWMutex // held while a session gets its connection
+	away      bool         // the database is opened anew; guarded by entry
+	reopening sync.WaitGroup
+	quit      chan struct{} // closed with closed
+
 	closeOnce sync.Once
 	closeErr  error
 	cleanup   sync.WaitGroup // sessions that end
@@ -68,7 +75,7 @@ func New(cfg Config, objects Objects, log *slog.Logger) (_ *Server, err error) {
 	s := &Server{
 		cfg: cfg, objects: objects, log: log, locks: newLockTable(), scratch: filepath.Join(cfg.Dir, "copy"),
 		conns: map[*clientConn]bool{}, sessions: map[int32]*session{}, nextPID: 1000,
-		commits: commitLog{last: map[string]int64{}},
+		commits: commitLog{last: map[string]int64{}}, quit: make(chan struct{}),
 	}
 	if err := os.RemoveAll(s.scratch); err != nil {
 		return nil, err
@@ -157,6 +164,7 @@ func (s *Server) Run(ctx context.Context) error {
 	<-done
 	s.wire.Wait()
 	s.cleanup.Wait()
+	s.reopening.Wait()
 	if err != nil {
 		return fmt.Errorf("serve: %w", err)
 	}
@@ -174,9 +182,13 @@ func (s *Server) Close() error {
 		}
 		s.closeConns()
 		s.cleanup.Wait()
+		s.reopening.Wait()
 		if s.db != nil {
-			_, err := s.db.ExecContext(context.Background(), "CHECKPOINT")
-			errs = append(errs, err, s.db.Close())
+			if !s.away {
+				_, err := s.db.ExecContext(context.Background(), "CHECKPOINT")
+				errs = append(errs, err)
+			}
+			errs = append(errs, s.db.Close())
 		}
 		if s.file != nil {
 			errs = append(errs, s.file.release())
@@ -208,7 +220,17 @@ func (s *Server) forget(c *clientConn) {
 
 func (s *Server) closeConns() {
 	s.mu.Lock()
+	if !s.closed {
+		close(s.quit)
+	}
 	s.closed = true
+	s.mu.Unlock()
+	s.cutConns()
+}
+
+// cutConns closes the connections that there are.
+func (s *Server) cutConns() {
+	s.mu.Lock()
 	conns := make([]*clientConn, 0, len(s.conns))
 	for c := range s.conns {
 		conns = append(conns, c)
@@ -288,6 +310,11 @@ func (s *Server) login(ctx context.Context, w *buffer.Writer, r *buffer.Reader) 
 
 // newSession opens a session on its own DuckDB connection; it ends with the client's.
 func (s *Server) newSession(conn *clientConn) (*session, error) {
+	s.entry.RLock()
+	defer s.entry.RUnlock()
+	if s.away {
+		return nil, pgError("57P03", "the database system is starting up").withHint("Its disk was full; it goes on when there is room.")
+	}
 	duck, err := s.db.Conn(context.Background())
 	if err != nil {
 		return nil, err

@@ -44,6 +44,7 @@ type session struct {
 	ended       bool
 	state       txState
 	began       bool  // DuckDB's transaction is open
+	dirty       bool  // and has run more than queries
 	snapshot    int64 // newest commit when it opened
 	wrote       map[string]bool
 	read        map[string]bool
@@ -131,6 +132,9 @@ func (s *session) execute(st statement, alone bool) (*result, error) {
 		return err
 	})
 	if err != nil {
+		if invalidated(err) {
+			_ = s.srv.durable(func() error { return err }, s.farewell)
+		}
 		if cause := context.Cause(ctx); cause != nil {
 			if e, ok := errors.AsType[*sqlError](cause); ok {
 				err = e

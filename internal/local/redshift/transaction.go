@@ -29,7 +29,7 @@ func (s *session) touch(ctx context.Context) error {
 	if _, err := s.duck.ExecContext(context.WithoutCancel(ctx), "BEGIN TRANSACTION"); err != nil {
 		return err
 	}
-	s.began = true
+	s.began, s.dirty = true, false
 	return ctx.Err()
 }
 
@@ -43,7 +43,7 @@ func (s *session) commit() error {
 			_ = s.rollback()
 			return err
 		}
-		if _, err := s.duck.ExecContext(context.Background(), "COMMIT"); err != nil {
+		if err := s.commitEngine(); err != nil {
 			_ = s.rollback()
 			return err
 		}
