@@ -121,6 +121,24 @@ func TestEnvelopeGolden(t *testing.T) {
 	}
 }
 
+// MySQL's envelope has no schema, and the members of its log, of which a poller
+// knows nothing.
+func TestEnvelopeGoldenMySQL(t *testing.T) {
+	t.Parallel()
+	p := &plan{source: "shop", kind: kindMariaDB, name: "shop.orders", rel: relation{schema: "shop", table: "orders"}}
+	env := &envelope{p: p, db: "ignored", strategy: "incremental", poll: "01jd3x9k2m7q8r5t6v0w1y2z3a", snapshot: "false", sequence: wire.Sequence(7, 4512), read: time.UnixMicro(1795241703480117), partitions: 1}
+	got, err := env.record(&row{key: []byte(`{"id":42}`), after: []byte(`{"id":42}`)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = `{"before":null,"after":{"id":42},"source":{"version":"0.1.0","connector":"mariadb","name":"shop","ts_ms":1795241703480,"ts_us":1795241703480117,"ts_ns":1795241703480117000,` +
+		`"snapshot":"false","db":"shop","sequence":"[\"7\",\"4512\"]","table":"orders","txId":null,"lsn":null,"xmin":null,"strategy":"incremental","poll":"01jd3x9k2m7q8r5t6v0w1y2z3a",` +
+		`"server_id":0,"gtid":null,"file":"","pos":0,"row":0,"thread":null,"query":null},"transaction":null,"op":"r","ts_ms":1795241703480,"ts_us":1795241703480117,"ts_ns":1795241703480117000}`
+	if diff := cmp.Diff(want, string(got.Value)); diff != "" {
+		t.Errorf("value (-want +got):\n%s", diff)
+	}
+}
+
 // Partitions agree with Kafka's own clients: the vectors are of its Java tests
 // (org.apache.kafka.common.utils.UtilsTest).
 func TestPartitionsAreKafkas(t *testing.T) {

@@ -43,6 +43,9 @@ func (e *envelope) record(r *row) (*kgo.Record, error) {
 			Strategy: e.strategy, Poll: e.poll, Adjusted: r.adjusted,
 		},
 	}
+	if mysqlFamily(e.p.kind) {
+		c.Source.DB, c.Source.Schema, c.Source.BinlogSource = e.p.rel.schema, "", &event.BinlogSource{}
+	}
 	if r.xmin != 0 {
 		c.Source.TxID, c.Source.Xmin = &r.xmin, &r.xmin
 	}

@@ -79,10 +79,8 @@ func (o *mysqlOrigin) frame(ctx context.Context, c *mysqlConn, rel *relation, f 
 
 // mysqlPrint hashes the columns; the second column tells when the table was made.
 func mysqlPrint(rel *relation) string {
-	schema, table := mysqlText(rel.schema), mysqlText(rel.table)
 	return "SELECT SHA2(GROUP_CONCAT(CONCAT_WS(':', ordinal_position, column_name, column_type, is_nullable, IFNULL(collation_name, ''), extra) ORDER BY ordinal_position), 256), " +
-		"(SELECT create_time FROM information_schema.tables WHERE table_schema = " + schema + " AND table_name = " + table + ") " +
-		"FROM information_schema.columns WHERE table_schema = " + schema + " AND table_name = " + table
+		"(SELECT create_time FROM information_schema.tables" + mysqlWhere(rel) + ") FROM information_schema.columns" + mysqlWhere(rel)
 }
 
 func (o *mysqlOrigin) read(ctx context.Context, p *plan, q query) (*page, error) {

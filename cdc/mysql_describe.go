@@ -30,16 +30,27 @@ func (o *mysqlOrigin) readable(ctx context.Context, c *mysqlConn, rel *relation)
 	switch mysqlCode(err) {
 	case mysqlNoTable, mysqlNoDatabase:
 		return refuse("table_missing", "create it, or mend its name in the configuration", "there is no table %s", name)
-	case 1044, 1142:
-		return refuse("grant_missing", fmt.Sprintf("GRANT SELECT ON %s TO %s", qualified, user), "user %s may not read %s", o.conf.User, name)
-	case mysqlColumnRefused:
-		return refuse("column_grants", fmt.Sprintf("GRANT SELECT ON %s TO %s", qualified, user), "user %s may not read every column of %s", o.conf.User, name)
+	case 1044, 1142, mysqlColumnRefused:
+		rows, err := c.texts(ctx, "SELECT 1 FROM information_schema.columns"+mysqlWhere(rel)+" AND privileges LIKE '%select%' LIMIT 1")
+		if err != nil {
+			return err
+		}
+		mend := fmt.Sprintf("GRANT SELECT ON %s TO %s", qualified, user)
+		if len(rows) > 0 { // the catalogue would hide the others, as if they did not exist
+			return refuse("column_grants", mend, "user %s may not read every column of %s", o.conf.User, name)
+		}
+		return refuse("grant_missing", mend, "user %s may not read %s", o.conf.User, name)
 	}
 	return err
 }
 
+// mysqlWhere finds the rows of a table in information_schema.
+func mysqlWhere(rel *relation) string {
+	return " WHERE table_schema = " + mysqlText(rel.schema) + " AND table_name = " + mysqlText(rel.table)
+}
+
 func (o *mysqlOrigin) describeIn(ctx context.Context, c *mysqlConn, rel *relation) error {
-	where := " WHERE table_schema = " + mysqlText(rel.schema) + " AND table_name = " + mysqlText(rel.table)
+	where := mysqlWhere(rel)
 	rows, err := c.texts(ctx, "SELECT table_type, engine FROM information_schema.tables"+where)
 	if err != nil {
 		return err

@@ -2,6 +2,7 @@ package cdc
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"maps"
@@ -164,14 +165,15 @@ func (o *mysqlOrigin) running(ctx context.Context, own map[int64]bool) ([]runnin
 	return out, nil
 }
 
-// transactions lists what is open in InnoDB, and proves that the list is fresh
-// by finding itself in it.
+// transactions lists what is open in InnoDB, and proves that the list is fresh by
+// finding in it the very statement that asks: an old list may well hold the
+// sampler's session, as it was when it asked before.
 func (o *mysqlOrigin) transactions(ctx context.Context, own map[int64]bool) ([]openTrx, error) {
 	c := o.sampler
 	if err := c.exec(ctx, "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY"); err != nil {
 		return nil, err
 	}
-	rows, err := c.texts(ctx, "SELECT trx_id, IFNULL(trx_mysql_thread_id, 0), trx_started FROM information_schema.innodb_trx")
+	rows, err := c.texts(ctx, "SELECT trx_id, IFNULL(trx_mysql_thread_id, 0), trx_started, IFNULL(INSTR(trx_query, '"+rand.Text()+"'), 0) FROM information_schema.innodb_trx")
 	if err = errors.Join(err, c.exec(ctx, "COMMIT")); err != nil {
 		return nil, err
 	}
@@ -182,7 +184,7 @@ func (o *mysqlOrigin) transactions(ctx context.Context, own map[int64]bool) ([]o
 		if err != nil {
 			return nil, fmt.Errorf("thread %q of transaction %s: %w", v[1], v[0], err)
 		}
-		fresh = fresh || thread == c.id
+		fresh = fresh || thread == c.id && v[3] != "0"
 		if !own[thread] {
 			out = append(out, openTrx{id: v[0], thread: thread, started: v[2]})
 		}

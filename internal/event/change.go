@@ -44,7 +44,7 @@ type ChangeSource struct {
 	// Sequence is `["<fence>","<page>"]`: it grows with every takeover and
 	// every page of the table, and so agrees with the order of offsets.
 	Sequence string          `json:"sequence"`
-	Schema   string          `json:"schema"`
+	Schema   string          `json:"schema,omitempty"` // empty of mysql and mariadb, whose schemas are databases
 	Table    string          `json:"table"`
 	TxID     *int64          `json:"txId"`
 	LSN      *int64          `json:"lsn"`
@@ -52,6 +52,20 @@ type ChangeSource struct {
 	Strategy string          `json:"strategy"`
 	Poll     string          `json:"poll"` // ULID
 	Adjusted json.RawMessage `json:"adjusted,omitempty"`
+
+	*BinlogSource // mysql and mariadb only
+}
+
+// BinlogSource holds the members that readers of Debezium's MySQL and MariaDB
+// changes expect. A poller does not read the log, and so leaves them at zero.
+type BinlogSource struct {
+	ServerID int64   `json:"server_id"`
+	GTID     *string `json:"gtid"`
+	File     string  `json:"file"`
+	Pos      int64   `json:"pos"`
+	Row      int64   `json:"row"`
+	Thread   *int64  `json:"thread"`
+	Query    *string `json:"query"`
 }
 
 // TableSchema announces a version of a mirrored table's columns. It precedes,
