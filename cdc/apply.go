@@ -15,13 +15,21 @@ import (
 // apply takes what a reader brought into state and transaction. The error is
 // Kafka's and ends the slot; what the origin said is dealt with here.
 func (s *slot) apply(ctx context.Context, o outcome) error {
-	t := o.t
-	t.lock.give(o.kind.shares())
-	if o.kind == jobLoad {
-		t.load.runs[o.number].busy = false
-	}
 	if o.sampled {
 		s.follow(o.sample)
+		s.heed(o.sample)
+	}
+	if o.kind == jobGuard {
+		s.guard.asking = false
+		return nil // who needs the sample that failed says so
+	}
+	t := o.t
+	t.lock.give(o.kind.shares())
+	if o.class > classFresh {
+		s.slow--
+	}
+	if o.kind == jobLoad {
+		t.load.runs[o.number].busy = false
 	}
 	var ke *kafkaError
 	switch {
@@ -54,6 +62,7 @@ func (s *slot) apply(ctx context.Context, o outcome) error {
 		return s.applyPoll(ctx, o)
 	case jobLoad:
 		return s.applyLoad(ctx, o)
+	case jobGuard:
 	}
 	panic("BUG: an outcome of no job")
 }

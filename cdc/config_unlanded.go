@@ -38,11 +38,9 @@ func (s SourceConfig) unlanded(path string) error {
 			no(in+"kind", st.Kind == kindReconcile)
 			no(in+"publish", st.Publish == publishDiff)
 			no(in+"timestamp", len(st.Timestamp) > 1)
-			no(in+"max_every", st.MaxEvery != 0)
-			no(in+"at", st.At != "")
 		}
 		no(at+".columns", len(t.Columns.Only)+len(t.Columns.Except)+len(t.Columns.Rename) > 0)
-		no(at+".rows", t.Rows != RowsConfig{})
+		no(at+".rows.soft_delete", t.Rows.SoftDelete != "")
 		no(at+".clock.zone", t.Clock.Zone != "UTC")
 		no(at+".clock.nulls", t.Clock.Nulls != nullsNever)
 		no(at+".store.rows", t.Store.Rows)

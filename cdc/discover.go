@@ -90,6 +90,9 @@ func (s *slot) addTables(infos []tableInfo) {
 		}
 		t := newTable(s.src.Kind, name, tables[name], s.src)
 		t.restore(s.restored, s.src)
+		for _, k := range t.tasks {
+			k.due = k.resumed(s.source)
+		}
 		s.tables = append(s.tables, t)
 		if s.found != nil {
 			s.log.Info("found a table", "source", s.source, "table", name)

@@ -68,6 +68,11 @@
 //	no key, stamps that do not sort                          the table stops with the way out                          TestSQLiteSchemaEvents
 //	a value without a counterpart, or too large              adjusted, told, counted, copied to the dead letters       TestSQLiteTypes, TestPostgresTypes
 //	a grant is missing                                       the table stops, and is read once it is given             TestLeastPrivilege
+//	a page fails, times out or has another fingerprint       dropped whole, read again from the last key, smaller      TestPageIsAllOrNothing, TestPageShrinks, TestPageBytes
+//	Kafka is away or slow                                    no page begins, so no snapshot is held                    TestKafkaAwayHoldsNoSnapshot
+//	the lease moves during a load                            pages are committed, each range goes on                   TestRebalanceDuringLoad
+//	more is due than can be read                             by class; of ten pages one to whom waits longest          TestStarvation, TestPublishLock
+//	the origin is busy, or its standby lags                  reconcile, full polls and loads are paused                TestGuardPausesThePatient
 //	the origin is away                                       the breaker opens; health says so; on from the last key   TestOriginAwayAndBack
 //	a bad configuration                                      refused, each rule with its message                       TestConfig
 //

@@ -38,6 +38,7 @@ type reading struct {
 	statement time.Time // begin of the oldest running statement; zero if unknown
 	prepared  []string  // prepared transactions
 	basis     basis
+	lag       time.Duration // of a standby that pages are read from
 	system    string
 	server    string
 
@@ -58,7 +59,8 @@ type sample struct {
 	raw    time.Time // every transaction that can still commit began at or after it
 	h      time.Time // raw less the slack
 	basis  basis
-	holder string        // who holds raw back; "" for nobody
+	holder string // who holds raw back; "" for nobody
+	lag    time.Duration
 	steps  time.Duration // how far the origin's clock was set back since the first sample, in all
 	began  time.Time     // by this process's clock
 	open   int           // transactions at the origin
@@ -95,7 +97,7 @@ type horizon struct {
 func (h *horizon) observe(r reading) sample {
 	s := sample{
 		t0: r.t0, basis: r.basis, open: max(len(r.open), r.threads), system: r.system, server: r.server,
-		xid: r.xid, lsn: r.lsn, timeline: r.timeline,
+		xid: r.xid, lsn: r.lsn, timeline: r.timeline, lag: r.lag,
 	}
 	switch {
 	case !h.seen:

@@ -34,6 +34,7 @@ type query struct {
 	block  int64     // queryXmin: the first block
 	blocks int64     // and how many; 0 for all that follow
 	limit  int
+	bytes  int64 // a page that has so many ends there; 0: no bound
 }
 
 // dialect is what differs between origins in the text of a page's SELECT.
@@ -180,6 +181,9 @@ func conditions(d dialect, b *statement, p *plan, q query, order []*column) []st
 	}
 	if len(q.after) > 0 {
 		where = append(where, d.compare(b, ">", order, q.after))
+	}
+	if p.cfg.Rows.Where != "" {
+		where = append(where, "("+p.cfg.Rows.Where+")")
 	}
 	return where
 }

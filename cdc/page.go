@@ -11,12 +11,21 @@ import (
 type page struct {
 	rows []row
 	last []string // position of the last row; nil without rows
-	full bool     // as many rows as were asked for
+	full bool     // as much as was asked for: more may follow
 	// looked is about how many rows were looked at, where that is more than came.
 	looked int
-	past   bool // the last row lies beyond query.until
+	past   bool  // the last row lies beyond query.until
+	bytes  int64 // of keys and values
 	at     time.Time
 	took   time.Duration
+}
+
+// add appends a row and says whether the page ends with it, as q wants.
+func (pg *page) add(r row, q query) bool {
+	pg.rows = append(pg.rows, r)
+	pg.bytes += int64(len(r.key) + len(r.after))
+	pg.full = len(pg.rows) == q.limit || q.bytes > 0 && pg.bytes >= q.bytes
+	return pg.full
 }
 
 // row is a row as it will be published.
@@ -65,12 +74,16 @@ func (g *pager) limit() int {
 	return g.size
 }
 
-// took adapts the size after a page of n rows.
-func (g *pager) took(d time.Duration, n int) {
+// took adapts the size after a page: one that took too long or is too large
+// makes the next ones smaller.
+func (g *pager) took(pg *page) {
+	n, large := max(len(pg.rows), pg.looked), g.cfg.Bytes > 0 && pg.bytes >= int64(g.cfg.Bytes)
 	switch {
-	case d > 2*g.cfg.Target:
+	case pg.took > 2*g.cfg.Target:
 		g.halve()
-	case d < g.cfg.Target/2 && n >= g.limit():
+	case large:
+		g.size = max(min(len(pg.rows), g.limit()), 1)
+	case pg.took < g.cfg.Target/2 && n >= g.limit():
 		g.size = min(g.size+g.size/4, g.cfg.Max)
 	}
 }

@@ -158,7 +158,7 @@ func (p *plan) of(c StrategyConfig) (*plan, error) {
 	if err := own.findCursors(); err != nil {
 		return nil, err
 	}
-	sum := sha256.Sum256([]byte(strings.Join([]string{c.Kind, c.Timestamp.String(), c.ID, c.Column, strings.Join(p.keyNames(), ",")}, "\x00")))
+	sum := sha256.Sum256([]byte(strings.Join([]string{c.Kind, c.Timestamp.String(), c.ID, c.Column, strings.Join(p.keyNames(), ","), p.cfg.Rows.Where}, "\x00")))
 	own.meaning = hex.EncodeToString(sum[:4])
 	return &own, nil
 }

@@ -209,7 +209,7 @@ func pgRows(r *pgconn.ResultReader, p *plan, q query) (*page, error) {
 	}
 	var failed error
 	for r.NextRow() {
-		if failed != nil {
+		if failed != nil || pg.full && q.kind != queryXmin {
 			continue // the rest has to be read off the connection
 		}
 		v := r.Values()
@@ -228,9 +228,11 @@ func pgRows(r *pgconn.ResultReader, p *plan, q query) (*page, error) {
 		}
 		pos := v[cols+1:]
 		row.keep, pg.past = string(pos[order]) == "t", string(pos[order+1]) == "t"
-		pg.rows = append(pg.rows, row)
-		if q.kind != queryXmin && len(pg.rows) == q.limit {
-			pg.full = true
+		if q.kind == queryXmin {
+			pg.rows = append(pg.rows, row) // a range of blocks is read to its end
+			continue
+		}
+		if pg.add(row, q) {
 			for _, text := range pos[:order] {
 				pg.last = append(pg.last, string(text))
 			}

@@ -52,7 +52,7 @@ func (s *slot) applyPoll(ctx context.Context, o outcome) error {
 		}
 		records = append(records, marks...)
 	} else {
-		k.due = now
+		k.due = now.Add(rest(k.cfg, pg.took))
 	}
 	// A poll that found nothing and remembers nothing moves cursors that need
 	// not be stored at once: an older cursor with its overlap is as good.
@@ -178,7 +178,7 @@ func (s *slot) measure(t *table, g *pager, pg *page) {
 		t.stopped, t.refused = nil, 0
 		s.report()
 	}
-	g.took(pg.took, max(len(pg.rows), pg.looked))
+	g.took(pg)
 	s.m.pageSeconds.WithLabelValues(s.source).Observe(pg.took.Seconds())
 	s.m.pageRows.WithLabelValues(s.source).Observe(float64(len(pg.rows)))
 	s.m.originSeconds.WithLabelValues(s.source).Add(pg.took.Seconds())
@@ -221,7 +221,8 @@ func (s *slot) endPoll(k *task, poll wire.CDCPoll, now time.Time, state *[]*kgo.
 	if k.traits.deletes {
 		t.deleted(poll.H)
 	}
-	k.due = nextTick(now, k.cfg.Every, s.source, t.name+"/"+k.name())
+	k.due = k.timing.after(now, k.cfg, poll.Rows, s.source, t.name+"/"+k.name())
+	s.m.pollSeconds.WithLabelValues(s.source, t.name, k.name()).Observe(now.Sub(parseStamp(poll.Started)).Seconds())
 	outcome := outcomeComplete
 	if poll.Rows == 0 {
 		outcome = outcomeEmpty

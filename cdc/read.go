@@ -39,9 +39,11 @@ func (s *slot) do(ctx context.Context, j job) outcome {
 	case jobBegin:
 		o.err = s.doBegin(ctx, &o)
 	case jobPage:
-		o.page, o.err = s.origin.read(ctx, j.plan, j.k.strategy.next(j.plan, j.st, j.limit))
+		o.page, o.err = s.readPage(ctx, j.plan, j.k.strategy.next(j.plan, j.st, j.limit))
 	case jobLoad:
 		o.err = s.doLoad(ctx, &o)
+	case jobGuard:
+		panic("BUG: the guard's job has a goroutine of its own")
 	}
 	return o
 }
@@ -112,6 +114,11 @@ type kafkaError struct{ error }
 
 func (e *kafkaError) Unwrap() error { return e.error }
 
+func (s *slot) readPage(ctx context.Context, p *plan, q query) (*page, error) {
+	q.bytes = int64(s.src.Page.Bytes)
+	return s.origin.read(ctx, p, q)
+}
+
 // largest reads the largest id, if the strategy's cursors need it. A sample has
 // to follow: all who drew ids up to it have begun before the sample's clock.
 func (s *slot) largest(ctx context.Context, k *task, p *plan) (string, error) {
@@ -147,7 +154,7 @@ func (s *slot) doBegin(ctx context.Context, o *outcome) error {
 	poll := o.k.strategy.begin(o.plan, o.st, opening{sample: o.sample, largest: largest, now: time.Now()})
 	poll.Xid = o.sample.xid
 	o.st.Poll, o.poll = &poll, &poll
-	o.page, err = s.origin.read(ctx, o.plan, o.k.strategy.next(o.plan, o.st, o.limit))
+	o.page, err = s.readPage(ctx, o.plan, o.k.strategy.next(o.plan, o.st, o.limit))
 	return err
 }
 

@@ -18,6 +18,7 @@ const (
 	jobBegin                    // take a sample and read the first page of a poll
 	jobPage                     // read the next page of a poll
 	jobLoad                     // read the next page of a range of a load
+	jobGuard                    // ask how busy the origin is; of no table
 )
 
 // shares says whether jobs of the kind share the publish lock of a table.
@@ -39,8 +40,8 @@ const patientTurn = 9
 
 // candidates calls yield for each job of t that may start, now or later, as far
 // as the publish lock lets it. Who takes the lock alone goes first, but for one
-// page of ten.
-func (t *table) candidates(now time.Time, yield func(candidate)) {
+// page of ten: turn says that it is a patient job's turn in the slot.
+func (t *table) candidates(now time.Time, turn bool, yield func(candidate)) {
 	if t.st.Paused && t.ordered == "" || t.ordered != "" && !t.obeying {
 		return // an order is obeyed when nobody reads the table
 	}
@@ -50,10 +51,10 @@ func (t *table) candidates(now time.Time, yield func(candidate)) {
 		}
 		return
 	}
-	turn := t.turns >= patientTurn && t.patientDue(now)
+	only := t.turns >= patientTurn && t.patientDue(now) // else polls of t would leave none to its load
 	waits := false
 	for _, k := range t.tasks {
-		if turn && !k.traits.class.patient() {
+		if only && !k.traits.class.patient() {
 			continue
 		}
 		waits = waits || !k.due.After(now)
@@ -61,7 +62,7 @@ func (t *table) candidates(now time.Time, yield func(candidate)) {
 			yield(candidate{t: t, k: k, kind: k.job(), class: k.traits.class, due: k.due})
 		}
 	}
-	if t.load == nil || waits && !turn || !t.lock.free(true) || !t.load.room(t.cfg.Load.Parallel) {
+	if t.load == nil || waits && !turn && !only || !t.lock.free(true) || !t.load.room(t.cfg.Load.Parallel) {
 		return
 	}
 	for i, r := range t.load.runs {
@@ -104,9 +105,11 @@ type urgency struct {
 	room    bool // a connection is left for what is not classFresh
 	best    candidate
 	found   bool
+	waits   bool // a patient job is due
 }
 
 func (u *urgency) offer(c candidate) {
+	u.waits = u.waits || c.class.patient() && !c.due.After(u.now)
 	switch {
 	case c.due.After(u.now), c.class.patient() && !u.patient, c.class > classFresh && !u.room:
 		return
@@ -135,9 +138,13 @@ func (s *slot) dispatch(ctx context.Context, now time.Time, readers *sync.WaitGr
 	if s.inflight >= limit || s.breaker.until.After(now) {
 		return false
 	}
-	u := urgency{now: now, turn: s.turns >= patientTurn, patient: true, room: true}
+	reserved := min(s.src.Connections.Reserved, limit-1)
+	u := urgency{now: now, turn: s.turns >= patientTurn, patient: !s.guard.busy(), room: s.slow < limit-reserved}
 	for _, t := range s.tables {
-		t.candidates(now, u.offer)
+		t.candidates(now, u.turn, u.offer)
+	}
+	if u.waits && s.src.Kind != kindSQLite && s.guard.due(now) {
+		s.ask(ctx, readers)
 	}
 	if !u.found {
 		return false
@@ -158,6 +165,12 @@ func (s *slot) start(ctx context.Context, c candidate, readers *sync.WaitGroup) 
 	} else if c.kind != jobPlan {
 		s.turns, t.turns = s.turns+1, t.turns+1
 	}
+	if c.class > classFresh {
+		s.slow++
+	}
+	if c.kind == jobBegin && !c.due.IsZero() {
+		s.m.pollLateness.WithLabelValues(s.source, t.name, c.k.name()).Observe(time.Since(c.due).Seconds())
+	}
 	s.inflight++
 	j := s.job(c)
 	readers.Go(func() { s.results <- s.do(ctx, j) })
@@ -176,7 +189,7 @@ func (s *slot) wait(now time.Time) time.Duration {
 	}
 	if s.inflight < s.src.Connections.Max {
 		for _, t := range s.tables {
-			t.candidates(now, func(c candidate) {
+			t.candidates(now, false, func(c candidate) {
 				if c.due.After(now) {
 					sooner(c.due)
 				}
@@ -184,6 +197,9 @@ func (s *slot) wait(now time.Time) time.Duration {
 		}
 		if s.breaker.until.After(now) {
 			sooner(s.breaker.until)
+		}
+		if s.guard.busy() && !s.guard.asking {
+			sooner(s.guard.asked.Add(guardEvery))
 		}
 	}
 	return max(wake.Sub(now), time.Millisecond)
@@ -231,6 +247,7 @@ type job struct {
 	t        *table
 	k        *task // of a poll; its name and strategy do not change
 	kind     jobKind
+	class    class
 	plan     *plan // the strategy's own, of a load the table's
 	st       wire.CDCStrategy
 	load     wire.CDCLoad      // without its ranges
@@ -246,7 +263,7 @@ type job struct {
 }
 
 func (s *slot) job(c candidate) job {
-	j := job{t: c.t, k: c.k, kind: c.kind, number: c.number, plan: c.t.plan, lowered: s.lowered}
+	j := job{t: c.t, k: c.k, kind: c.kind, class: c.class, number: c.number, plan: c.t.plan, lowered: s.lowered}
 	switch c.kind {
 	case jobBegin, jobPage:
 		j.plan, j.st, j.limit = c.k.plan, c.k.st, c.k.pager.limit()

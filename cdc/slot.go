@@ -39,7 +39,9 @@ type slot struct {
 	breaker breaker
 
 	inflight int
+	slow     int // those that are read for others than classFresh
 	turns    int // pages of urgent jobs since a patient one's
+	guard    guard
 	results  chan outcome
 
 	restored   *state           // as it was at the takeover, for tables that are found later
@@ -57,7 +59,7 @@ func (s *slot) run(ctx, work context.Context) error {
 		return err
 	}
 	s.m.takeoverSeconds.WithLabelValues(s.source).Observe(time.Since(began).Seconds())
-	s.results = make(chan outcome, s.src.Connections.Max) // room for all: no reader waits for the loop
+	s.results = make(chan outcome, s.src.Connections.Max+1) // room for all and the guard: no reader waits for the loop
 	s.found = make(chan []tableInfo)
 	reading, stop := context.WithCancel(work)
 	var readers sync.WaitGroup
@@ -146,7 +148,7 @@ func (s *slot) takeover(ctx context.Context) error {
 	s.st = state.source
 	s.st.V, s.st.Fence, s.st.Owner = 1, s.st.Fence+1, fmt.Sprintf("%s, pid %d", whoami(), os.Getpid())
 	s.sampler = newSampler(s.origin, s.src, s.st, s.faults, s.m)
-	s.breaker, s.restored = breaker{cfg: s.src.Breaker}, state
+	s.breaker, s.guard, s.restored = breaker{cfg: s.src.Breaker}, guard{cfg: s.src.Guard}, state
 	var infos []tableInfo
 	if s.src.patterned() {
 		if infos, err = s.origin.tables(ctx); err != nil {
@@ -285,6 +287,7 @@ func (s *slot) failed(o outcome, err error) {
 		case jobBegin, jobPage:
 			o.k.pager.halve()
 			o.k.due = now.Add(time.Second)
+		case jobGuard:
 		}
 	default:
 		s.m.page(t.name, pageError)

@@ -347,12 +347,11 @@ func (o *sqliteOrigin) rows(ctx context.Context, tx *sql.Tx, p *plan, q query) (
 		}
 		r.keep = values[cols+order] == int64(1)
 		pg.past = values[cols+order+1] == int64(1)
-		pg.rows = append(pg.rows, r)
-		if len(pg.rows) == q.limit {
-			pg.full = true
+		if pg.add(r, q) {
 			for _, v := range values[cols : cols+order] {
 				pg.last = append(pg.last, sqliteLiteral(v))
 			}
+			break
 		}
 	}
 	return pg, sqliteErr("read "+p.name, rows.Err())

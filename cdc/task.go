@@ -21,6 +21,7 @@ type task struct {
 	known   bool // st was in the state, or was begun
 	overlap *overlap
 	pager   pager
+	timing  timing
 	due     time.Time // of the next page; between polls, of the next poll
 	stored  time.Time // when st was written last
 }
