@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/millstream-data/millstream/internal/dedup"
 	"github.com/millstream-data/millstream/internal/lake"
@@ -22,6 +23,8 @@ type ByHand struct {
 	Lake  *lake.Lake
 	Dedup dedup.Config
 	Log   *slog.Logger
+
+	pause time.Duration // between tries of a reload that has to wait; 0: swapPause
 }
 
 // gated runs do behind the gate.

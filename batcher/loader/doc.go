@@ -61,11 +61,14 @@
 //	an INSERT that takes too long                        the next load is half of it                             TestInsertThatTimesOutIsHalved
 //	a column made narrower behind the loader's back      the catalogue is read again, once; then held            TestColumnMadeNarrowerSinceTheCatalogueWasRead
 //	a held file is mended                                loaded by itself                                        TestMendedFileIsLoadedByItself
+//	a repair whose COMMIT comes late, a skip meanwhile   compared behind the gate, nothing is written            TestRepairIsComparedBehindTheGate
 //	a table retyped, or otherwise unfit                  that target is held, others go on                       TestHeldTargetOthersGoOn
 //	a held target is mended                              loaded from where it was held, in order                 TestHeldTargetCatchesUpInOrder
 //	a table with rows is dropped                         held, not made anew without its rows                    TestDroppedTargetIsHeldNotMadeAnew
 //	readers keep a table from being altered              put off; after 10 minutes the session is named          TestReadersPutDDLOff
 //	somebody reads, changes or locks a table for long    one short wait, then pauses; others go on               TestLockedTargetOthersGoOn
+//	many tables are locked                               their waits get shorter in a wave, two at most in all   TestLockedTablesShareOneWait
+//	a mirror is locked when its poll is due              put off after a short wait, the session named           TestLockedMirrorPutsItsPollsOff
 //	an INSERT waits for somebody's lock                  put off after 30 s; its lock is asked for from then on  TestFirstWaitForALockIsBounded
 //	a target is put off until its chain fills memory     held, so that low water passes it                       TestPutOffTargetIsHeldBeforeItsChainIsFull
 //	the table's columns have another order               matched by name                                         TestColumnsByNameNotPosition
@@ -86,6 +89,7 @@
 //	a column of a mirror gets another name               renamed, its values stay                                TestRenamedColumnKeepsItsValues
 //	a file is given up                                   never tried again, named ever after                     TestSkippedFileIsNeverTriedAgain
 //	a table is loaded again by hand                      built beside, swapped in one transaction                TestReloadBuildsTheTableAnew
+//	somebody has the days' table locked                  waited for in short turns, loads pass                   TestReloadOfDaysWaitsInShortTurns
 //	commits come in meanwhile                            loaded too, before the swap                             TestReloadBesideARunningLoader
 //	views are bound to a table that is loaded again      refused, before anything is done                        TestReloadRefusesBoundViews
 //	a reload by force leaves a file out                  named in held for ever, as skipped                      TestForcedReloadNamesWhatItLeavesOut

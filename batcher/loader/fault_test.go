@@ -18,6 +18,7 @@ import (
 // recover makes waves with new tenures until one goes well, as Run does.
 func (k *kit) recover(l *Loader) {
 	k.t.Helper()
+	var last error
 	for range 20 {
 		conn, err := l.warehouse.Connect(k.t.Context())
 		if err == nil {
@@ -30,11 +31,11 @@ func (k *kit) recover(l *Loader) {
 			}
 			conn.Close()
 		}
-		if err == nil {
+		if last = err; err == nil {
 			return
 		}
 	}
-	k.t.Fatal("20 waves in a row failed")
+	k.t.Fatalf("20 waves in a row failed: %v", last)
 }
 
 // round commits a bit of everything: a new table, a new column, a wider value,
@@ -99,6 +100,7 @@ func TestCutAtEveryStatement(t *testing.T) {
 				before := k.server.Faults().Struck()
 				k.server.Faults().Inject(redshift.Fault{Action: action, Skip: at})
 				failures, err := w.once(t.Context(), t.Context())
+				w.conn.Close() // a server has so many sessions
 				struck := k.server.Faults().Struck() > before
 				k.server.Faults().Clear()
 				if struck && err == nil && len(failures) == 0 {

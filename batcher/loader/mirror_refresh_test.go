@@ -35,7 +35,7 @@ func TestFullRefreshSwap(t *testing.T) {
 				r := o.begin(event.PollFull, all).read(2)
 				o.put(100, int64(at))
 				o.flush()
-				k.wave(k.tenure(l))
+				k.recover(l)
 				o.remove(4) // before its page is read
 				o.put(3, int64(at))
 				r.end()
@@ -46,6 +46,7 @@ func TestFullRefreshSwap(t *testing.T) {
 				before := k.server.Faults().Struck()
 				k.server.Faults().Inject(redshift.Fault{Action: action, Skip: at})
 				failures, err := w.once(t.Context(), t.Context())
+				w.conn.Close() // a server has so many sessions
 				struck := k.server.Faults().Struck() > before
 				k.server.Faults().Clear()
 				if struck && err == nil && len(failures) == 0 {

@@ -30,7 +30,7 @@ var errPutOff = errors.New("put off")
 // carryOut does what complete polls are due: swaps, and deletions in a range.
 // What fails or has to wait is tried again after the next wave.
 func (w *waves) carryOut(ctx context.Context, wave string) []error {
-	if !w.due.Swap(false) {
+	if !w.due.Swap(false) && w.sure {
 		return nil
 	}
 	failures, waits := w.carryOutAll(ctx, wave)
@@ -47,10 +47,17 @@ func (w *waves) carryOutAll(ctx context.Context, wave string) (failures []error,
 	}
 	defer conn.Close()
 	s := &session{l: w.Loader, conn: conn, fence: w.fence, wave: wave}
-	rows, err := conn.Polls(ctx)
+	var rows []warehouse.Poll
+	read := func() (err error) { rows, err = conn.Polls(ctx); return err }
+	if w.sure {
+		err = read()
+	} else {
+		err = s.gated(ctx, read) // behind the gate every earlier transaction has ended
+	}
 	if err != nil {
 		return []error{err}, true
 	}
+	w.sure = true
 	byTarget := map[string]polls{}
 	for _, p := range rows {
 		byTarget[p.Target] = append(byTarget[p.Target], p)
@@ -190,30 +197,21 @@ func (s *session) swap(ctx context.Context, target warehouse.Name, p warehouse.P
 	statements = append(statements, warehouse.RenameTable(fresh, target.Table))
 	err = s.conclude(ctx, p, known, warehouse.PollDone, func(load *warehouse.Load) error {
 		load.Inserted = p.Rows
-		if err := s.conn.SetTimeout(ctx, s.l.swapTimeout); err != nil {
+		if err := s.within(ctx, s.l.patience.share(s.l.swapTimeout)); err != nil {
 			return err
 		}
 		if err := s.execAll(ctx, statements); err != nil {
 			return err
 		}
-		if err := s.conn.SetTimeout(ctx, s.l.timeout); err != nil {
+		if err := s.within(ctx, s.l.timeout); err != nil {
 			return err
 		}
 		return s.execAll(ctx, grants)
 	})
-	if err != nil && warehouse.Classify(err) == warehouse.ClassSlow {
-		s.l.metrics.swaps.WithLabelValues(swapReaders).Inc()
-		if err := s.rollback(ctx); err != nil {
-			return err
+	if err = s.leftAlone(ctx, target, err); err != nil {
+		if errors.Is(err, errPutOff) {
+			s.l.metrics.swaps.WithLabelValues(swapReaders).Inc()
 		}
-		who, err := s.conn.Blocker(ctx, target)
-		if err != nil {
-			return err
-		}
-		s.l.log.Warn("swap put off, the table has readers", "target", p.Target, "session", who)
-		return errPutOff
-	}
-	if err != nil {
 		return err
 	}
 	s.l.metrics.swaps.WithLabelValues(swapCommitted).Inc()
@@ -227,20 +225,42 @@ func (s *session) swap(ctx context.Context, target warehouse.Name, p warehouse.P
 	return nil
 }
 
+// leftAlone puts off what had to wait behind the gate for those who use target,
+// and tells who they are; other errors stay as they are.
+func (s *session) leftAlone(ctx context.Context, target warehouse.Name, cause error) error {
+	if warehouse.Classify(cause) != warehouse.ClassSlow {
+		return cause
+	}
+	s.l.patience.inVain()
+	if err := s.rollback(ctx); err != nil {
+		return err
+	}
+	who, err := s.conn.Blocker(ctx, target)
+	if err != nil {
+		return err
+	}
+	s.l.log.Warn("complete poll put off, other sessions use the table", "target", target.String(), "session", who, "err", cause)
+	return errPutOff
+}
+
 // empty empties a mirror of which a full poll has found no row.
 func (s *session) empty(ctx context.Context, target warehouse.Name, p warehouse.Poll, known *polls) error {
 	tables, err := s.conn.Columns(ctx, []warehouse.Name{target})
 	if err != nil {
 		return err
 	}
-	return s.conclude(ctx, p, known, warehouse.PollDone, func(load *warehouse.Load) error {
+	err = s.conclude(ctx, p, known, warehouse.PollDone, func(load *warehouse.Load) error {
 		if tables[target] == nil {
 			return nil
+		}
+		if err := s.askForLock(ctx, target); err != nil {
+			return err
 		}
 		gone, err := s.conn.Exec(ctx, "DELETE FROM "+target.SQL())
 		load.Deleted = gone.Affected
 		return err
 	})
+	return s.leftAlone(ctx, target, err)
 }
 
 // deleteRange deletes the rows in a bounded poll's range of which no key came.
@@ -249,9 +269,12 @@ func (s *session) deleteRange(ctx context.Context, target warehouse.Name, p ware
 	if err != nil {
 		return err
 	}
-	return s.conclude(ctx, p, known, state, func(load *warehouse.Load) error {
+	err = s.conclude(ctx, p, known, state, func(load *warehouse.Load) error {
 		load.Kind = string(kindMirror)
 		if statement != "" {
+			if err := s.askForLock(ctx, target); err != nil {
+				return err
+			}
 			gone, err := s.conn.Exec(ctx, statement)
 			if err != nil {
 				return err
@@ -268,6 +291,7 @@ func (s *session) deleteRange(ctx context.Context, target warehouse.Name, p ware
 		_, err = s.conn.Exec(ctx, warehouse.DropTable(keys))
 		return err
 	})
+	return s.leftAlone(ctx, target, err)
 }
 
 // rangeSQL returns the deletion that a bounded poll is due and what it comes to.

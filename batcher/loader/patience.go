@@ -27,6 +27,7 @@ type patience struct {
 	portions map[string]int      // files that a load takes at most, since a longer one timed out
 	putOff   map[string]*waiting // targets whose load waits for other sessions
 	slow     map[string]bool     // targets whose rows needed longer than rowsPatience
+	lost     int                 // waits of this wave that were in vain
 }
 
 // waiting is since when a target is put off, and until when it is left alone.
@@ -88,11 +89,37 @@ func (p *patience) tooSlow(target string) {
 	p.slow[target] = true
 }
 
-// wasSlow says that tooSlow was called for target.
-func (p *patience) wasSlow(target string) bool {
+// asks says that target is asked for its lock first: tooSlow was called for it, or
+// a wait of this wave was in vain, and others may be.
+func (p *patience) asks(target string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.slow[target]
+	return p.slow[target] || p.lost > 0
+}
+
+// least is how long the last of many waits in a wave is.
+const least = 100 * time.Millisecond
+
+// share is what is left of a wait behind the gate: half as much after each that
+// was in vain in this wave. All of them together last no longer than two.
+func (p *patience) share(wait time.Duration) time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return max(wait>>min(p.lost, 30), min(wait, least))
+}
+
+// inVain notes a wait that came to nothing.
+func (p *patience) inVain() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.lost++
+}
+
+// anew begins a wave: waits have their whole length again.
+func (p *patience) anew() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.lost = 0
 }
 
 // done forgets what a load of target that went well has settled. Portions grow

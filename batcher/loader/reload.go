@@ -1,6 +1,7 @@
 package loader
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,8 +16,8 @@ import (
 )
 
 const (
-	swapPatience = time.Minute // that a swap waits for the readers of a table
-	swapTries    = 20
+	swapTries    = 20          // of what has to wait for those who use a table, with swapPause between
+	tidyPatience = time.Minute // that dropping the table beside the target takes
 )
 
 // Reload says what is to be loaded again from the lake.
@@ -74,6 +75,7 @@ func (b ByHand) Reload(ctx context.Context, r Reload) (Reloaded, error) {
 	if err != nil {
 		return Reloaded{}, err
 	}
+	l.swapPause = cmp.Or(b.pause, l.swapPause)
 	conn, err := l.warehouse.Connect(ctx)
 	if err != nil {
 		return Reloaded{}, err
@@ -107,7 +109,7 @@ func (r *reloading) tidy() {
 	if !r.Days.All() {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), swapPatience)
+	ctx, cancel := context.WithTimeout(context.Background(), tidyPatience)
 	defer cancel()
 	conn, err := r.l.warehouse.Connect(ctx) // the reload's own may be in a failed transaction, or gone
 	if err == nil {
@@ -287,7 +289,7 @@ func (r *reloading) portion(ctx context.Context, files []dueFile, bytes int64) e
 		r.todo = append(r.todo, w)
 		return nil
 	}
-	if err := r.gated(ctx, func() error { return r.apply(ctx, w) }); err != nil {
+	if err := r.bring(ctx, w); err != nil {
 		return err
 	}
 	r.count(w)
@@ -297,6 +299,23 @@ func (r *reloading) portion(ctx context.Context, files []dueFile, bytes int64) e
 		}
 	}
 	return nil
+}
+
+// bring applies a portion behind the gate. Loads go on while it waits for those
+// who use a table.
+func (r *reloading) bring(ctx context.Context, w *work) error {
+	for try := 1; ; try++ {
+		err := r.gated(ctx, func() error { return r.apply(ctx, w) })
+		if warehouse.Classify(err) != warehouse.ClassSlow || try == swapTries {
+			return err
+		}
+		if err := r.rollback(ctx); err != nil {
+			return err
+		}
+		if !pause(ctx, r.l.swapPause) {
+			return ctx.Err()
+		}
+	}
 }
 
 // compress gives columns the encodings that they have in the present table.

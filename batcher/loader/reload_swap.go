@@ -36,7 +36,7 @@ func (r *reloading) replace(ctx context.Context) error {
 			return err
 		}
 		done = r.done
-		if !raced && !pause(ctx, time.Second) {
+		if !raced && !pause(ctx, r.l.swapPause) {
 			return ctx.Err()
 		}
 	}
@@ -79,6 +79,9 @@ func (r *reloading) exchange(ctx context.Context) (err error) {
 	if !r.caughtUp() {
 		return errRaced
 	}
+	if err := r.reach(ctx); err != nil {
+		return err
+	}
 	if r.existed {
 		if r.out.Before, err = r.conn.CountRows(ctx, r.name, r.Days); err != nil {
 			return err
@@ -110,6 +113,24 @@ func (r *reloading) exchange(ctx context.Context) (err error) {
 	return r.execAll(ctx, r.records())
 }
 
+// reach waits a little for whoever keeps the target locked, as long as nothing
+// is done yet: loads wait behind the gate.
+func (r *reloading) reach(ctx context.Context) error {
+	switch {
+	case !r.existed:
+		return nil
+	case !r.Days.All():
+		return r.askForLock(ctx, r.name)
+	}
+	if err := r.within(ctx, r.l.cfg.DDLTimeout); err != nil {
+		return err
+	}
+	if _, err := r.conn.Exec(ctx, "SELECT 1 FROM "+r.name.SQL()+" LIMIT 1"); err != nil {
+		return err
+	}
+	return r.within(ctx, r.l.timeout)
+}
+
 // rows counts what there is after the exchange.
 func (r *reloading) rows(ctx context.Context) (int64, error) {
 	if r.Days.All() && r.done.Files == 0 {
@@ -127,13 +148,13 @@ func (r *reloading) swap(ctx context.Context) error {
 	statements = append(statements, r.side.Rename(r.name))
 	statements = append(append(statements, r.grants...), r.l.warehouse.Config().GrantTable(r.name)...)
 	statements = append(statements, warehouse.DeleteDuplicates(r.name, warehouse.Days{}), warehouse.RenameDuplicates(r.side, r.name))
-	if err := r.conn.SetTimeout(ctx, swapPatience); err != nil {
+	if err := r.within(ctx, r.l.swapTimeout); err != nil {
 		return err
 	}
 	if err := r.execAll(ctx, statements); err != nil {
 		return err
 	}
-	return r.conn.SetTimeout(ctx, r.l.timeout)
+	return r.within(ctx, r.l.timeout)
 }
 
 // records are the statements about positions, history and what was held.

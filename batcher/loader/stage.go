@@ -84,13 +84,13 @@ func (s *session) widen(ctx context.Context, w *work) error {
 	if len(statements) == 0 {
 		return nil
 	}
-	if err := s.conn.SetTimeout(ctx, s.l.cfg.DDLTimeout); err != nil {
+	if err := s.conn.SetTimeout(ctx, s.l.patience.share(s.l.cfg.DDLTimeout)); err != nil {
 		return err
 	}
 	for _, st := range statements {
 		if _, err := s.conn.Exec(ctx, st); err != nil && !warehouse.SameSize(err) {
 			if warehouse.Classify(err) == warehouse.ClassSlow {
-				err = &targetError{work: w, reason: reasonReaders, err: err}
+				err = s.inUse(w, err)
 			}
 			if err = ownFault(w, err); !s.conn.Closed() { // the next load's COPYs need their time
 				err = errors.Join(err, s.conn.SetTimeout(ctx, s.l.timeout))

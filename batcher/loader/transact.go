@@ -43,6 +43,9 @@ func (s *session) compare(ctx context.Context, todo []*work) ([]warehouse.Positi
 		return nil, err
 	}
 	led := newLedger(positions, nil)
+	if err := s.stillHeld(ctx, todo); err != nil {
+		return nil, err
+	}
 	for _, w := range todo {
 		for id, span := range w.spans {
 			if at := led.position(w.target(), id); at != span.from {
@@ -51,6 +54,28 @@ func (s *session) compare(ctx context.Context, todo []*work) ([]warehouse.Positi
 		}
 	}
 	return positions, nil
+}
+
+// stillHeld wants the held files that are tried again to be held still: an
+// unknown COMMIT may have brought one in, or somebody has given it up.
+func (s *session) stillHeld(ctx context.Context, todo []*work) error {
+	if !slices.ContainsFunc(todo, func(w *work) bool { return len(w.repair) > 0 }) {
+		return nil
+	}
+	held, err := s.conn.Held(ctx)
+	if err != nil {
+		return err
+	}
+	for _, w := range todo {
+		for _, h := range w.repair {
+			if !slices.ContainsFunc(held, func(now warehouse.Held) bool {
+				return now.Target == h.Target && now.FileKey == h.FileKey && now.Reason != warehouse.Skipped
+			}) {
+				return fmt.Errorf("%s is not held any more: %w", h.FileKey, errRaced)
+			}
+		}
+	}
+	return nil
 }
 
 // apply brings one load's rows in.
@@ -122,7 +147,7 @@ func (s *session) alter(ctx context.Context, w *work, sh shape) error {
 	if len(statements) == 0 {
 		return nil
 	}
-	wait := s.l.cfg.DDLTimeout
+	wait := s.l.patience.share(s.l.cfg.DDLTimeout)
 	if sh.create {
 		wait = rowsPatience // nobody reads it yet
 	}
@@ -132,7 +157,7 @@ func (s *session) alter(ctx context.Context, w *work, sh shape) error {
 	for _, st := range statements {
 		if _, err := s.conn.Exec(ctx, st); err != nil {
 			if warehouse.Classify(err) == warehouse.ClassSlow {
-				return &targetError{work: w, reason: reasonReaders, err: err}
+				return s.inUse(w, err)
 			}
 			return ownFault(w, err)
 		}

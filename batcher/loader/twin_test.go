@@ -5,6 +5,7 @@ package loader
 import (
 	"errors"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -49,10 +50,10 @@ func (k *kit) asleep(w *waves) (wake func() error) {
 	w.lowWritten = time.Now() // no transaction but the load's
 	reached, waits := make(chan struct{}), make(chan struct{})
 	client := k.open()
+	sleep := sync.OnceFunc(func() { close(reached); <-waits })
 	client.Trace = func(s string) {
 		if s == "LOCK TABLE millstream.gate" {
-			close(reached)
-			<-waits
+			sleep()
 		}
 	}
 	l := k.loader(client)

@@ -59,7 +59,7 @@ func (s *session) within(ctx context.Context, d time.Duration) error {
 // rowsWithin brings a load's rows in without waiting long for a lock that
 // somebody has on its tables: the gate is shut meanwhile.
 func (s *session) rowsWithin(ctx context.Context, w *work) error {
-	patient := s.l.patience.wasSlow(w.target())
+	patient := s.l.patience.asks(w.target())
 	if patient {
 		if err := s.askForLocks(ctx, w); err != nil {
 			return err
@@ -70,23 +70,38 @@ func (s *session) rowsWithin(ctx context.Context, w *work) error {
 	err := s.rows(ctx, w)
 	if err != nil && !patient && warehouse.Classify(err) == warehouse.ClassSlow {
 		s.l.patience.tooSlow(w.target())
-		return &targetError{work: w, reason: reasonReaders, err: err}
+		return s.inUse(w, err)
 	}
 	return err
 }
 
+// inUse is the fault of a load whose wait for other sessions was in vain.
+func (s *session) inUse(w *work, err error) *targetError {
+	s.l.patience.inVain()
+	return &targetError{work: w, reason: reasonReaders, err: err}
+}
+
 // askForLocks takes the locks that the rows' statements need.
 func (s *session) askForLocks(ctx context.Context, w *work) error {
-	if err := s.within(ctx, s.l.cfg.DDLTimeout); err != nil {
-		return err
-	}
 	for _, sh := range w.shapes {
-		if _, err := s.conn.Exec(ctx, warehouse.WriteLock(sh.name)); err != nil {
+		if err := s.askForLock(ctx, sh.name); err != nil {
 			if warehouse.Classify(err) == warehouse.ClassSlow {
-				return &targetError{work: w, reason: reasonReaders, err: err}
+				return s.inUse(w, err)
 			}
 			return err
 		}
+	}
+	return nil
+}
+
+// askForLock takes the lock of a transaction that writes into a table. What
+// comes behind it has its whole time.
+func (s *session) askForLock(ctx context.Context, n warehouse.Name) error {
+	if err := s.within(ctx, s.l.patience.share(s.l.cfg.DDLTimeout)); err != nil {
+		return err
+	}
+	if _, err := s.conn.Exec(ctx, warehouse.WriteLock(n)); err != nil {
+		return err
 	}
 	return s.within(ctx, s.l.timeout)
 }

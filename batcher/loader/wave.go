@@ -41,6 +41,7 @@ type waves struct {
 	seen  catalogue
 
 	putOff     map[string]*postponed // swaps by target
+	sure       bool                  // no transaction that may have completed a poll has an unknown outcome
 	lowWritten time.Time
 	deferral   time.Duration // that small loads wait; grows while waves are slow
 	last       pace
@@ -90,6 +91,7 @@ func (w *waves) run(ctx, work context.Context) error {
 // once is a wave: look, plan, load. The groups' failures are returned for the
 // next wave to plan again; an error is the ledger's own.
 func (w *waves) once(ctx, work context.Context) (failures []error, err error) {
+	w.patience.anew()
 	led, err := w.readLedger(work)
 	if err != nil {
 		return nil, err
@@ -112,12 +114,10 @@ func (w *waves) once(ctx, work context.Context) (failures []error, err error) {
 	start := time.Now()
 	failures = w.load(ctx, work, id, list)
 	w.last = pace{time.Since(start), len(list)}
-	for _, extra := range w.retries(work, led) {
-		failures = append(failures, w.load(ctx, work, id, [][]*load{{extra}})...)
+	for _, extra := range rounds(w.retries(work, led)) {
+		failures = append(failures, w.load(ctx, work, id, extra)...)
 	}
-	if len(failures) > 0 {
-		w.due.Store(true) // one of them may have committed
-	}
+	w.sure = w.sure && len(failures) == 0
 	if ctx.Err() == nil {
 		failures = append(failures, w.carryOut(work, id)...)
 	}
@@ -196,36 +196,6 @@ func worst(failures []error) string {
 	return out
 }
 
-// deferSmall keeps small loads back while waves are slow, as a load costs about
-// the same for 10 rows as for 100,000.
-func (w *waves) deferSmall(ld *load) bool {
-	return ld.rows < smallRows && ld.name.Table != "tracks" && time.Since(ld.created) < w.deferral
-}
-
-// pace is how long the groups of a wave took. What a wave needs besides, to look
-// at lake and ledger, has nothing to do with them.
-type pace struct {
-	took   time.Duration
-	groups int
-}
-
-// deferral is how long small loads wait after a wave of this pace: twice as long
-// after each that was slower than the interval, half as long after one that
-// needed less than half of it. In between it stays, so that a quick wave, which
-// left the small ones out, does not call them all at once; and it stays where
-// every group had a session of its own: however slow, none waited for another.
-func (p pace) deferral(was time.Duration, cfg Config) time.Duration {
-	switch {
-	case p.took > cfg.Interval && p.groups > cfg.Connections:
-		return min(max(2*was, 2*cfg.Interval), cfg.MaxInterval)
-	case p.took > cfg.Interval/2:
-		return was
-	case was/2 < cfg.Interval:
-		return 0
-	}
-	return was / 2
-}
-
 // retries are the loads of what is held and due again.
 func (w *waves) retries(ctx context.Context, led *ledger) []*load {
 	var out []*load
@@ -256,6 +226,22 @@ func (w *waves) retries(ctx context.Context, led *ledger) []*load {
 		out = append(out, &load{name: name, files: []dueFile{f}, rows: f.Rows, bytes: f.Bytes, repair: []warehouse.Held{h}})
 	}
 	slices.SortFunc(out, func(a, b *load) int { return slices.Compare([]string{a.target()}, []string{b.target()}) })
+	return out
+}
+
+// rounds puts retries, which are in order of their targets, into groups of one
+// that may run side by side: a target's files come one after another.
+func rounds(retries []*load) [][][]*load {
+	var out [][][]*load
+	of := map[string]int{}
+	for _, ld := range retries {
+		n := of[ld.target()]
+		of[ld.target()]++
+		if n == len(out) {
+			out = append(out, nil)
+		}
+		out[n] = append(out[n], []*load{ld})
+	}
 	return out
 }
 

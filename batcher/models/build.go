@@ -268,7 +268,7 @@ func (b *build) check(ctx context.Context, start time.Time) error {
 		return err
 	}
 	b.made.Seconds = time.Since(start).Seconds()
-	return b.gate.Gated(ctx, b.conn, func() error {
+	return noted(ctx, b.gate, b.conn, b.wait, func() error {
 		_, err := b.conn.Exec(ctx, b.m.checked(b.made))
 		return err
 	})

@@ -140,7 +140,7 @@ func (b *Builder) noteFailure(ctx context.Context, gate Gate, m *Model, why erro
 	}
 	defer conn.Close()
 	update, insert := m.failed(why.Error())
-	return gate.Gated(ctx, conn, func() error {
+	return noted(ctx, gate, conn, b.wait, func() error {
 		res, err := conn.Exec(ctx, update)
 		if err == nil && res.Affected == 0 {
 			_, err = conn.Exec(ctx, insert)

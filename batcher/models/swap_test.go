@@ -48,6 +48,26 @@ func TestModelsLetLoadsPassWhileATableIsRead(t *testing.T) {
 	}
 }
 
+// What a build notes of itself does not keep the gate from loads either.
+func TestModelsRowsWaitShortlyForALock(t *testing.T) {
+	t.Parallel()
+	k := setup(t, map[string]string{"bad": "SELECT nonesuch FROM app.orders"})
+	k.build()
+	analyst := k.connect()
+	for _, s := range []string{"BEGIN", "UPDATE millstream.models SET attempts = attempts"} {
+		if _, err := analyst.Exec(t.Context(), s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	k.builder.wait = 200 * time.Millisecond
+	p, _ := k.look()
+	if err := k.builder.noteFailure(ctx, ByHand(k.client, time.Second), p.Model("bad"), errors.New("again")); warehouse.Classify(err) != warehouse.ClassSlow {
+		t.Errorf("noted behind a lock: %v", err)
+	}
+}
+
 // TestModelsDueAfterALoadThatCommitsMeanwhile holds a load between its row in
 // millstream.loads and COMMIT, until the build asks for the gate.
 func TestModelsDueAfterALoadThatCommitsMeanwhile(t *testing.T) {

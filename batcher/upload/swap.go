@@ -74,13 +74,13 @@ func (l *load) run(ctx context.Context, u *Uploader, parts []part, manifest stri
 	}
 	return l.gated(ctx, func() error {
 		// Nothing is deleted: it takes the lock that the rows need, however long they take.
-		if err := l.exec(ctx, "DELETE FROM "+l.name.SQL()+" WHERE FALSE"); err != nil {
+		if err := l.exec(ctx, warehouse.WriteLock(l.name), l.history(parts)); err != nil {
 			return err
 		}
 		if err := l.conn.SetTimeout(ctx, l.gate.Statement); err != nil {
 			return err
 		}
-		return l.exec(ctx, l.into(l.name, staging), l.history(parts))
+		return l.exec(ctx, l.into(l.name, staging))
 	})
 }
 

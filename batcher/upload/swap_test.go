@@ -68,6 +68,19 @@ func TestUploadLetsLoadsPassWhileItsTableIsRead(t *testing.T) {
 			t.Errorf("%s: shows %s", name, got)
 		}
 	}
+	hold("LOCK TABLE uploads.t")
+	loads = 0
+	k.up.pause = func(context.Context, time.Duration) error {
+		if loads++; loads == 1 {
+			release()
+			hold("UPDATE millstream.loads SET files = files")
+		}
+		return nil
+	}
+	if _, err := k.upload("t", "a\nnew\n", func(o *Options) { o.Append = true }); err == nil || loads != swapTries-1 {
+		t.Errorf("a lock on the history: %d pauses, %v", loads, err)
+	}
+	release()
 	hold("SELECT * FROM uploads.t")
 	k.up.pause = func(context.Context, time.Duration) error { release(); return nil }
 	if _, err := k.upload("t", "a\nnew\n"); err != nil || k.query("SELECT a FROM uploads.t") != "new" {

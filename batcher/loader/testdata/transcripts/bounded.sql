@@ -47,6 +47,9 @@ LOCK TABLE millstream.gate;
 SET statement_timeout TO 2700000;
 SELECT fence FROM millstream.fence;
 SELECT target, poll, strategy, kind, publish, part, parts, started_offset, completed_offset, range_json, rows, complete_through, deletes_through, basis, state, counted, work FROM millstream.polls WHERE target IN ('shop_public.stock') ORDER BY 1, 3, 2, 6;
+SET statement_timeout TO 1000;
+DELETE FROM "shop_public"."stock" WHERE FALSE;
+SET statement_timeout TO 2700000;
 DELETE FROM "shop_public"."stock" WHERE "v" >= 5 AND "v" < 20
   AND NOT EXISTS (SELECT 1 FROM "millstream_work"."01jd3x9k2m7q8r5t6v0w1y0002" w WHERE w."id" = "shop_public"."stock"."id");
 DROP TABLE IF EXISTS "millstream_work"."01jd3x9k2m7q8r5t6v0w1y0002";

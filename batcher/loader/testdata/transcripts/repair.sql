@@ -13,6 +13,7 @@ LOCK TABLE millstream.gate;
 SET statement_timeout TO 2700000;
 SELECT fence FROM millstream.fence;
 SELECT target, topic, part, next_offset, load_id FROM millstream.positions WHERE target IN ('app.notes');
+SELECT target, topic, part, first_offset, file_key, reason, error, attempts, DATEDIFF(second, since, GETDATE()) FROM millstream.held;
 SET statement_timeout TO 30000;
 INSERT INTO "app"."notes" ("id", "received_at", "user_id", "_unmapped", "_partition", "_offset", "note")
 SELECT s."id", s."received_at", s."user_id", CASE WHEN CAN_JSON_PARSE(s."_unmapped") THEN JSON_PARSE(s."_unmapped") ELSE s."_unmapped"::SUPER END, s."_partition", s."_offset", s."note"
