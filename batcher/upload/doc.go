@@ -13,7 +13,7 @@
 // # Failures
 //
 //	event                                            what happens                                   test
-//	ragged, undecodable or badly quoted line         an error with its number; nothing is changed   TestUploadMistakesNameTheLine
+//	ragged, undecodable or badly quoted line, CR     an error with its number; nothing is changed   TestUploadMistakesNameTheLine
 //	a quote that is never closed                     an error after 16 MiB with where it began      TestUploadMistakesNameTheLine
 //	byte order mark, CRLF, line breaks in quotes     read as they are meant                         TestUploadReplacesTheTable
 //	gzip, no rows, standard input, odd names         read as they are meant                         TestUploadOddFiles
@@ -22,6 +22,7 @@
 //	5 GiB                                            streamed                                       TestUploadStreams
 //	numbers with a decimal comma, or n/a among them  text, and the summary says why                 TestUploadSaysWhyNumbersAreText
 //	connection cut at any statement                  old rows or new ones, the next removes what is left  TestUploadCutAnywhereShowsAllOrNothing
+//	COMMIT's answer is lost                          the history tells whether it was done          TestUploadAsksTheLedgerWhereTheAnswerIsLost
 //	somebody reads or locks the table                waited for in short turns, loads pass; named      TestUploadLetsLoadsPassWhileItsTableIsRead
 //	a table that no upload has made, bound views     refused; what is called x__old stays           TestUploadDoesNotTakeOthersTables
 //	a named pipe                                     read once, into a temporary file               TestUploadReadsAPipe

@@ -16,6 +16,7 @@ import (
 // load brings Parquet objects into a table.
 type load struct {
 	conn    *warehouse.Conn
+	client  *warehouse.Client // for a new connection, should this one break
 	cfg     warehouse.Config
 	gate    *warehouse.Gate
 	name    warehouse.Name

@@ -134,6 +134,9 @@ func (c *Column) observe(v string, line int64) {
 	c.most.digits, c.most.places = max(c.most.digits, n.digits), max(c.most.places, n.places)
 }
 
+// noNumber is how programs write what is no number, quoted.
+var noNumber = regexp.MustCompile(`(?i)^"[-+]?(nan|inf|infinity)"$`)
+
 // decimalComma is how much of Europe writes a fraction.
 var decimalComma = regexp.MustCompile(`^"-?[0-9][0-9. ]*,[0-9]+"$`)
 
@@ -159,6 +162,8 @@ func (c *Column) decide() {
 		c.Type = wire.Date
 	case times == all:
 		c.Type = wire.Timestamp
+	case numbers > 0 && noNumber.MatchString(c.odd):
+		c.Note = fmt.Sprintf("text because of %s in line %d: --null %s makes it null", c.odd, c.oddLine, strings.Trim(c.odd, `"`))
 	case decimalComma.MatchString(c.odd):
 		c.Note = fmt.Sprintf("text because of the decimal comma of %s in line %d: write numbers with a point", c.odd, c.oddLine)
 	case c.oddLine > 0 && 2*(numbers+times) >= all:
@@ -170,8 +175,9 @@ func (c *Column) decideNumber() wire.LakeType {
 	switch {
 	case c.counts[formFloat] == 0 && c.most.places <= maxPlaces && c.most.digits+c.most.places <= 38:
 		return wire.Decimal(38, c.most.places)
-	case c.counts[formFloat] == 0 && c.most.places <= maxPlaces:
-		return wire.String // more than 38 digits: a float would lose some
+	case c.counts[formFloat] == 0 && c.most.places <= maxPlaces: // a float would lose some digits
+		c.Note = fmt.Sprintf("text because NUMERIC takes 38 digits, and its numbers have up to %d before the point and %d behind", c.most.digits, c.most.places)
+		return wire.String
 	}
 	return wire.Float64
 }

@@ -21,8 +21,8 @@ const maxRecord = 16 << 20
 type source struct {
 	path  string
 	gzip  bool
-	size  int64 // of the file as it lies on disk
-	limit int64 // of what is read, unpacked
+	info  os.FileInfo // of the file as it lies on disk; both passes must find it so
+	limit int64       // of what is read, unpacked
 	comma rune
 }
 
@@ -44,8 +44,8 @@ func openSource(path string, comma rune, limit int64) (*source, error) {
 	if info.IsDir() {
 		return nil, fmt.Errorf("%s is a folder: name a CSV file", path)
 	}
-	if s.size = info.Size(); s.size > limit {
-		return nil, fmt.Errorf("%s has %d bytes: uploads.max_bytes is %d; split the file and upload the parts with --append", path, s.size, limit)
+	if s.info = info; info.Size() > limit {
+		return nil, fmt.Errorf("%s has %d bytes: uploads.max_bytes is %d; split the file and upload the parts with --append", path, info.Size(), limit)
 	}
 	f, err := os.Open(path)
 	if err != nil {
@@ -79,10 +79,30 @@ func (s *source) look(r *bufio.Reader) error {
 	case bytes.HasPrefix(head, []byte("PAR1")):
 		return fmt.Errorf("%s is Parquet: upload takes CSV", s.path)
 	}
+	if bareCR(head) {
+		return &LineError{1, "ends with CR alone, as old spreadsheets on the Mac write it: save the file with line ends of LF or CRLF"}
+	}
 	if s.comma == 0 {
 		s.comma = guess(head)
 	}
 	return nil
+}
+
+// bareCR says that the header ends with CR and not with LF or CRLF: all lines
+// would be one header.
+func bareCR(head []byte) bool {
+	quoted := false
+	for i, c := range head {
+		switch {
+		case c == '"':
+			quoted = !quoted
+		case c == '\n' && !quoted:
+			return false
+		case c == '\r' && !quoted && i+1 < len(head) && head[i+1] != '\n':
+			return true
+		}
+	}
+	return false
 }
 
 // guess returns the delimiter that the first line has most often outside of
@@ -204,7 +224,7 @@ func (s *source) rows(progress func(int64), row func(line int64, fields []string
 		o.record = 0
 		fields, err := r.Read()
 		if errors.Is(err, io.EOF) {
-			return nil
+			return s.same()
 		}
 		if err != nil {
 			return s.fault(err, fields, width, after)
@@ -231,6 +251,18 @@ func (s *source) rows(progress func(int64), row func(line int64, fields []string
 		end, _ := r.FieldPos(len(fields) - 1)
 		after = int64(end+strings.Count(fields[len(fields)-1], "\n")) + 1
 	}
+}
+
+// errChanged says that the two passes do not read the same file.
+var errChanged = errors.New("the file was changed while it was read: nothing was loaded; run the upload again")
+
+// same returns errChanged if the file is another one than openSource has found.
+func (s *source) same() error {
+	now, err := os.Stat(s.path)
+	if err == nil && (!os.SameFile(s.info, now) || now.Size() != s.info.Size() || !now.ModTime().Equal(s.info.ModTime())) {
+		err = errChanged
+	}
+	return err
 }
 
 // unfit says why a field cannot be text of a table.

@@ -26,6 +26,8 @@ const (
 	swapWait  = 5 * time.Second
 	swapTries = 6
 	swapPause = 20 * time.Second
+	// settleWait is how long the outcome of a lost connection is asked for.
+	settleWait = 2 * time.Minute
 )
 
 type relation struct{ oid, kind string }
@@ -156,8 +158,11 @@ func (l *load) gated(ctx context.Context, do func() error) error {
 			return do()
 		})
 		class := warehouse.Classify(err)
-		if err == nil || class == warehouse.ClassUnknown {
-			return err
+		if err == nil {
+			return nil
+		}
+		if class == warehouse.ClassUnknown {
+			return l.settle(ctx, err)
 		}
 		if l.conn.InTransaction() {
 			if err := errors.Join(err, l.exec(ctx, "ROLLBACK")); l.conn.Closed() {
@@ -178,6 +183,48 @@ func (l *load) gated(ctx context.Context, do func() error) error {
 }
 
 // pause waits for d, or until ctx ends.
+// settle finds out what became of a transaction whose answer was lost: behind
+// the gate, where the old session's has ended, the history has the upload or not.
+func (l *load) settle(ctx context.Context, lost error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleWait)
+	defer cancel()
+	l.conn.Close()
+	for {
+		done, err := l.recorded(ctx)
+		switch {
+		case err == nil && done:
+			return nil
+		case err == nil:
+			return fmt.Errorf("the connection was lost and nothing was changed; run the upload again: %w", lost)
+		}
+		if pause(ctx, time.Second) != nil {
+			return fmt.Errorf("the connection was lost, and whether %s has the rows is not known: it has them if there is a row for SELECT * FROM millstream.loads WHERE load_id = %s: %w",
+				l.name, warehouse.Literal(l.id), errors.Join(lost, err))
+		}
+	}
+}
+
+// recorded says whether the history has the upload, by a new connection.
+func (l *load) recorded(ctx context.Context) (done bool, err error) {
+	conn, err := l.client.Connect(ctx)
+	if err != nil {
+		return false, err
+	}
+	err = l.gate.Do(ctx, conn, warehouse.AnyFence, func() error {
+		res, err := conn.Exec(ctx, "SELECT 1 FROM millstream.loads WHERE load_id = "+warehouse.Literal(l.id))
+		if err == nil {
+			done = len(res.Rows) > 0
+		}
+		return err
+	})
+	if err != nil {
+		conn.Close()
+		return false, err
+	}
+	l.conn = conn
+	return done, nil
+}
+
 func pause(ctx context.Context, d time.Duration) error {
 	t := time.NewTimer(d)
 	defer t.Stop()

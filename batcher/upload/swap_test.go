@@ -4,13 +4,16 @@ package upload
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/millstream-data/millstream/internal/local/redshift"
 	"github.com/millstream-data/millstream/internal/warehouse"
 )
 
@@ -136,19 +139,73 @@ func TestUploadReadsAPipe(t *testing.T) {
 func TestUploadOfAFileThatChangesLoadsNothing(t *testing.T) {
 	t.Parallel()
 	k := setup(t)
-	changed := false
-	_, err := k.upload("t", "a,b\n1,2\n3,4\n", func(o *Options) {
-		o.Progress = func(pass string, _, _ int64) {
-			if pass == "writing" && !changed {
-				t.Error("the second pass has begun")
-			}
-			if changed = true; pass == "reading" {
-				_ = os.WriteFile(o.File, []byte("a,b\n1,2\n"), 0o600)
+	for _, pass := range []string{"reading", "writing"} {
+		for name, change := range map[string]func(path string) error{
+			"a shorter one": func(path string) error { return os.WriteFile(path, []byte("a,b\n1,2\n"), 0o600) },
+			"other columns": func(path string) error { return os.WriteFile(path, []byte("b,a\n1,2\n3,4\n"), 0o600) },
+			"another file": func(path string) error {
+				info, err := os.Stat(path)
+				beside := path + ".new"
+				return errors.Join(err, os.WriteFile(beside, []byte("b,a\n1,2\n3,4\n"), 0o600), os.Chtimes(beside, time.Time{}, info.ModTime()), os.Rename(beside, path))
+			},
+		} {
+			changed := false
+			_, err := k.upload("t", "a,b\n1,2\n3,4\n", func(o *Options) {
+				old := time.Now().Add(-time.Hour) // its clock may be coarse
+				if err := os.Chtimes(o.File, old, old); err != nil {
+					t.Fatal(err)
+				}
+				o.Progress = func(at string, _, _ int64) {
+					if at == pass && !changed {
+						changed = true
+						if err := change(o.File); err != nil {
+							t.Error(err)
+						}
+					}
+				}
+			})
+			if err == nil || !strings.Contains(err.Error(), "was changed while it was read") || !changed {
+				t.Errorf("%s while %s: %v", name, pass, err)
 			}
 		}
-	})
-	if err == nil || !strings.Contains(err.Error(), "was changed while it was read") {
-		t.Error(err)
 	}
 	k.left("")
+}
+
+// Whoever is told that an upload has come to nothing runs it again, and an
+// append would then double its rows.
+func TestUploadAsksTheLedgerWhereTheAnswerIsLost(t *testing.T) {
+	t.Parallel()
+	k := setup(t)
+	skip := map[bool]int{}
+	for _, add := range []bool{false, true, false} {
+		k.sent = nil
+		if _, err := k.upload("t", "a\nold\n", func(o *Options) { o.Append = add }); err != nil {
+			t.Fatal(err)
+		}
+		skip[add] = like("COMMIT", k.sent[:slices.Index(k.sent, "COMMIT")])
+	}
+	for _, c := range []struct {
+		action redshift.FaultAction
+		append bool
+		fails  string
+		rows   string
+	}{
+		{redshift.CutBefore, true, "nothing was changed; run the upload again", "old"},
+		{redshift.CutAfter, true, "", "new ; old"},
+		{redshift.CutDuring, true, "", "new ; new ; old"},
+		{redshift.CutBefore, false, "nothing was changed; run the upload again", "new ; new ; old"},
+		{redshift.CutAfter, false, "", "new"},
+	} {
+		k.server.Faults().Inject(redshift.Fault{Match: "COMMIT", Action: c.action, Skip: skip[c.append]})
+		_, err := k.upload("t", "a\nnew\n", func(o *Options) { o.Append = c.append })
+		k.server.Faults().Clear()
+		if (err == nil) != (c.fails == "") || err != nil && !strings.Contains(err.Error(), c.fails) {
+			t.Errorf("%s, append %v: %v", c.action, c.append, err)
+		}
+		if got := k.query("SELECT a FROM uploads.t ORDER BY 1"); got != c.rows {
+			t.Errorf("%s, append %v: holds %s, want %s", c.action, c.append, got, c.rows)
+		}
+		k.left("t")
+	}
 }

@@ -80,13 +80,13 @@ func (u *Uploader) Upload(ctx context.Context, o Options) (*Summary, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer conn.Close()
+	l := &load{
+		conn: conn, client: u.Warehouse, cfg: u.Warehouse.Config(), name: warehouse.Name{Schema: u.Config.Schema, Table: name}, id: event.ULID(time.Now()), append: o.Append, started: time.Now(), wait: cmp.Or(u.wait, swapWait), pause: u.pause,
+		gate: &warehouse.Gate{Timeout: u.GateWait, Statement: u.Warehouse.Config().StatementTimeout},
+	}
+	defer func() { l.conn.Close() }() // the one that there is by then
 	if err := conn.EnsureLedger(ctx); err != nil {
 		return nil, err
-	}
-	l := &load{
-		conn: conn, cfg: u.Warehouse.Config(), name: warehouse.Name{Schema: u.Config.Schema, Table: name}, id: event.ULID(time.Now()), append: o.Append, started: time.Now(), wait: cmp.Or(u.wait, swapWait), pause: u.pause,
-		gate: &warehouse.Gate{Timeout: u.GateWait, Statement: u.Warehouse.Config().StatementTimeout},
 	}
 	if l.pause == nil {
 		l.pause = pause
@@ -119,7 +119,7 @@ func (u *Uploader) read(ctx context.Context, s *source, o Options, l *load) erro
 			o.Types[c.Name] = types[c.Name]
 		}
 	}
-	if l.table, err = scan(s, o, o.told("reading", s.size)); err != nil {
+	if l.table, err = scan(s, o, o.told("reading", s.info.Size())); err != nil {
 		return err
 	}
 	var existing warehouse.Existing
@@ -160,7 +160,7 @@ func headOf(s *source) (head []*Column, err error) {
 func (u *Uploader) bring(ctx context.Context, s *source, o Options, l *load) (*Summary, error) {
 	key := func(n int) string { return u.Lake.Paths.Upload(l.name.String(), l.id, n) }
 	manifest := u.Lake.Paths.UploadManifest(l.name.String(), l.id)
-	parts, err := write(ctx, s, l.table, o, u.Lake.Store, key, o.told("writing", s.size))
+	parts, err := write(ctx, s, l.table, o, u.Lake.Store, key, o.told("writing", s.info.Size()))
 	defer u.remove(ctx, parts, manifest)
 	if err != nil {
 		return nil, err

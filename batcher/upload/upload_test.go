@@ -227,6 +227,7 @@ func TestUploadMistakesNameTheLine(t *testing.T) {
 		{"data for a header", "1,2\n3,4\n", `line 1: begins with "1", which is data`},
 		{"a column without a name", "a,,c\n1,2,3\n", "line 1: column 2 has no name"},
 		{"names that meet", "Total,b,total\n1,2,3\n", "line 1: columns 1 (Total) and 3 (total) would both be total: rename one"},
+		{"line ends of CR", "a,\"b\r\n\"\r1,2\r3,4\r", "line 1: ends with CR alone"},
 		{"UTF-16", "\xff\xfea\x00", `is UTF-16: save it as "CSV UTF-8"`},
 		{"a workbook", "PK\x03\x04....", "export the sheet as CSV"},
 		{"a damaged archive", "\x1f\x8b\x08\x00", "unpack"},
@@ -308,18 +309,13 @@ func TestUploadCutAnywhereShowsAllOrNothing(t *testing.T) {
 		if !late && os.Getenv("MILLSTREAM_TEST_LONG") == "" {
 			continue
 		}
-		head, skip := st[:min(12, len(st))], 0 // ids follow
-		for _, earlier := range statements[:i] {
-			if strings.HasPrefix(earlier, head) {
-				skip++
-			}
-		}
+		head := st[:min(12, len(st))] // ids follow
 		for _, action := range []redshift.FaultAction{redshift.CutBefore, redshift.CutAfter} {
 			if action == redshift.CutBefore && st != "COMMIT" {
 				continue // as after the one before
 			}
 			struck := k.server.Faults().Struck()
-			k.server.Faults().Inject(redshift.Fault{Match: head, Action: action, Skip: skip})
+			k.server.Faults().Inject(redshift.Fault{Match: head, Action: action, Skip: like(head, statements[:i])})
 			fresh := fmt.Sprintf("new%d%s", i, action)
 			_, err := k.upload("t", "a\n"+fresh+"\n")
 			k.server.Faults().Clear()
@@ -337,6 +333,16 @@ func TestUploadCutAnywhereShowsAllOrNothing(t *testing.T) {
 		t.Error(err)
 	}
 	k.left("t")
+}
+
+// like counts the statements that a fault for head would strike.
+func like(head string, statements []string) (n int) {
+	for _, s := range statements {
+		if strings.Contains(strings.ToLower(strings.Join(strings.Fields(s), " ")), strings.ToLower(head)) {
+			n++
+		}
+	}
+	return n
 }
 
 // TestUploadStreams reads 6 MiB, or with MILLSTREAM_TEST_LONG 5 GiB, in bounded
@@ -396,7 +402,7 @@ func TestUploadStreams(t *testing.T) {
 
 func TestUploadSaysWhyNumbersAreText(t *testing.T) {
 	t.Parallel()
-	for value, want := range map[string]string{"1.234,56": "decimal comma", "n/a": `"n/a" in line 3`, "some words": `"some words"`} {
+	for value, want := range map[string]string{"1.234,56": "decimal comma", "n/a": `"n/a" in line 3`, "some words": `"some words"`, "-Infinity": "--null -Infinity makes it null", strings.Repeat("9", 40): "40 before the point"} {
 		path := filepath.Join(t.TempDir(), "f.csv")
 		if err := os.WriteFile(path, []byte("c;d\n1;2\n"+value+";2\n"), 0o600); err != nil {
 			t.Fatal(err)

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/millstream-data/millstream/internal/objstore"
 	"github.com/millstream-data/millstream/internal/parquetout"
@@ -41,9 +42,6 @@ type parts struct {
 	out     []part
 }
 
-// errChanged says that the second pass has read another file than the first.
-var errChanged = errors.New("the file was changed while it was read: nothing was loaded; run the upload again")
-
 // write makes the second pass.
 func write(ctx context.Context, s *source, t *Table, o Options, store *objstore.Client, key func(int) string, progress func(int64)) ([]part, error) {
 	dir, err := os.MkdirTemp("", "millstream-upload-")
@@ -59,7 +57,7 @@ func write(ctx context.Context, s *source, t *Table, o Options, store *objstore.
 	err = s.rows(progress, func(line int64, fields []string) error {
 		if head {
 			head = false
-			if len(fields) != len(t.Columns) {
+			if !t.headed(fields) {
 				return errChanged
 			}
 			return nil
@@ -84,6 +82,11 @@ func write(ctx context.Context, s *source, t *Table, o Options, store *objstore.
 		p.writer.Abort()
 	}
 	return p.out, err
+}
+
+// headed says that a header is the one which the table was made of.
+func (t *Table) headed(fields []string) bool {
+	return slices.EqualFunc(t.Columns, fields, func(c *Column, f string) bool { return c.Header == strings.TrimSpace(f) })
 }
 
 func (t *Table) schema() wire.Columns {
