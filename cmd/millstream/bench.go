@@ -15,7 +15,7 @@ import (
 //	load generator (this process) ──HTTP──▶ ingest, then the bare reference ──▶ embedded Kafka
 func (p *program) bench(ctx context.Context, args []string) error {
 	if len(args) == 0 {
-		return errors.New("bench what? there are: bench ingest, bench batcher, bench loader, bench e2e")
+		return errors.New("bench what? there are: bench ingest, bench batcher, bench loader, bench cdc, bench e2e")
 	}
 	switch args[0] {
 	case "ingest":
@@ -24,12 +24,14 @@ func (p *program) bench(ctx context.Context, args []string) error {
 		return p.benchBatcher(ctx, args[1:])
 	case "loader":
 		return p.benchLoader(ctx, args[1:])
+	case "cdc":
+		return p.benchCDC(ctx, args[1:])
 	case "e2e":
 		return p.benchPath(ctx, args[1:])
 	case "child":
 		return p.benchChild(ctx, args[1:])
 	}
-	return fmt.Errorf("bench %s: there are bench ingest, bench batcher, bench loader and bench e2e", args[0])
+	return fmt.Errorf("bench %s: there are bench ingest, bench batcher, bench loader, bench cdc and bench e2e", args[0])
 }
 
 func writeJSON(file string, v any) error {

@@ -125,16 +125,6 @@ func DecodeChange(value []byte) (event.Change, error) {
 	return c, fmt.Errorf("decode change: unknown op %q", c.Op)
 }
 
-// AppendChange appends the value of a change, in the order of members that
-// Debezium writes.
-func AppendChange(dst []byte, c event.Change) ([]byte, error) {
-	b, err := marshal(c)
-	if err != nil {
-		return dst, fmt.Errorf("encode change: %w", err)
-	}
-	return append(dst, b...), nil
-}
-
 // PassAndPage returns the two numbers of a change's source sequence.
 func PassAndPage(sequence string) (pass, page int64, err error) {
 	var parts [2]string
