@@ -35,15 +35,14 @@ func (s SourceConfig) unlanded(path string) error {
 		at := "tables." + name
 		for i, st := range t.Strategies {
 			in := fmt.Sprintf("%s.strategies[%d].", at, i)
-			no(in+"kind", st.Kind == kindReconcile)
-			no(in+"publish", st.Publish == publishDiff)
+			no(in+"publish", st.Kind == kindBounded && st.Publish == publishDiff)
+			no(in+"scan", st.Scan == scanHeap)
 			no(in+"timestamp", len(st.Timestamp) > 1)
 		}
 		no(at+".columns", len(t.Columns.Only)+len(t.Columns.Except)+len(t.Columns.Rename) > 0)
 		no(at+".rows.soft_delete", t.Rows.SoftDelete != "")
 		no(at+".clock.zone", t.Clock.Zone != "UTC")
 		no(at+".clock.nulls", t.Clock.Nulls != nullsNever)
-		no(at+".store.rows", t.Store.Rows)
 		no(at+".topic.name", t.Topic.Name != "")
 	}
 	return errors.Join(slices.DeleteFunc(errs, func(e error) bool { return e == nil })...)

@@ -34,8 +34,16 @@ func (e *envelope) record(r *row) (*kgo.Record, error) {
 	if e.p.cfg.Clock.SetBy == byDatabase && r.stamp != 0 {
 		stamp = time.UnixMicro(r.stamp)
 	}
+	op := r.op
+	if op == "" {
+		op = event.OpRead
+	}
+	before := r.before
+	if op == event.OpDelete && before == nil {
+		before = r.key
+	}
 	c := event.Change{
-		After: r.after, Op: event.OpRead, TSMillis: e.read.UnixMilli(), TSMicros: e.read.UnixMicro(), TSNanos: e.read.UnixNano(),
+		Before: before, After: r.after, Op: op, TSMillis: e.read.UnixMilli(), TSMicros: e.read.UnixMicro(), TSNanos: e.read.UnixNano(),
 		Source: event.ChangeSource{
 			Version: version, Connector: connector(e.p.kind), Name: e.p.source, DB: e.db,
 			TSMillis: stamp.UnixMilli(), TSMicros: stamp.UnixMicro(), TSNanos: stamp.UnixMicro() * 1000,
@@ -56,7 +64,7 @@ func (e *envelope) record(r *row) (*kgo.Record, error) {
 	return &kgo.Record{
 		Topic: e.topic, Partition: partitionOf(r.key, e.partitions), Key: r.key, Value: value,
 		Headers: wire.AppendChangeHeaders([]kgo.RecordHeader(nil), wire.ChangeHeader{
-			Kind: wire.KindChange, Source: e.p.source, Table: e.p.name, Op: event.OpRead, Strategy: e.strategy,
+			Kind: wire.KindChange, Source: e.p.source, Table: e.p.name, Op: op, Strategy: e.strategy,
 			Poll: e.poll, Schema: e.schema, Version: r.version,
 		}),
 	}, nil

@@ -15,6 +15,8 @@ const (
 	queryID                      // ids above cursor, by id
 	queryLoad                    // rows by key, behind above and up to upTo
 	queryXmin                    // postgres: row versions since the transaction cursor, by blocks
+	queryRange                   // keys from above on and below upTo, by key
+	queryRows                    // rows with these keys
 	queryWindow                  // a column from lo (stamps) or floor (integers) on, by it and key
 )
 
@@ -29,12 +31,14 @@ type query struct {
 	cursor string    // ids above it; "" for all
 	keep   time.Time // rows from this stamp on, or above keepID, will be read again
 	keepID string
-	until  time.Time // a full page that ends beyond this stamp is the last one
-	top    string    // queryWindow of integers: or beyond this value; "" for none
-	block  int64     // queryXmin: the first block
-	blocks int64     // and how many; 0 for all that follow
-	limit  int
-	bytes  int64 // a page that has so many ends there; 0: no bound
+	until  time.Time  // a full page that ends beyond this stamp is the last one
+	top    string     // queryWindow of integers: or beyond this value; "" for none
+	block  int64      // queryXmin: the first block
+	blocks int64      // and how many; 0 for all that follow
+	limit  int        // 0: all
+	bytes  int64      // a page that has so many ends there; 0: no bound
+	skip   int        // rows that are passed over
+	keys   [][]string // queryRows: the keys in the origin's text
 }
 
 // dialect is what differs between origins in the text of a page's SELECT.
@@ -116,7 +120,13 @@ func selectPage(d dialect, p *plan, q query) *statement {
 	for i, c := range order {
 		names[i] = "t." + d.ident(c.name) // the position's columns have the same names
 	}
-	fmt.Fprintf(&b.sql, " ORDER BY %s LIMIT %d", strings.Join(names, ", "), q.limit)
+	fmt.Fprintf(&b.sql, " ORDER BY %s", strings.Join(names, ", "))
+	if q.limit > 0 {
+		fmt.Fprintf(&b.sql, " LIMIT %d", q.limit)
+	}
+	if q.skip > 0 {
+		fmt.Fprintf(&b.sql, " OFFSET %d", q.skip)
+	}
 	return b
 }
 
@@ -133,7 +143,7 @@ func (p *plan) order(kind queryKind) []*column {
 		first = p.window()
 	case queryXmin:
 		return nil
-	case queryLoad:
+	case queryLoad, queryRange, queryRows:
 	}
 	if first >= 0 {
 		out = append(out, &p.rel.columns[first])
@@ -171,6 +181,15 @@ func conditions(d dialect, b *statement, p *plan, q query, order []*column) []st
 		if q.cursor != "" && len(q.after) == 0 {
 			where = append(where, d.compare(b, ">", order[:1], []string{q.cursor}))
 		}
+	case queryRange:
+		if len(q.above) > 0 {
+			where = append(where, d.compare(b, ">=", order, q.above))
+		}
+		if len(q.upTo) > 0 {
+			where = append(where, d.compare(b, "<", order, q.upTo))
+		}
+	case queryRows:
+		where = append(where, anyOf(d, b, order, q.keys))
 	case queryLoad:
 		if len(q.above) > 0 && len(q.after) == 0 {
 			where = append(where, d.compare(b, ">", order[:len(q.above)], q.above))
@@ -186,6 +205,36 @@ func conditions(d dialect, b *statement, p *plan, q query, order []*column) []st
 		where = append(where, "("+p.cfg.Rows.Where+")")
 	}
 	return where
+}
+
+// anyOf is the condition that the columns are one of the keys.
+func anyOf(d dialect, b *statement, cols []*column, keys [][]string) string {
+	if len(cols) == 1 {
+		marks := make([]string, len(keys))
+		for i, k := range keys {
+			marks[i] = d.bind(b, cols[0], k[0])
+		}
+		return d.ident(cols[0].name) + " IN (" + strings.Join(marks, ", ") + ")"
+	}
+	either := make([]string, len(keys))
+	for i, k := range keys {
+		all := make([]string, len(cols))
+		for n, c := range cols {
+			all[n] = d.ident(c.name) + " = " + d.bind(b, c, k[n])
+		}
+		either[i] = "(" + strings.Join(all, " AND ") + ")"
+	}
+	return "(" + strings.Join(either, " OR ") + ")"
+}
+
+// selectDigest builds the digest of a range: the number of its rows, and expr.
+func selectDigest(d dialect, p *plan, q query, expr string) *statement {
+	b := &statement{}
+	fmt.Fprintf(&b.sql, "SELECT count(*), %s FROM %s.%s", expr, d.ident(p.rel.schema), d.ident(p.rel.table))
+	if where := conditions(d, b, p, q, p.order(q.kind)); len(where) > 0 {
+		b.sql.WriteString(" WHERE " + strings.Join(where, " AND "))
+	}
+	return b
 }
 
 // flags are two conditions on each row that only the origin can compare exactly.

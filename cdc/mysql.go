@@ -134,6 +134,11 @@ func (o *mysqlOrigin) rows(ctx context.Context, c *mysqlConn, p *plan, q query) 
 		if err != nil {
 			return err
 		}
+		if q.kind == queryRange {
+			for _, text := range v[cols : cols+order] {
+				r.texts = append(r.texts, mysqlPosition(text))
+			}
+		}
 		r.keep, pg.past = v[cols+order] == int64(1), v[cols+order+1] == int64(1)
 		pg.rows = append(pg.rows, r)
 		if len(pg.rows) == q.limit {

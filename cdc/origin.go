@@ -26,6 +26,11 @@ type origin interface {
 	// read reads a page in a snapshot of its own. It returns errChanged if the
 	// table is no longer what the plan says, errBusy if it has to come again.
 	read(ctx context.Context, p *plan, q query) (*page, error)
+	// within gives f a snapshot that lasts as long as it runs. Errors are those of read.
+	within(ctx context.Context, p *plan, f func(snapshot) error) error
+	// formula names what computes the digests of ranges: those of another formula
+	// or server are not compared.
+	formula(p *plan) string
 	// name is the database's own name, for source.db.
 	name() string
 	close()

@@ -18,6 +18,11 @@ type page struct {
 	bytes  int64 // of keys and values
 	at     time.Time
 	took   time.Duration
+
+	// What strategies that compare with the key store add.
+	lastKey string    // of a full page: the last row's key
+	live    int       // rows at the origin that the page covers
+	ranges  []matched // reconcile: ranges whose keys agree once the page is published
 }
 
 // add appends a row and says whether the page ends with it, as q wants.
@@ -41,6 +46,12 @@ type row struct {
 	keep     bool  // will be read again by the next poll
 	rejects  []reject
 	tooLarge bool // the row itself is not carried
+
+	op     event.Op // "" until the key store is asked, and OpRead where it is not
+	before []byte   // JSON object, or nil
+	met    bool     // its key was published before
+	same   bool     // and this version of it
+	texts  []string // of queryRange: the key in the origin's text
 }
 
 // adjustment is a value that is not carried as it is, which source.adjusted tells.

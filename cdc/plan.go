@@ -53,6 +53,7 @@ type column struct {
 	kind             valueKind
 	expr             string // what to select; "" for the column itself
 	binary           bool   // postgres: it comes in binary; mysql: bytes
+	byBytes          bool   // texts compare by the bytes of their UTF-8
 	oid              uint32 // postgres: type of parameters that are compared with it
 	cursor           cursorKind
 	quantum          time.Duration // the step of a stamp
@@ -80,6 +81,7 @@ type relation struct {
 	schema, table string
 	identity      string   // another one is another table
 	rewrite       string   // another one: rewritten or truncated
+	server        string   // its version, as far as digests depend on it
 	print         string   // hash of the columns; compared by each page
 	leaves        []string // of a partitioned table, with what names their rewrites; in order
 	columns       []column

@@ -160,16 +160,7 @@ func (o *pgOrigin) read(ctx context.Context, p *plan, q query) (*page, error) {
 func (o *pgOrigin) batch(ctx context.Context, c *pgconn.PgConn, p *plan, q query) (*page, error) {
 	qualified := quoteIdent(p.rel.schema) + "." + quoteIdent(p.rel.table)
 	st := selectPage(pgDialect{o.faults}, p, q)
-	params := make([][]byte, len(st.values))
-	for i, v := range st.values {
-		params[i] = []byte(v)
-	}
-	formats := make([]int16, len(p.rel.columns)+1+len(p.order(q.kind))+2)
-	for i := range p.rel.columns {
-		if p.rel.columns[i].binary {
-			formats[i] = 1
-		}
-	}
+	params, formats := pgParams(st), pgFormats(p, q)
 	var b pgconn.Batch
 	b.ExecParams(pagePrint, [][]byte{[]byte(p.oid()), []byte(qualified)}, []uint32{26, 25}, nil, nil)
 	b.ExecParams(st.sql.String(), params, st.oids, nil, formats)
@@ -231,6 +222,9 @@ func pgRows(r *pgconn.ResultReader, p *plan, q query) (*page, error) {
 		if q.kind == queryXmin {
 			pg.rows = append(pg.rows, row) // a range of blocks is read to its end
 			continue
+		}
+		if q.kind == queryRange {
+			row.texts = texts(pos[:order])
 		}
 		if pg.add(row, q) {
 			for _, text := range pos[:order] {

@@ -17,7 +17,10 @@ import (
 // Columns with their types' domains resolved, and those of arrays' elements; the
 // modifier of a domain counts where the column has none.
 const pgColumns = `SELECT a.attnum, a.attname, format_type(a.atttypid, a.atttypmod), a.atttypid, a.attnotnull, a.atthasmissing OR a.attgenerated <> '',
-  b.oid, b.mod, b.typname, b.typtype, b.typcategory, coalesce(e.oid, 0), coalesce(e.typtype, 'b'), coalesce(e.typdelim, ',')
+  b.oid, b.mod, b.typname, b.typtype, b.typcategory, coalesce(e.oid, 0), coalesce(e.typtype, 'b'), coalesce(e.typdelim, ','),
+  current_setting('server_encoding') = 'UTF8' AND b.typname <> 'bpchar' AND EXISTS (SELECT FROM pg_collation co JOIN pg_database db ON db.datname = current_database()
+    WHERE co.oid = a.attcollation AND (co.collcollate IN ('C', 'POSIX') AND co.collprovider = 'c' OR co.collprovider = 'b' OR co.collprovider = 'd'
+      AND (db.datcollate IN ('C', 'POSIX') AND coalesce(to_jsonb(db) ->> 'datlocprovider', 'c') = 'c' OR to_jsonb(db) ->> 'datlocprovider' = 'b')))
 FROM pg_attribute a CROSS JOIN LATERAL (
   WITH RECURSIVE d AS (
     SELECT t.oid, t.typname, t.typtype, t.typcategory, t.typbasetype, t.typtypmod, a.atttypmod AS mod, t.typelem FROM pg_type t WHERE t.oid = a.atttypid
@@ -80,6 +83,7 @@ FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = 
 	}
 	rel.rows, _ = strconv.ParseInt(v[6], 10, 64) // an estimate: nothing hangs on it
 	rel.blocks, _ = strconv.ParseInt(v[7], 10, 64)
+	rel.server, _, _ = strings.Cut(c.ParameterStatus("server_version"), ".")
 	rel.identity, rel.rewrite = string(rows[0][0])+"/"+oid, v[2]
 	if rows, err = pgQuery(ctx, c, strings.NewReplacer("$1", "$1::oid", "$2", "$2::text").Replace(pagePrint), oid, quoteIdent(rel.schema)+"."+quoteIdent(rel.table)); err != nil {
 		return err
@@ -118,9 +122,9 @@ func pgDescribeColumns(ctx context.Context, c *pgconn.PgConn, oid string) ([]col
 				return nil, fmt.Errorf("column %s: %w", v[1], err)
 			}
 		}
-		col := column{name: v[1], origin: v[2], number: nums[0], oid: uint32(nums[1]), notNull: v[4] == "t", filled: v[5] == "t"} //nolint:gosec // an oid
-		t := pgType{oid: uint32(nums[2]), mod: nums[3], name: v[8], kind: v[9][0], category: v[10][0]}                            //nolint:gosec // an oid
-		t.element = pgElement{oid: uint32(nums[4]), kind: v[12][0], delim: v[13][0]}                                              //nolint:gosec // an oid
+		col := column{name: v[1], origin: v[2], number: nums[0], oid: uint32(nums[1]), notNull: v[4] == "t", filled: v[5] == "t", byBytes: v[14] == "t"} //nolint:gosec // an oid
+		t := pgType{oid: uint32(nums[2]), mod: nums[3], name: v[8], kind: v[9][0], category: v[10][0]}                                                   //nolint:gosec // an oid
+		t.element = pgElement{oid: uint32(nums[4]), kind: v[12][0], delim: v[13][0]}                                                                     //nolint:gosec // an oid
 		col.setPostgres(t)
 		if t.oid == oidMoney {
 			if err := col.setMoney(ctx, c); err != nil {

@@ -17,6 +17,9 @@ func (s *slot) applyPoll(ctx context.Context, o outcome) error {
 	t, k, pg, now := o.t, o.k, o.page, time.Now()
 	poll := *k.st.Poll
 	s.measure(t, &k.pager, pg)
+	if err := s.compare(k, &poll, pg); err != nil {
+		return err
+	}
 	quiet := len(k.overlap.old)+len(k.overlap.next)+len(k.overlap.keys) == 0
 	var records []*kgo.Record
 	if k.traits.publish == publishReplace && poll.Pages == 0 {
@@ -28,6 +31,9 @@ func (s *slot) applyPoll(ctx context.Context, o outcome) error {
 	}
 	out, err := s.rowsOf(t, pg, publisher{k: k, strategy: k.name(), poll: poll.ID, snapshot: k.traits.snapshot, note: k.remember})
 	if err != nil {
+		return err
+	}
+	if err := s.compared(k, pg); err != nil {
 		return err
 	}
 	records = append(records, out.records...)
@@ -119,6 +125,10 @@ func (s *slot) rowsOf(t *table, pg *page, by publisher) (published, error) {
 			continue
 		}
 		t.correct(by.k, r, &out)
+		if err := t.publish(r, by.k == nil); err != nil {
+			return out, s.storeFailed(err)
+		}
+		s.countDifference(by.k, r)
 		if r.adjusted != nil {
 			s.m.adjusted.WithLabelValues(s.source, t.name).Inc()
 		}
@@ -137,9 +147,14 @@ func (s *slot) rowsOf(t *table, pg *page, by publisher) (published, error) {
 		if err != nil {
 			return out, err
 		}
-		s.m.records.WithLabelValues(s.source, t.name, string(event.OpRead)).Inc()
+		s.m.records.WithLabelValues(s.source, t.name, opOf(r)).Inc()
 		s.m.recordBytes.WithLabelValues(s.source, t.name).Add(float64(len(rec.Key) + len(rec.Value)))
 		out.records = append(out.records, rec)
+		if r.op == event.OpDelete && s.cfg.Topics.Tombstones {
+			tomb := *rec
+			tomb.Value = nil
+			out.records = append(out.records, &tomb)
+		}
 	}
 	outcome, remembered := pageEmpty, 0
 	if len(out.records) > 0 {
@@ -162,9 +177,20 @@ func (t *table) correct(by *task, r *row, out *published) {
 	}
 }
 
-// countChanges leaves the dead letters out, which have no partition of the table.
+func opOf(r *row) string {
+	if r.op == "" {
+		return string(event.OpRead)
+	}
+	return string(r.op)
+}
+
+// countChanges leaves tombstones out, and the dead letters, which have no
+// partition of the table.
 func countChanges(records []*kgo.Record) (n int) {
 	for _, r := range records {
+		if r.Value == nil {
+			continue
+		}
 		if kind, ok := wire.Find(r.Headers, wire.HeaderKind); ok && string(kind) == string(wire.KindChange) {
 			n++
 		}

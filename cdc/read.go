@@ -39,7 +39,7 @@ func (s *slot) do(ctx context.Context, j job) outcome {
 	case jobBegin:
 		o.err = s.doBegin(ctx, &o)
 	case jobPage:
-		o.page, o.err = s.readPage(ctx, j.plan, j.k.strategy.next(j.plan, j.st, j.limit))
+		o.page, o.err = s.pollPage(ctx, j)
 	case jobLoad:
 		o.err = s.doLoad(ctx, &o)
 	case jobGuard:
@@ -154,7 +154,7 @@ func (s *slot) doBegin(ctx context.Context, o *outcome) error {
 	poll := o.k.strategy.begin(o.plan, o.st, opening{sample: o.sample, largest: largest, now: time.Now()})
 	poll.Xid = o.sample.xid
 	o.st.Poll, o.poll = &poll, &poll
-	o.page, err = s.readPage(ctx, o.plan, o.k.strategy.next(o.plan, o.st, o.limit))
+	o.page, err = s.pollPage(ctx, o.job)
 	return err
 }
 

@@ -51,10 +51,13 @@ func (t *table) candidates(now time.Time, turn bool, yield func(candidate)) {
 		}
 		return
 	}
+	if t.keys != nil && t.keys.closing {
+		return // the key store catches up with the last of what was published
+	}
 	only := t.turns >= patientTurn && t.patientDue(now) // else polls of t would leave none to its load
 	waits := false
 	for _, k := range t.tasks {
-		if only && !k.traits.class.patient() {
+		if only && !k.traits.class.patient() || k.held() {
 			continue
 		}
 		waits = waits || !k.due.After(now)
@@ -75,7 +78,7 @@ func (t *table) candidates(now time.Time, turn bool, yield func(candidate)) {
 // patientDue says whether a patient job of t waits at now.
 func (t *table) patientDue(now time.Time) bool {
 	for _, k := range t.tasks {
-		if k.traits.class.patient() && !k.due.After(now) {
+		if k.traits.class.patient() && !k.held() && !k.due.After(now) {
 			return true
 		}
 	}

@@ -159,6 +159,9 @@ func (s *shop) topicOf(schema, table string) seen {
 			s.Fatal(err)
 		}
 		var c event.Change
+		if h.Kind == wire.KindChange && r.Value == nil {
+			continue // a tombstone follows each delete
+		}
 		if h.Kind == wire.KindChange {
 			if c, err = wire.DecodeChange(r.Value); err != nil {
 				s.Fatal(err)
@@ -213,7 +216,10 @@ func sortedParts(m map[int32]int64) []int32 {
 func (v seen) mirror() map[string]string {
 	out := map[string]string{}
 	for i, h := range v.headers {
-		if h.Kind == wire.KindChange {
+		switch {
+		case h.Kind == wire.KindChange && h.Op == event.OpDelete:
+			delete(out, v.keys[i])
+		case h.Kind == wire.KindChange:
 			out[v.keys[i]] = string(v.changes[i].After)
 		}
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/millstream-data/millstream/cdc/keystore"
 	"github.com/millstream-data/millstream/internal/kafka"
 	"github.com/millstream-data/millstream/internal/wire"
 )
@@ -48,6 +49,11 @@ type slot struct {
 	found      chan []tableInfo // what the origin has, where patterns name tables
 	discoverAt time.Time
 	orders     chan order
+
+	store    *keystore.Store // nil until a table wants it
+	storeAt  time.Time       // when it is tried again
+	storeBad bool
+	replays  chan replayed
 }
 
 // run takes the slot over and polls until ctx ends, then finishes the pages
@@ -61,6 +67,7 @@ func (s *slot) run(ctx, work context.Context) error {
 	s.m.takeoverSeconds.WithLabelValues(s.source).Observe(time.Since(began).Seconds())
 	s.results = make(chan outcome, s.src.Connections.Max+1) // room for all and the guard: no reader waits for the loop
 	s.found = make(chan []tableInfo)
+	s.replays = make(chan replayed)
 	reading, stop := context.WithCancel(work)
 	var readers sync.WaitGroup
 	defer func() { stop(); readers.Wait() }()
@@ -71,6 +78,9 @@ func (s *slot) run(ctx, work context.Context) error {
 		now := time.Now()
 		s.rediscover(reading, now, &readers)
 		if err := s.obeyAll(work, now); err != nil {
+			return err
+		}
+		if err := s.tendKeys(reading, now, &readers); err != nil {
 			return err
 		}
 		for ended != nil && ctx.Err() == nil && s.dispatch(reading, now, &readers) {
@@ -92,6 +102,11 @@ func (s *slot) run(ctx, work context.Context) error {
 		case o := <-s.results:
 			s.inflight--
 			if err := s.apply(work, o); err != nil {
+				timer.Stop()
+				return err
+			}
+		case r := <-s.replays:
+			if err := s.applyReplay(r); err != nil {
 				timer.Stop()
 				return err
 			}
@@ -176,6 +191,7 @@ func (s *slot) release() {
 	if s.cl != nil {
 		s.cl.Close()
 	}
+	s.closeStore()
 }
 
 // produce puts records into the open transaction, and the source's own state
@@ -220,7 +236,10 @@ func (s *slot) commit(ctx context.Context) error {
 	}
 	s.m.transactions.WithLabelValues(s.source, txCommitted).Inc()
 	s.m.txSeconds.WithLabelValues(s.source).Observe(time.Since(since).Seconds())
-	return s.hook("committed")
+	if err := s.hook("committed"); err != nil {
+		return err
+	}
+	return s.commitKeys(time.Now())
 }
 
 func (s *slot) hook(name string) error {

@@ -285,38 +285,48 @@ func (o *sqliteOrigin) split(ctx context.Context, p *plan, after []string, n int
 }
 
 func (o *sqliteOrigin) read(ctx context.Context, p *plan, q query) (*page, error) {
-	ctx, cancel := context.WithTimeout(ctx, o.cfg.Timeouts.Snapshot)
-	defer cancel()
 	started := time.Now()
-	tx, err := o.pages.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
-	if err != nil {
-		return nil, sqliteErr("begin", err)
-	}
-	defer func() { _ = tx.Rollback() }() // it only read
-	_, _, print, err := sqliteColumns(ctx, tx, p.rel.table)
-	if err != nil {
-		return nil, sqliteErr("describe "+p.name, err)
-	}
-	if print != p.rel.print {
-		return nil, errChanged
-	}
-	if p.stamp >= 0 {
-		c := &p.rel.columns[p.stamp]
-		least, greatest, err := sqliteClasses(ctx, tx, p.rel.table, c.name)
-		if err != nil {
-			return nil, sqliteErr("stamps of "+p.name, err)
-		}
-		want := map[bool]string{true: "number", false: "text"}[c.integer]
-		if least != "" && least != want || greatest != "" && greatest != want {
-			return nil, errChanged // planned anew, which refuses a mixture
-		}
-	}
-	pg, err := o.rows(ctx, tx, p, q)
+	var pg *page
+	err := o.inside(ctx, p, func(ctx context.Context, tx *sql.Tx) error {
+		var err error
+		pg, err = o.rows(ctx, tx, p, q)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
 	pg.at, pg.took = started, time.Since(started)
 	return pg, nil
+}
+
+// inside runs f in a read transaction, if the table is what the plan says.
+func (o *sqliteOrigin) inside(ctx context.Context, p *plan, f func(context.Context, *sql.Tx) error) error {
+	ctx, cancel := context.WithTimeout(ctx, o.cfg.Timeouts.Snapshot)
+	defer cancel()
+	tx, err := o.pages.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	if err != nil {
+		return sqliteErr("begin", err)
+	}
+	defer func() { _ = tx.Rollback() }() // it only read
+	_, _, print, err := sqliteColumns(ctx, tx, p.rel.table)
+	if err != nil {
+		return sqliteErr("describe "+p.name, err)
+	}
+	if print != p.rel.print {
+		return errChanged
+	}
+	if p.stamp >= 0 {
+		c := &p.rel.columns[p.stamp]
+		least, greatest, err := sqliteClasses(ctx, tx, p.rel.table, c.name)
+		if err != nil {
+			return sqliteErr("stamps of "+p.name, err)
+		}
+		want := map[bool]string{true: "number", false: "text"}[c.integer]
+		if least != "" && least != want || greatest != "" && greatest != want {
+			return errChanged // planned anew, which refuses a mixture
+		}
+	}
+	return f(ctx, tx)
 }
 
 func (o *sqliteOrigin) rows(ctx context.Context, tx *sql.Tx, p *plan, q query) (*page, error) {
@@ -344,6 +354,11 @@ func (o *sqliteOrigin) rows(ctx context.Context, tx *sql.Tx, p *plan, q query) (
 		r, err := sqliteRow(enc, values[:cols])
 		if err != nil {
 			return nil, err
+		}
+		if q.kind == queryRange {
+			for _, v := range values[cols : cols+order] {
+				r.texts = append(r.texts, sqliteLiteral(v))
+			}
 		}
 		r.keep = values[cols+order] == int64(1)
 		pg.past = values[cols+order+1] == int64(1)

@@ -41,6 +41,7 @@ type traits struct {
 	largest  bool   // a poll begins with the largest value of plan.id, read before the sample
 	upserts  bool   // sees every insert and update: it raises complete_through whatever else there is
 	deletes  bool   // sees every delete: it raises deletes_through
+	compares bool   // with the key store, for which it waits
 	past     bool   // sees only what is new, so the past has to be loaded
 }
 
@@ -101,6 +102,8 @@ func newStrategy(c StrategyConfig) strategy {
 		return full{publish: c.Publish}
 	case kindXmin:
 		return xmin{}
+	case kindReconcile:
+		return reconcile{digest: c.Digest}
 	}
 	panic("BUG: no strategy of kind " + c.Kind)
 }

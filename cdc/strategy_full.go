@@ -13,7 +13,7 @@ const phaseFull = "full"
 type full struct{ publish string }
 
 func (f full) traits() traits {
-	return traits{poll: event.PollFull, class: classFull, publish: f.publish, snapshot: "incremental", upserts: true, deletes: true}
+	return traits{poll: event.PollFull, class: classFull, publish: f.publish, snapshot: "incremental", compares: f.publish == publishDiff, upserts: true, deletes: true}
 }
 
 func (f full) start(p *plan, _ opening) wire.CDCStrategy {
@@ -33,11 +33,15 @@ func (f full) next(_ *plan, st wire.CDCStrategy, limit int) query {
 	return query{kind: queryLoad, after: st.Poll.After, limit: limit}
 }
 
-func (f full) advance(_ *plan, poll *wire.CDCPoll, pg *page) progress {
+func (f full) advance(p *plan, poll *wire.CDCPoll, pg *page) progress {
 	poll.Pages++
-	poll.Live += int64(len(pg.rows))
+	poll.Live += int64(pg.live)
 	if pg.full {
-		poll.After = pg.last
+		poll.After, poll.AfterKey = pg.last, pg.lastKey
+		return pollGoesOn
+	}
+	if f.publish == publishDiff && poll.Phase == phaseFull && !p.ordered() {
+		poll.Phase, poll.After, poll.AfterKey = phaseProbe, nil, ""
 		return pollGoesOn
 	}
 	return pollComplete

@@ -25,6 +25,8 @@ type table struct {
 	last  *event.TableSchema // the version announced last
 	wide  []string           // columns in which a value was met that their types do not hold
 
+	keys *tableKeys // nil where nothing compares with the key store, and until it is joined
+
 	lock      publishLock
 	turns     int // pages of urgent jobs since a patient one's
 	stopped   *refusal

@@ -65,6 +65,9 @@ func (k *task) key(part string) wire.CDCKey {
 // remember notes the version of a row of a poll. It says whether to publish
 // it, whether the state has to be told, and whether there was room to note it.
 func (k *task) remember(r *row) (publish, tell, room bool) {
+	if k.traits.compares {
+		return !r.same, false, true
+	}
 	if !k.traits.overlap {
 		return true, false, true
 	}
@@ -87,7 +90,7 @@ func (k *task) sees() bool {
 func (k *task) pollMark(poll *wire.CDCPoll, state string) *event.Poll {
 	m := k.table.mark(poll.ID, k.name(), k.traits.poll, state, poll.Rows, poll.Basis)
 	m.Publish, m.Range = k.traits.publish, k.strategy.window(k.plan, poll)
-	if k.traits.poll == event.PollFull && state == stateCompleted {
+	if (k.traits.poll == event.PollFull || k.traits.poll == event.PollReconcile) && state == stateCompleted {
 		live := poll.Live
 		m.Live = &live
 	}

@@ -24,8 +24,9 @@ type txn struct {
 	bytes   int
 	since   time.Time
 
-	mu  sync.Mutex // guards err, which promises set
-	err error
+	mu   sync.Mutex // guards what promises set
+	err  error
+	ends map[string]map[int32]int64 // behind the records of each topic's partitions
 }
 
 // produce puts records into the transaction, which it begins if need be.
@@ -43,17 +44,37 @@ func (t *txn) produce(ctx context.Context, records ...*kgo.Record) error {
 		t.records++
 		t.bytes += len(r.Key) + len(r.Value)
 		t.cl.Produce(ctx, r, func(r *kgo.Record, err error) {
-			if err == nil {
-				return
-			}
 			t.mu.Lock()
 			defer t.mu.Unlock()
+			if err == nil {
+				t.ended(r)
+				return
+			}
 			if t.err == nil {
 				t.err = fmt.Errorf("produce %s/%d: %w", r.Topic, r.Partition, err)
 			}
 		})
 	}
 	return t.failed()
+}
+
+func (t *txn) ended(r *kgo.Record) {
+	if t.ends == nil {
+		t.ends = map[string]map[int32]int64{}
+	}
+	if t.ends[r.Topic] == nil {
+		t.ends[r.Topic] = map[int32]int64{}
+	}
+	t.ends[r.Topic][r.Partition] = max(t.ends[r.Topic][r.Partition], r.Offset+1)
+}
+
+// takeEnds returns the offsets behind what was produced since it was called last.
+func (t *txn) takeEnds() map[string]map[int32]int64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	ends := t.ends
+	t.ends = nil
+	return ends
 }
 
 func (t *txn) failed() error {

@@ -15,10 +15,10 @@
 // Pebble, one database for all tables of a slot, under four bytes of the
 // table's number and one for the part:
 //
-//	table 'm'                      → JSON: name, meaning, formula, positions, keys, first range
-//	table 'k' key                  → version and, if wanted, window and row
-//	table 'r' range (four bytes)   → JSON: border, next range, digest, dirty
-//	table 'w' window (eight bytes) key →
+//	table 'a'                      → JSON: name, meaning, formula, positions, keys, first range
+//	table 'b' range (four bytes)   → JSON: border, next range, digest, dirty
+//	table 'c' window (eight bytes) key →
+//	table 'd' key                  → version and, if wanted, window and row
 //
 // A key of ordered columns is encoded so that bytes compare as the server
 // compares (key.go); any other is its JSON as it stands in the topic.

@@ -137,7 +137,7 @@ func (p Part) append(dst, value []byte, last bool) ([]byte, bool) {
 		}
 		return append(dst, 0), text == "false" && !quoted
 	case KindInstant:
-		micros, ok := parseInstant(text)
+		micros, ok := ParseInstant(text)
 		return binary.BigEndian.AppendUint64(dst, uint64(micros)^1<<63), ok && quoted //nolint:gosec // two's complement
 	case KindUUID:
 		if len(text) != 36 {
@@ -248,9 +248,9 @@ func cutEscaped(b []byte, last bool) (raw, rest []byte, ok bool) {
 	return nil, nil, false
 }
 
-// parseInstant reads 2026-11-21T06:15:02.113402Z, and years with a sign, as
+// ParseInstant reads 2026-11-21T06:15:02.113402Z, and years with a sign, as
 // microseconds since 1970.
-func parseInstant(s string) (int64, bool) {
+func ParseInstant(s string) (int64, bool) {
 	if s == "" {
 		return 0, false
 	}

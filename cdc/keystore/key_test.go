@@ -142,7 +142,7 @@ func TestInstantsOfFarYears(t *testing.T) {
 		time.Date(9999, 12, 31, 23, 59, 59, 999999000, time.UTC), time.Date(10000, 2, 29, 0, 0, 0, 0, time.UTC), time.Date(294246, 12, 31, 0, 0, 0, 0, time.UTC),
 	} {
 		text := formatInstant(at.UnixMicro())
-		if got, ok := parseInstant(text); !ok || got != at.UnixMicro() {
+		if got, ok := ParseInstant(text); !ok || got != at.UnixMicro() {
 			t.Errorf("%s is read as %d, %v; want %d", text, got, ok, at.UnixMicro())
 		}
 	}

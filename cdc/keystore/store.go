@@ -12,11 +12,10 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// Memory of an open store: the cache, and memtables of which one is written
-// while another is flushed. Batches and iterators come on top, about what one
-// Kafka transaction holds.
+// Memory of an open store, beside what one Kafka transaction holds: Pebble takes
+// memtables (one is written while another is flushed) out of the cache's bytes.
 const (
-	cacheBytes    = 16 << 20
+	cacheBytes    = 40 << 20
 	memtableBytes = 8 << 20
 )
 

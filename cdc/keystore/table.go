@@ -10,13 +10,13 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 )
 
-// The parts of a table, in the order of their keys.
+// The parts of a table, in the order of their keys. Keys are last: one above all
+// that are known then lies beyond the files that hold them, and is not looked for.
 const (
 	partMeta   = 'a' // what load meets first
-	partKey    = 'k'
-	partRange  = 'r'
-	partWindow = 'w'
-	partEnd    = 'z'
+	partRange  = 'b'
+	partWindow = 'c'
+	partKey    = 'd'
 )
 
 // meta is a table's own record.
@@ -88,7 +88,7 @@ func (t *Table) Clear() error {
 }
 
 func (t *Table) clear() {
-	t.note(t.writer().DeleteRange(t.at(partKey), t.at(partEnd), nil))
+	t.note(t.writer().DeleteRange(t.at(partMeta), t.at(partKey+1), nil))
 	t.begin()
 }
 

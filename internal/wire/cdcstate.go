@@ -141,21 +141,23 @@ type CDCPoll struct {
 	ID    string `json:"id"`    // ULID
 	Phase string `json:"phase"` // stamp, id
 	// H, T0 and Cursor become the strategy's when the poll is complete.
-	H       string   `json:"h"`
-	T0      string   `json:"t0"`
-	Cursor  string   `json:"cursor"`
-	Max     string   `json:"max"`
-	Basis   string   `json:"basis"`
-	Lo      string   `json:"lo"`             // first stamp that is read
-	Keep    string   `json:"keep"`           // rows from this stamp on will be read again
-	Until   string   `json:"until"`          // a full page beyond this stamp ends the phase
-	After   []string `json:"last,omitempty"` // position within the phase: the last row's cursor and key
-	Heap    string   `json:"heap,omitempty"` // file node of the blocks that After counts
-	Xid     string   `json:"xid,omitempty"`  // no transaction below it was running at H
-	Rows    int64    `json:"rows"`           // published
-	Live    int64    `json:"live,omitempty"` // rows that were read, where all of them are
-	Pages   int64    `json:"pages"`
-	Started string   `json:"started"` // by the poller's clock, RFC 3339
+	H      string   `json:"h"`
+	T0     string   `json:"t0"`
+	Cursor string   `json:"cursor"`
+	Max    string   `json:"max"`
+	Basis  string   `json:"basis"`
+	Lo     string   `json:"lo"`             // first stamp that is read
+	Keep   string   `json:"keep"`           // rows from this stamp on will be read again
+	Until  string   `json:"until"`          // a full page beyond this stamp ends the phase
+	After  []string `json:"last,omitempty"` // position within the phase: the last row's cursor and key
+	Heap   string   `json:"heap,omitempty"` // file node of the blocks that After counts
+	Xid    string   `json:"xid,omitempty"`  // no transaction below it was running at H
+	// AfterKey is a key in a record's JSON: behind it goes a poll that compares with the key store.
+	AfterKey string `json:"last_key,omitempty"`
+	Rows     int64  `json:"rows"`           // published
+	Live     int64  `json:"live,omitempty"` // rows that were read, where all of them are
+	Pages    int64  `json:"pages"`
+	Started  string `json:"started"` // by the poller's clock, RFC 3339
 }
 
 // CDCLoad is the state of a first load or backfill; its key is
