@@ -66,7 +66,7 @@ func (k *kit) open() *warehouse.Client { return warehousetest.Client(k.t, k.serv
 
 func testConfig() Config {
 	cfg := DefaultConfig()
-	cfg.Interval, cfg.MaxInterval, cfg.Connections = 20*time.Millisecond, time.Second, 2
+	cfg.Interval, cfg.MaxInterval, cfg.Connections = 100*time.Millisecond, time.Second, 2
 	cfg.Lease.TTL, cfg.Lease.Renew = 20*time.Second, 200*time.Millisecond
 	cfg.Retry.HoldMin, cfg.Retry.HoldMax = time.Hour, time.Hour // what is held stays so until a test says otherwise
 	cfg.DDLTimeout = 5 * time.Second

@@ -20,6 +20,13 @@ const (
 	tidyPatience = time.Minute // that dropping the table beside the target takes
 )
 
+// Suffixes of the table that a reload builds beside a target, and of the target
+// once that has taken its place.
+const (
+	sideSuffix = "__reload"
+	oldSuffix  = "__old"
+)
+
 // Reload says what is to be loaded again from the lake.
 type Reload struct {
 	Target string
@@ -114,7 +121,7 @@ func (r *reloading) tidy() {
 	conn, err := r.l.warehouse.Connect(ctx) // the reload's own may be in a failed transaction, or gone
 	if err == nil {
 		r.conn.Close()
-		_, err = conn.Exec(ctx, r.side.DropIfThere())
+		_, err = conn.Exec(ctx, warehouse.DropTable(r.side))
 		conn.Close()
 	}
 	if err != nil {
@@ -129,7 +136,7 @@ func (r *reloading) begin(ctx context.Context) (err error) {
 		return err
 	}
 	if r.side = r.name; r.Days.All() {
-		r.side = r.name.Side()
+		r.side = r.name.Beside(sideSuffix)
 	}
 	r.l.patience.tooSlow(r.side.String()) // portions are large, and have their time
 	if err := r.readVersions(ctx); err != nil {
@@ -143,7 +150,7 @@ func (r *reloading) begin(ctx context.Context) (err error) {
 	}
 	names := []warehouse.Name{r.name}
 	if r.Days.All() {
-		names = append(names, r.side, r.name.Old())
+		names = append(names, r.side, r.name.Beside(oldSuffix))
 	}
 	columns, err := r.conn.Columns(ctx, names)
 	if err != nil {

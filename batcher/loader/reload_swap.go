@@ -42,7 +42,7 @@ func (r *reloading) replace(ctx context.Context) error {
 	}
 	r.out.Files, r.out.Rows, r.out.Inserted, r.out.Duplicates = r.done.Files, r.done.Staged, r.done.Inserted, r.done.Duplicates
 	if r.Days.All() && r.existed {
-		_, r.out.Old = r.conn.Exec(ctx, r.name.Old().DropIfThere())
+		_, r.out.Old = r.conn.Exec(ctx, warehouse.DropTable(r.name.Beside(oldSuffix)))
 	}
 	return nil
 }
@@ -143,9 +143,9 @@ func (r *reloading) rows(ctx context.Context) (int64, error) {
 func (r *reloading) swap(ctx context.Context) error {
 	var statements []string
 	if r.existed {
-		statements = append(statements, r.name.Rename(r.name.Old()))
+		statements = append(statements, warehouse.RenameTable(r.name, r.name.Beside(oldSuffix).Table))
 	}
-	statements = append(statements, r.side.Rename(r.name))
+	statements = append(statements, warehouse.RenameTable(r.side, r.name.Table))
 	statements = append(append(statements, r.grants...), r.l.warehouse.Config().GrantTable(r.name)...)
 	statements = append(statements, warehouse.DeleteDuplicates(r.name, warehouse.Days{}), warehouse.RenameDuplicates(r.side, r.name))
 	if err := r.within(ctx, r.l.swapTimeout); err != nil {

@@ -6,28 +6,6 @@ import (
 	"time"
 )
 
-// sideSuffix ends the name of the table that a reload builds beside a target.
-const sideSuffix = "__reload"
-
-// Side is the table that a reload builds beside n.
-func (n Name) Side() Name {
-	return Name{n.Schema, cut(n.Table, maxNameBytes-len(sideSuffix)) + sideSuffix}
-}
-
-// Old is the name that n gets when another takes its place.
-func (n Name) Old() Name {
-	const suffix = "__old"
-	return Name{n.Schema, cut(n.Table, maxNameBytes-len(suffix)) + suffix}
-}
-
-// Rename returns the statement that gives a table another name in its schema.
-func (n Name) Rename(to Name) string {
-	return fmt.Sprintf("ALTER TABLE %s RENAME TO %s", n.SQL(), Ident(to.Table))
-}
-
-// DropIfThere returns the statement that drops a table.
-func (n Name) DropIfThere() string { return "DROP TABLE IF EXISTS " + n.SQL() }
-
 // Days are the received_at of a reload, From inclusive and To exclusive; zero
 // times stand for all of them.
 type Days struct{ From, To time.Time }
