@@ -81,15 +81,10 @@ func TestMariaDBLongTransaction(t *testing.T) {
 			s.sql("INSERT INTO orders (id, note) VALUES (1, 'first')")
 			s.await(1, "first")
 			long := s.connect()
-			s.sqlOn(long, "USE "+s.schema)
 			s.sqlOn(long, strings.ReplaceAll(steps[0], "%s", s.schema))
 			began := time.Now()
 			if steps[1] != "" {
-				id := s.thread(long)
-				if err := long.Raw(func(any) error { return errors.New("hang up") }); err == nil {
-					t.Fatal("the connection is still there")
-				}
-				s.sql(fmt.Sprintf("KILL %d", id))
+				hangUp(long)
 				long = s.conn
 			}
 			for i := 10; i < 14; i++ {
@@ -156,16 +151,19 @@ func TestStatementOlderThanTransaction(t *testing.T) {
 	o := s.origin(faults{})
 	right := horizon{initial: 24 * time.Hour}
 	wrong := horizon{initial: 24 * time.Hour, faults: faults{noProcessMemory: true}}
-	observe := func() (a, b sample) {
-		r := s.look(o)
+	mine := s.thread(s.conn)
+	observe := func(r reading) (a, b sample) { // other tests share the server
+		r.procs.running = slices.DeleteFunc(r.procs.running, func(x runningStatement) bool { return x.thread != mine })
+		r.procs.open = slices.DeleteFunc(r.procs.open, func(x openTrx) bool { return x.thread != mine })
 		return right.observe(r), wrong.observe(r)
 	}
-	observe()
-	mine := s.thread(s.conn)
+	observe(s.look(o))
 	s.sql("BEGIN")
+	gate := s.connect()
+	s.sqlOn(gate, "DO GET_LOCK('"+s.schema+"', 1)")
 	done := make(chan error, 1)
 	go func() {
-		_, err := s.conn.ExecContext(t.Context(), "INSERT INTO orders SELECT 1, 'slow', now(6) FROM dual WHERE SLEEP(3) = 0")
+		_, err := s.conn.ExecContext(t.Context(), "INSERT INTO orders SELECT 1, 'slow', now(6) FROM dual WHERE GET_LOCK('"+s.schema+"', 60) = 1")
 		done <- err
 	}()
 	testkit.Eventually(t, "the statement has run for a second, and InnoDB does not know", func() error {
@@ -174,10 +172,10 @@ func TestStatementOlderThanTransaction(t *testing.T) {
 		if !runs || slices.ContainsFunc(r.procs.open, func(x openTrx) bool { return x.thread == mine }) {
 			return fmt.Errorf("running: %t", runs)
 		}
-		right.observe(r)
-		wrong.observe(r)
+		observe(r)
 		return nil
 	})
+	s.sqlOn(gate, "DO RELEASE_LOCK('"+s.schema+"')")
 	if err := <-done; err != nil {
 		t.Fatal(err)
 	}
@@ -187,7 +185,7 @@ func TestStatementOlderThanTransaction(t *testing.T) {
 	}
 	micros, _ := mysqlMicros(stamp)
 	now := time.UnixMicro(micros).UTC()
-	good, bad := observe()
+	good, bad := observe(s.look(o))
 	if good.raw.After(now) {
 		t.Errorf("raw %s is after the stamp %s of the open transaction", good.raw, now)
 	}

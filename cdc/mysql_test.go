@@ -5,6 +5,7 @@ package cdc
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"fmt"
 	"os"
 	"strings"
@@ -23,6 +24,7 @@ import (
 type myShop struct {
 	*shop
 	conf   *mysql.Config
+	pool   *sql.DB // sessions of the application, in UTC and in the database
 	conn   *sql.Conn
 	schema string
 }
@@ -38,8 +40,10 @@ func setupMaria(t *testing.T, ddl string) *myShop {
 		t.Fatal(err)
 	}
 	s := &myShop{shop: setup(t, orders), conf: conf, schema: "t" + strings.ToLower(event.ULID(time.Now()))}
+	s.pool = s.open("")
 	s.conn = s.connect()
 	s.sql("CREATE DATABASE " + s.schema + " CHARACTER SET utf8mb4")
+	s.pool = s.open(s.schema)
 	s.Cleanup(func() { s.sql("DROP DATABASE " + s.schema) })
 	s.sql("USE " + s.schema)
 	s.sql(ddl)
@@ -50,10 +54,11 @@ func setupMaria(t *testing.T, ddl string) *myShop {
 	return s
 }
 
-// connect opens a session of the application, in UTC, which lasts until the test ends.
-func (s *myShop) connect() *sql.Conn {
+// open makes a pool of the application's sessions, in UTC.
+func (s *myShop) open(database string) *sql.DB {
 	s.Helper()
 	conf := s.conf.Clone()
+	conf.DBName = database
 	conf.MultiStatements = true
 	conf.Params = map[string]string{"time_zone": "'+00:00'"}
 	connector, err := mysql.NewConnector(conf)
@@ -62,11 +67,23 @@ func (s *myShop) connect() *sql.Conn {
 	}
 	db := sql.OpenDB(connector)
 	s.Cleanup(func() { _ = db.Close() })
-	c, err := db.Conn(s.Context())
+	return db
+}
+
+// connect opens a session of its own, which lasts until the test ends.
+func (s *myShop) connect() *sql.Conn {
+	s.Helper()
+	c, err := s.pool.Conn(s.Context())
 	if err != nil {
 		s.Fatal(err)
 	}
 	return c
+}
+
+// hangUp ends a session as a crash of the application would.
+func hangUp(c *sql.Conn) {
+	_ = c.Raw(func(any) error { return driver.ErrBadConn })
+	_ = c.Close() // it is gone
 }
 
 func (s *myShop) sql(text string) { s.Helper(); s.sqlOn(s.conn, text) }

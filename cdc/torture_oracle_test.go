@@ -2,6 +2,7 @@ package cdc
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -80,9 +81,13 @@ func (tt tortureTopic) mirror() map[int64]int64 {
 }
 
 // drained is oracle (a): what the source's strategies promise is in its mirror,
-// and nothing that the table never had.
+// and nothing that the table never had. A watermark says so.
 func (w *torture) drained(source string, want map[int64]int64) error {
-	p, got := w.sources[source], w.read(source).mirror()
+	topic := w.read(source)
+	if !slices.ContainsFunc(topic.marks, func(m event.Poll) bool { return m.CompleteThrough != nil }) {
+		return errors.New("there is no watermark yet")
+	}
+	p, got := w.sources[source], topic.mirror()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	promised := map[int64]int64{}
