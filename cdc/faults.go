@@ -8,6 +8,8 @@ type faults struct {
 	firstAtT0     bool // unknown transactions of a first sample are bounded by its clock, not by the state
 	noPredecessor bool // a chained transaction is bounded by its own first sight
 	noClockStep   bool // a clock that is set back goes unnoticed
+	lateSample    bool // a poll's horizon is of a sample behind its first page
+	idAtMax       bool // the largest id becomes the cursor at once
 	preparedFirst bool // postgres: prepared transactions are listed before the open ones, from which they come
 	writtenLSN    bool // postgres: a standby is waited for to the written position instead of the inserted one
 	unwrapped     bool // postgres: transaction ids are compared as numbers

@@ -132,9 +132,14 @@ func (o *pgOrigin) frame(table, schema, name string) string {
 
 func quoteLiteral(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
 
+// pagePrint is what a page compares with its plan: identity, file node, columns,
+// and the leaves of a partitioned table with their file nodes, since ATTACH does
+// not wait for a page's lock.
 const pagePrint = `SELECT c.oid = to_regclass($2), pg_relation_filenode(c.oid), encode(sha256(convert_to(string_agg(concat_ws(':', a.attnum, a.attname, a.atttypid,
-  a.atttypmod, a.attnotnull, a.attcollation, a.attgenerated), ',' ORDER BY a.attnum), 'UTF8')), 'hex')
-FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid WHERE c.oid = $1 AND a.attnum > 0 AND NOT a.attisdropped GROUP BY c.oid`
+  a.atttypmod, a.attnotnull, a.attcollation, a.attgenerated), ',' ORDER BY a.attnum), 'UTF8')), 'hex'),
+  CASE WHEN c.relkind = 'p' THEN (SELECT string_agg(concat(t.relid::oid, ':', pg_relation_filenode(t.relid)), ',' ORDER BY t.relid::oid)
+    FROM pg_partition_tree(c.oid) t WHERE t.isleaf) END
+FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid WHERE c.oid = $1 AND a.attnum > 0 AND NOT a.attisdropped GROUP BY c.oid, c.relkind`
 
 func (o *pgOrigin) read(ctx context.Context, p *plan, q query) (*page, error) {
 	ctx, cancel := context.WithTimeout(ctx, o.cfg.Timeouts.Snapshot)
@@ -187,7 +192,7 @@ func samePrint(r *pgconn.ResultReader, p *plan) bool {
 	same := false
 	for r.NextRow() {
 		v := r.Values()
-		same = string(v[0]) == "t" && string(v[1]) == p.rel.rewrite && string(v[2]) == p.rel.print
+		same = string(v[0]) == "t" && string(v[1]) == p.rel.rewrite && string(v[2]) == p.rel.print && string(v[3]) == strings.Join(p.rel.leaves, ",")
 	}
 	return same
 }

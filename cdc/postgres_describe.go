@@ -91,6 +91,9 @@ FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = 
 	if len(rows) > 0 {
 		// The page compares with what this very expression gives.
 		rel.rewrite, rel.print = string(rows[0][1]), string(rows[0][2])
+		if leaves := string(rows[0][3]); leaves != "" {
+			rel.leaves = strings.Split(leaves, ",")
+		}
 	}
 	if rel.columns, err = pgDescribeColumns(ctx, c, oid); err != nil {
 		return err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -242,10 +243,9 @@ func (o *pgOrigin) lists(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	for _, row := range open {
-		if string(row[3]) == pid {
-			return true, nil
-		}
+	// Ended here, or the first sample would find it still open.
+	if _, err := c.Exec(ctx, "ROLLBACK").ReadAll(); err != nil {
+		return false, err
 	}
-	return false, nil
+	return slices.ContainsFunc(open, func(row [][]byte) bool { return string(row[3]) == pid }), nil
 }

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/millstream-data/millstream/internal/event"
 	"github.com/millstream-data/millstream/internal/kafka"
 	"github.com/millstream-data/millstream/internal/wire"
 )
@@ -153,8 +154,16 @@ func (s *slot) doBegin(ctx context.Context, o *outcome) error {
 	}
 	poll := o.k.strategy.begin(o.plan, o.st, opening{sample: o.sample, largest: largest, now: time.Now()})
 	poll.Xid = o.sample.xid
+	if s.faults.idAtMax && o.k.traits.largest && o.k.traits.poll == event.PollIncremental {
+		poll.Cursor = largest
+	}
 	o.st.Poll, o.poll = &poll, &poll
 	o.page, err = s.pollPage(ctx, o.job)
+	if s.faults.lateSample && err == nil {
+		var late sample
+		late, err = s.sampler.get(ctx, time.Now())
+		poll.H = stampText(late.h)
+	}
 	return err
 }
 

@@ -86,3 +86,9 @@ func (x xmin) end(_ *plan, st *wire.CDCStrategy) {
 }
 
 func (x xmin) window(*plan, *wire.CDCPoll) *event.PollRange { return nil }
+
+// rewind reads every row: the promoted server gives the ids of transactions that
+// it lost to others.
+func (x xmin) rewind(st *wire.CDCStrategy) {
+	st.Cursor, st.Poll = "", nil
+}
