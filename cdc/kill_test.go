@@ -91,34 +91,94 @@ func crashAt(name string, nth int) (step func(string) error, crashed chan struct
 	}, crashed
 }
 
+var killSteps = []string{"rows", "cursor", "handed", "flush", "commit", "committed"}
+
 func TestKillAtEveryStep(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"rows", "cursor", "handed", "flush", "commit", "committed"} {
-		for _, nth := range []int{1, 2, 5} {
-			t.Run(fmt.Sprintf("%s/%d", name, nth), func(t *testing.T) {
-				t.Parallel()
-				s := setup(t, orders)
-				for i := range 20 {
-					s.exec("INSERT INTO orders VALUES (?, '1', 'old', '2020-01-01T00:00:00Z')", i)
-					s.insert(1000+i, "new")
-				}
-				step, crashed := crashAt(name, nth)
-				stop := s.run(step)
-				select {
-				case <-crashed:
-				case <-time.After(time.Minute):
-					t.Fatalf("step %s did not come %d times", name, nth)
-				}
-				s.update(1003, "after the crash")
-				s.insert(2000, "after the crash")
-				stop()
-				stop = s.run(nil)
-				s.drained()
-				stop()
-				s.verify()
-			})
+	whole := StrategyConfig{Kind: kindFull, Name: "whole", Publish: publishReplace}
+	window := StrategyConfig{Kind: kindBounded, Name: "window", Column: "updated_at", Window: Window{By: time.Hour}, Publish: publishReplace}
+	for _, c := range []struct {
+		name   string
+		nth    []int
+		table  TableConfig
+		verify func(*shop) error
+	}{
+		{"incremental", []int{1, 2, 5}, polled("updated_at", ""), nil},
+		{"stamp and id", []int{4}, polledBy(strategyOf("fresh", "updated_at", ""), strategyOf("new", "", "id")), nil},
+		{"full", []int{1, 4}, polledBy(whole), (*shop).sameWhole},
+		{"bounded", []int{6}, polledBy(window), (*shop).sameWindow},
+		{"full beside fresh rows", []int{5}, polledBy(strategyOf("fresh", "updated_at", ""), whole), (*shop).sameWhole},
+	} {
+		for _, name := range killSteps {
+			for _, nth := range c.nth {
+				t.Run(fmt.Sprintf("%s/%s/%d", c.name, name, nth), func(t *testing.T) {
+					t.Parallel()
+					killedOnce(setup(t, orders), c.table, name, nth, c.verify)
+				})
+			}
 		}
 	}
+}
+
+// killedOnce kills a process at the nth step and has another one go on. Without
+// same every version has to come at most once, and the mirror to equal the origin.
+func killedOnce(s *shop, table TableConfig, name string, nth int, same func(*shop) error) {
+	s.Helper()
+	for i := range 20 {
+		s.exec("INSERT INTO orders VALUES (?, '1', 'old', '2020-01-01T00:00:00Z')", i)
+		s.insert(1000+i, "new")
+	}
+	s.tables(table)
+	step, crashed := crashAt(name, nth)
+	stop := s.run(step)
+	select {
+	case <-crashed:
+	case <-time.After(time.Minute):
+		s.Fatalf("step %s did not come %d times", name, nth)
+	}
+	s.update(1003, "after the crash")
+	s.insert(2000, "after the crash")
+	stop()
+	stop = s.run(nil)
+	defer stop()
+	if same == nil {
+		s.drained()
+		stop()
+		s.verify()
+		return
+	}
+	s.exec("DELETE FROM orders WHERE id = 1005")
+	testkit.Eventually(s.T, "the mirror equals the origin", func() error { return same(s) })
+	stop()
+	s.verifyOrder(s.topic())
+}
+
+// sameWhole compares the origin with what a warehouse has after the swap; the
+// rows of each poll have to be as many as its mark says.
+func (s *shop) sameWhole() error {
+	rows, last := s.replaced("whole")
+	if last == nil {
+		return errors.New("no poll is complete")
+	}
+	if diff := cmp.Diff(s.origin(), rows); diff != "" {
+		return errors.New(diff)
+	}
+	return nil
+}
+
+func (s *shop) sameWindow() error {
+	rows, last := s.replaced("window")
+	if last == nil {
+		return errors.New("no poll is complete")
+	}
+	want := s.origin()
+	for i := range 20 {
+		delete(want, orderKey(i))
+	}
+	if diff := cmp.Diff(want, rows); diff != "" {
+		return errors.New(diff)
+	}
+	return nil
 }
 
 // A writer works while processes are killed at random steps.
@@ -132,9 +192,8 @@ func TestSQLiteKillModel(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			var writers sync.WaitGroup
 			writers.Go(func() { s.write(ctx, seed) })
-			steps := []string{"rows", "cursor", "handed", "flush", "commit", "committed"}
 			for range 6 {
-				step, crashed := crashAt(steps[rnd.IntN(len(steps))], 1+rnd.IntN(12))
+				step, crashed := crashAt(killSteps[rnd.IntN(len(killSteps))], 1+rnd.IntN(12))
 				stop := s.run(step)
 				select {
 				case <-crashed:

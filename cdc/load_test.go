@@ -31,8 +31,10 @@ func (s *shop) fill(from, to, step int) {
 func TestLoadInRanges(t *testing.T) {
 	t.Parallel()
 	s := setup(t, orders)
+	s.cfg.Transaction.Linger = 1 // each page is committed
+	s.edit(func(src *SourceConfig) { src.Page.Max = 7 })
 	s.fill(-3000, 3000, 7)
-	step, crashed := crashAt("handed", 30)
+	step, crashed := crashAt("committed", 30)
 	stop := s.run(step)
 	<-crashed
 	stop()
