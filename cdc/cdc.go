@@ -32,9 +32,10 @@ type Role struct {
 	step    func(name string) error // tests only; see slot.step
 	faults  faults
 
-	mu     sync.Mutex // guards leases
-	leases map[lease]*running
-	slots  sync.WaitGroup
+	mu       sync.Mutex // guards leases and samplers
+	leases   map[lease]*running
+	samplers map[string]*sampler // by source: its slots share one
+	slots    sync.WaitGroup
 }
 
 // lease is the assignment of a partition of a source's state topic.
@@ -58,7 +59,7 @@ func New(cfg Config, k kafka.Config, log *slog.Logger, reg prometheus.Registerer
 	cfg = cfg.withDefaults()
 	r := &Role{
 		cfg: cfg, kafka: k, log: log, metrics: newMetrics(reg), origins: map[string]origin{},
-		status: &status{sources: map[string]sourceStatus{}}, leases: map[lease]*running{},
+		status: &status{slots: map[lease]slotStatus{}}, samplers: map[string]*sampler{}, leases: map[lease]*running{},
 	}
 	for name, src := range cfg.Sources {
 		o, err := openOrigin(name, src)
@@ -150,10 +151,33 @@ func (r *Role) ensureTopics(ctx context.Context, topics map[string]string) error
 	}
 	defer cl.Close()
 	want := []kafka.Topic{r.kafka.RejectedTopic()}
-	for _, name := range sortedKeys(topics) {
-		want = append(want, r.cfg.stateTopic(name))
+	for _, topic := range sortedKeys(topics) {
+		want = append(want, r.cfg.stateTopic(topic, r.cfg.Sources[topics[topic]].Slots))
 	}
-	return kafka.EnsureTopics(ctx, r.kafka, cl, want...)
+	if err := kafka.EnsureTopics(ctx, r.kafka, cl, want...); err != nil {
+		return err
+	}
+	for topic, name := range topics {
+		log, err := kafka.DescribeLog(ctx, cl, topic, false)
+		if err != nil {
+			return err
+		}
+		if slots := r.cfg.Sources[name].Slots; int(log.Partitions) != slots {
+			return fmt.Errorf("cdc.sources.%s.slots: must be %d, as many as %s has partitions, which share out its tables for good (got %d)", name, log.Partitions, topic, slots)
+		}
+	}
+	return nil
+}
+
+// sampler is the source's one sampler in this process. The first slot that is
+// taken over gives it the last sample of an earlier process.
+func (r *Role) sampler(source string, st wire.CDCSource, m *sourceMetrics) *sampler {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.samplers[source] == nil {
+		r.samplers[source] = newSampler(r.origins[source], r.cfg.Sources[source], st, r.faults, m)
+	}
+	return r.samplers[source]
 }
 
 // start begins to work on a lease, once.
@@ -220,12 +244,12 @@ func end(all []*running, hard bool) {
 // again: by then the group has told who the owner is.
 func (r *Role) own(ctx, work context.Context, l lease) {
 	m := r.metrics.of(l.source)
-	m.slots.WithLabelValues(l.source).Set(1)
-	defer m.slots.WithLabelValues(l.source).Set(0)
+	m.slots.WithLabelValues(l.source).Inc()
+	defer m.slots.WithLabelValues(l.source).Dec()
 	for pause := time.Second; ctx.Err() == nil && work.Err() == nil; pause = min(2*pause, 30*time.Second) {
 		s := &slot{
 			cfg: r.cfg, src: r.cfg.Sources[l.source], source: l.source, kafka: r.kafka, partition: l.partition,
-			origin: r.origins[l.source], log: r.log, m: m, status: r.status, step: r.step, faults: r.faults,
+			origin: r.origins[l.source], log: r.log, m: m, status: r.status, step: r.step, faults: r.faults, share: r.sampler,
 		}
 		began := time.Now()
 		err := s.run(ctx, work)
@@ -241,7 +265,7 @@ func (r *Role) own(ctx, work context.Context, l lease) {
 		default:
 			r.log.Warn("slot ended; taking over anew", "source", l.source, "err", err)
 		}
-		r.status.set(l.source, nil, "taking over anew after "+err.Error())
+		r.status.set(l, nil, "taking over anew after "+err.Error())
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():
@@ -254,19 +278,26 @@ var errCrash = errors.New("crash")
 
 // status is what health is told from; slots write it, probes read it.
 type status struct {
-	mu      sync.Mutex // guards sources
-	sources map[string]sourceStatus
+	mu    sync.Mutex // guards slots
+	slots map[lease]slotStatus
 }
 
-type sourceStatus struct {
+type slotStatus struct {
 	stopped map[string]string // table to reason
 	away    string            // why nothing is read, or ""
 }
 
-func (s *status) set(source string, stopped map[string]string, away string) {
+// set notes how a slot is and returns how many tables of its source are stopped.
+func (s *status) set(l lease, stopped map[string]string, away string) (all int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.sources[source] = sourceStatus{stopped, away}
+	s.slots[l] = slotStatus{stopped, away}
+	for other, st := range s.slots {
+		if other.source == l.source {
+			all += len(st.stopped)
+		}
+	}
+	return all
 }
 
 // Health tells of tables that are stopped and of origins that are away. It is
@@ -275,8 +306,8 @@ func (r *Role) Health(context.Context) telemetry.Check {
 	r.status.mu.Lock()
 	defer r.status.mu.Unlock()
 	var wrong []string
-	for _, name := range sortedKeys(r.status.sources) {
-		st := r.status.sources[name]
+	for l, st := range r.status.slots {
+		name := l.source
 		if st.away != "" {
 			wrong = append(wrong, fmt.Sprintf("source %s is not read: %s", name, st.away))
 		}
@@ -284,6 +315,7 @@ func (r *Role) Health(context.Context) telemetry.Check {
 			wrong = append(wrong, fmt.Sprintf("table %s of %s is stopped: %s", t, name, st.stopped[t]))
 		}
 	}
+	slices.Sort(wrong)
 	if len(wrong) > 0 {
 		return telemetry.Degraded("%s", strings.Join(slices.Compact(wrong), "; "))
 	}

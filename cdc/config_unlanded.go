@@ -28,7 +28,6 @@ func (s SourceConfig) unlanded(path string) error {
 			errs = append(errs, config.Invalid(path+"."+key, "is not supported yet"))
 		}
 	}
-	no("slots", s.Slots > 1)
 	no("horizon_dsn", s.HorizonDSN != "")
 	for _, name := range sortedKeys(s.Tables) {
 		t := s.Tables[name]

@@ -89,6 +89,9 @@ func (s *slot) addTables(infos []tableInfo) {
 			continue
 		}
 		t := newTable(s.src.Kind, name, tables[name], s.src)
+		if slotOf(t.name, int32(max(s.src.Slots, 1))) != s.partition { //nolint:gosec // few slots
+			continue
+		}
 		t.restore(s.restored, s.src)
 		for _, k := range t.tasks {
 			k.due = k.resumed(s.source)

@@ -49,6 +49,7 @@
 //	kills at random under a writer                           no gap, no repetition                                     TestSQLiteKillModel
 //	a commit whose answer is lost, or that fails             taken over anew; the topic tells                          TestCommitOutcomeUnknown
 //	a process sleeps through its replacement                 fenced; nothing of it is published                        TestZombieIsFenced
+//	several slots, in one process and in several             each table has one writer; the topic's number wins        TestSlots
 //	a graceful stop                                          the page being read is committed                          TestGracefulStop
 //	a load is interrupted                                    each range goes on behind its last committed page         TestLoadGoesOn, TestLoadInRanges
 //	a load begins before older transactions have ended       what was read before is read once more                    TestLoadReadsEarlyRangesAgain

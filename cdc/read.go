@@ -176,8 +176,8 @@ func (c Config) changesTopic(name string, partitions int) kafka.Topic {
 }
 
 // stateTopic describes the topic of a source's state; a partition is a slot.
-func (c Config) stateTopic(name string) kafka.Topic {
-	return kafka.Topic{Name: name, Partitions: 1, Replication: c.Topics.Replication, Configs: map[string]string{
+func (c Config) stateTopic(name string, slots int) kafka.Topic {
+	return kafka.Topic{Name: name, Partitions: slots, Replication: c.Topics.Replication, Configs: map[string]string{
 		"cleanup.policy": "compact", "max.message.bytes": strconv.FormatInt(int64(c.Topics.MaxMessageBytes), 10),
 	}}
 }

@@ -134,7 +134,7 @@ func (u *urgency) before(c candidate) bool {
 
 // dispatch starts the most urgent job and says whether there was one.
 func (s *slot) dispatch(ctx context.Context, now time.Time, readers *sync.WaitGroup) bool {
-	limit := s.src.Connections.Max
+	limit := s.connections()
 	if s.breaker.tries > 0 {
 		limit = 1 // a probe
 	}
@@ -190,7 +190,7 @@ func (s *slot) wait(now time.Time) time.Duration {
 	if s.tx.open {
 		sooner(s.tx.since.Add(s.cfg.Transaction.Linger))
 	}
-	if s.inflight < s.src.Connections.Max {
+	if s.inflight < s.connections() {
 		for _, t := range s.tables {
 			t.candidates(now, false, func(c candidate) {
 				if c.due.After(now) {

@@ -34,6 +34,7 @@ type slot struct {
 	cl      *kgo.Client
 	tx      txn
 	sampler *sampler
+	share   func(source string, st wire.CDCSource, m *sourceMetrics) *sampler // the source's one
 	st      wire.CDCSource
 	lowered time.Duration // steps of the origin's clock that the cursors have followed
 	tables  []*table
@@ -65,7 +66,7 @@ func (s *slot) run(ctx, work context.Context) error {
 		return err
 	}
 	s.m.takeoverSeconds.WithLabelValues(s.source).Observe(time.Since(began).Seconds())
-	s.results = make(chan outcome, s.src.Connections.Max+1) // room for all and the guard: no reader waits for the loop
+	s.results = make(chan outcome, s.connections()+1) // room for all and the guard: no reader waits for the loop
 	s.found = make(chan []tableInfo)
 	s.replays = make(chan replayed)
 	reading, stop := context.WithCancel(work)
@@ -162,7 +163,7 @@ func (s *slot) takeover(ctx context.Context) error {
 	}
 	s.st = state.source
 	s.st.V, s.st.Fence, s.st.Owner = 1, s.st.Fence+1, fmt.Sprintf("%s, pid %d", whoami(), os.Getpid())
-	s.sampler = newSampler(s.origin, s.src, s.st, s.faults, s.m)
+	s.sampler = s.share(s.source, s.st, s.m)
 	s.breaker, s.guard, s.restored = breaker{cfg: s.src.Breaker}, guard{cfg: s.src.Guard}, state
 	var infos []tableInfo
 	if s.src.patterned() {
@@ -176,6 +177,9 @@ func (s *slot) takeover(ctx context.Context) error {
 	s.log.Info("took over", "source", s.source, "slot", s.partition, "fence", s.st.Fence, "tables", len(s.tables))
 	return nil
 }
+
+// connections is the slot's share of the source's.
+func (s *slot) connections() int { return max(s.src.Connections.Max/max(s.src.Slots, 1), 1) }
 
 // transactionalID names the one producer that a slot has.
 func transactionalID(k kafka.Config, source string, slot int32) string {
@@ -278,8 +282,8 @@ func (s *slot) report() {
 			stopped[t.name] = t.stopped.Error()
 		}
 	}
-	s.m.stopped.WithLabelValues(s.source).Set(float64(len(stopped)))
-	s.status.set(s.source, stopped, s.breaker.text())
+	all := s.status.set(lease{s.source, s.partition}, stopped, s.breaker.text())
+	s.m.stopped.WithLabelValues(s.source).Set(float64(all))
 }
 
 // failed sorts what went wrong at the origin. None of it ends the slot.
