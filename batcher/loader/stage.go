@@ -110,7 +110,11 @@ func (s *session) stage(ctx context.Context, w *work) error {
 			return ownFault(w, err)
 		}
 	}
-	if target, key, ok := w.latestOf(w.shapes[0].columns); ok && len(w.stages) > 0 {
+	var columns []warehouse.Column
+	for _, st := range w.stages {
+		columns = append(columns, st.table.Columns...)
+	}
+	if target, key, ok := w.latestOf(columns); ok {
 		w.latest = &warehouse.Latest{Target: target, From: w.name, Key: key, Temp: "new_" + w.id, Staged: w.staged(), Since: w.since()}
 	}
 	return nil

@@ -23,7 +23,7 @@ WHERE t."id" IS NULL AND (s."_prev" IS NULL OR s."_prev" < DATEADD(second, -8640
 CREATE TEMP TABLE "new_01jd3x9k2m7q8r5t6v0w1y0001" DISTKEY ("id") AS
 SELECT DISTINCT s."id" AS "id", MAX(s."received_at") OVER (PARTITION BY s."id") AS "received_at",
   LAST_VALUE(s."name") IGNORE NULLS OVER (PARTITION BY s."id" ORDER BY s."received_at", s."_partition", s."_offset" ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING) AS "name"
-FROM (SELECT e."group_id" AS "id", e."received_at" AS "received_at", e."name" AS "name", e."_partition", e."_offset" FROM "stg_01jd3x9k2m7q8r5t6v0w1y0001_ef88feb0" e JOIN "app"."groups" i ON i."id" = e."id" AND i."_partition" = e."_partition" AND i."_offset" = e."_offset" AND i."received_at" >= '2026-11-21 06:00:02.000' WHERE e."group_id" IS NOT NULL) s;
+FROM (SELECT e."group_id" AS "id", e."received_at", e."name", e."_partition", e."_offset" FROM "app"."groups" e WHERE e."received_at" >= '2026-11-21 06:00:02.000' AND e."group_id" IN (SELECT "group_id" FROM "stg_01jd3x9k2m7q8r5t6v0w1y0001_ef88feb0")) s;
 MERGE INTO "app"."accounts" USING "new_01jd3x9k2m7q8r5t6v0w1y0001" s ON "app"."accounts"."id" = s."id"
 WHEN MATCHED THEN UPDATE SET "received_at" = GREATEST("app"."accounts"."received_at", s."received_at"),
   "name" = CASE WHEN s."received_at" >= "app"."accounts"."received_at" THEN COALESCE(s."name", "app"."accounts"."name") ELSE COALESCE("app"."accounts"."name", s."name") END

@@ -31,7 +31,7 @@ WHERE t."id" IS NULL AND (s."_prev" IS NULL OR s."_prev" < DATEADD(second, -8640
 CREATE TEMP TABLE "new_01jd3x9k2m7q8r5t6v0w1y0001" DISTKEY ("id") AS
 SELECT DISTINCT s."id" AS "id", MAX(s."received_at") OVER (PARTITION BY s."id") AS "received_at",
   LAST_VALUE(s."email") IGNORE NULLS OVER (PARTITION BY s."id" ORDER BY s."received_at", s."_partition", s."_offset" ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING) AS "email"
-FROM (SELECT e."user_id" AS "id", e."received_at" AS "received_at", e."email" AS "email", e."_partition", e."_offset" FROM "stg_01jd3x9k2m7q8r5t6v0w1y0001_6a9d4d2c" e JOIN "app"."identifies" i ON i."id" = e."id" AND i."_partition" = e."_partition" AND i."_offset" = e."_offset" AND i."received_at" >= '2026-11-21 06:00:01.000' WHERE e."user_id" IS NOT NULL) s;
+FROM (SELECT e."user_id" AS "id", e."received_at", e."email", e."_partition", e."_offset" FROM "app"."identifies" e WHERE e."received_at" >= '2026-11-21 06:00:01.000' AND e."user_id" IN (SELECT "user_id" FROM "stg_01jd3x9k2m7q8r5t6v0w1y0001_6a9d4d2c")) s;
 MERGE INTO "app"."users" USING "new_01jd3x9k2m7q8r5t6v0w1y0001" s ON "app"."users"."id" = s."id"
 WHEN MATCHED THEN UPDATE SET "received_at" = GREATEST("app"."users"."received_at", s."received_at"),
   "email" = CASE WHEN s."received_at" >= "app"."users"."received_at" THEN COALESCE(s."email", "app"."users"."email") ELSE COALESCE("app"."users"."email", s."email") END
