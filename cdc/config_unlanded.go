@@ -38,11 +38,10 @@ func (s SourceConfig) unlanded(path string) error {
 			no(in+"scan", st.Scan == scanHeap)
 			no(in+"timestamp", len(st.Timestamp) > 1)
 		}
-		no(at+".columns", len(t.Columns.Only)+len(t.Columns.Except)+len(t.Columns.Rename) > 0)
+		no(at+".columns.rename", len(t.Columns.Rename) > 0)
 		no(at+".rows.soft_delete", t.Rows.SoftDelete != "")
 		no(at+".clock.zone", t.Clock.Zone != "UTC")
 		no(at+".clock.nulls", t.Clock.Nulls != nullsNever)
-		no(at+".topic.name", t.Topic.Name != "")
 	}
 	return errors.Join(slices.DeleteFunc(errs, func(e error) bool { return e == nil })...)
 }

@@ -128,6 +128,9 @@ func newPlan(source, kind, name string, cfg TableConfig, rel relation) (*plan, e
 	if len(rel.columns) == 0 {
 		return nil, refuse("no_columns", "grant SELECT on the table", "%s has no readable column", name)
 	}
+	if err := p.pickColumns(); err != nil {
+		return nil, err
+	}
 	if err := p.retype(); err != nil {
 		return nil, err
 	}

@@ -126,6 +126,9 @@ func barePlan(source, kind, name string, cfg TableConfig, rel relation) (*plan, 
 	if len(rel.columns) == 0 {
 		return nil, refuse("no_columns", "grant SELECT on the table", "%s has no readable column", name)
 	}
+	if err := p.pickColumns(); err != nil {
+		return nil, err
+	}
 	if err := p.findKey(); err != nil {
 		if r, ok := err.(*refusal); !ok || r.code != "no_key" { //nolint:errorlint // findKey returns it bare
 			return nil, err

@@ -95,6 +95,9 @@ func (s *slot) doPlan(ctx context.Context, o *outcome) error {
 func (s *slot) ensureTopic(ctx context.Context, o *outcome) error {
 	t := o.t
 	o.topic = s.kafka.Names().Changes(s.source, t.schema, t.table)
+	if t.cfg.Topic.Name != "" {
+		o.topic = s.kafka.Names().ChangesPrefix() + t.cfg.Topic.Name
+	}
 	n := t.cfg.Topic.Partitions
 	if n == 0 {
 		n = s.cfg.Topics.Partitions

@@ -122,3 +122,17 @@ func TestEnvelopeIsJSON(t *testing.T) {
 		}
 	}
 }
+
+// Members of one connector alone come with that connector, and are read back.
+func TestEnvelopeOfMySQL(t *testing.T) {
+	t.Parallel()
+	c := event.Change{Op: event.OpRead, After: json.RawMessage(`{}`), Source: event.ChangeSource{Connector: "mysql", DB: "shop", Table: "orders", BinlogSource: &event.BinlogSource{Pos: 4}}}
+	value := must[[]byte](t)(wire.AppendChange(nil, c))
+	want := must[[]byte](t)(json.Marshal(c))
+	if string(value) != string(want) {
+		t.Errorf("got\n%s\nwant\n%s", value, want)
+	}
+	if back := must[event.Change](t)(wire.DecodeChange(value)); back.Source.BinlogSource == nil || back.Source.Pos != 4 {
+		t.Errorf("read back: %+v", back.Source)
+	}
+}

@@ -8,12 +8,18 @@ import (
 	"github.com/millstream-data/millstream/internal/event"
 )
 
+// envelopeBytes is what an envelope takes beside its rows, a little generously.
+const envelopeBytes = 768
+
 // AppendChange appends the value of a change, in the order of members that
 // Debezium writes. Before, After and Adjusted must be valid JSON; they are
 // copied as they are. It is written by hand since it runs for every row of a
 // load: encoding/json takes four times as long.
 func AppendChange(dst []byte, c event.Change) ([]byte, error) {
 	var err error
+	if dst == nil {
+		dst = make([]byte, 0, len(c.Before)+len(c.After)+len(c.Source.Adjusted)+envelopeBytes)
+	}
 	dst = appendRaw(append(dst, `{"before":`...), c.Before)
 	dst = appendRaw(append(dst, `,"after":`...), c.After)
 	if dst, err = appendSource(append(dst, `,"source":`...), &c.Source); err != nil {
@@ -40,7 +46,9 @@ func appendSource(dst []byte, s *event.ChangeSource) ([]byte, error) {
 	text(`,"snapshot":`, s.Snapshot)
 	text(`,"db":`, s.DB)
 	text(`,"sequence":`, s.Sequence)
-	text(`,"schema":`, s.Schema)
+	if s.Schema != "" {
+		text(`,"schema":`, s.Schema)
+	}
 	text(`,"table":`, s.Table)
 	dst = appendNumber(append(dst, `,"txId":`...), s.TxID)
 	dst = appendNumber(append(dst, `,"lsn":`...), s.LSN)
@@ -50,7 +58,19 @@ func appendSource(dst []byte, s *event.ChangeSource) ([]byte, error) {
 	if len(s.Adjusted) > 0 {
 		dst = append(append(dst, `,"adjusted":`...), s.Adjusted...)
 	}
+	if s.BinlogSource != nil && err == nil {
+		dst, err = appendBinlog(dst, s.BinlogSource)
+	}
 	return append(dst, '}'), err
+}
+
+// appendBinlog appends the members of MySQL and MariaDB.
+func appendBinlog(dst []byte, b *event.BinlogSource) ([]byte, error) {
+	members, err := marshal(b)
+	if err != nil {
+		return dst, err
+	}
+	return append(append(dst, ','), members[1:len(members)-1]...), nil
 }
 
 func appendTimes(dst []byte, ms, us, ns int64) []byte {
