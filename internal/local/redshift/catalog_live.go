@@ -26,6 +26,8 @@ const localUser = 100
 // liveRelation returns a query for a table of the catalogue that shows what goes on now.
 func (s *session) liveRelation(name string) (query string, found bool) {
 	switch name {
+	case "svv_table_info":
+		return s.countedTables()
 	case "svv_transactions":
 		return s.locksQuery("v.txn_owner, v.txn_db, v.xid, v.pid, v.txn_start, v.lock_mode, CASE WHEN v.name IS NULL THEN 'transactionid' ELSE 'relation' END AS lockable_object_type, " +
 			"CAST(t.oid AS INTEGER) AS relation, v.granted"), true

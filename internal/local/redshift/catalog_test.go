@@ -100,3 +100,16 @@ func TestCatalogueShowsTheSessionsTemporaryTables(t *testing.T) {
 		t.Errorf("after DROP: %s", got)
 	}
 }
+
+func TestTableInfoCountsRowsThatThereAre(t *testing.T) {
+	t.Parallel()
+	c := setup(t).connect()
+	c.do("CREATE TABLE public.t (n INT)", "INSERT INTO t VALUES (1), (2), (3), (4)", "DELETE FROM t WHERE n < 3", "UPDATE t SET n = n + 10", "CREATE TABLE public.none (n INT)")
+	if got := strings.Join(c.rows(`SELECT "table", tbl_rows, estimated_visible_rows FROM svv_table_info WHERE "schema" = 'public'`), ";"); got != "t|2|2" {
+		t.Errorf("got %s, want the two rows that are left", got)
+	}
+	c.do("BEGIN", "INSERT INTO t VALUES (5)")
+	if got := c.one(`SELECT estimated_visible_rows FROM svv_table_info WHERE "table" = 't'`); got != "3" {
+		t.Errorf("within a transaction: %s rows, want its own with them", got)
+	}
+}

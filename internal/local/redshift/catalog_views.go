@@ -63,7 +63,7 @@ func catalogQueries(database, user, isolation string) map[string]string {
 		"pg_table_def": `SELECT t.schema_name AS schemaname, t.table_name AS tablename, c.name AS "column", c.type AS "type", CASE WHEN c.encoding = '' THEN 'none' ELSE c.encoding END AS encoding,
 			c.distkey, c.sortkey, c.not_null AS "notnull" FROM _rs.tables t JOIN _rs.columns c ON c.table_oid = t.oid
 			WHERE t.kind = 'r' AND (t.schema_name IN (SELECT unnest(current_schemas(false))) OR t.schema_name LIKE 'pg_temp_%')`,
-		"svv_table_info": svvTableInfo(database),
+		"svv_table_info": svvTableInfo(database, "SELECT t.oid, d.estimated_size AS n FROM _rs.tables t JOIN duckdb_tables() d ON d.schema_name = t.schema_name AND d.table_name = t.table_name AND NOT d.temporary"),
 		"pg_class_info": `SELECT t.oid AS reloid, t.table_name AS relname, s.oid AS relnamespace, 100 AS relowner, t.kind AS relkind, t.created AS relcreationtime,
 			CASE WHEN t.diststyle LIKE 'KEY%' THEN 1 WHEN t.diststyle = 'ALL' THEN 8 ELSE 0 END AS releffectivediststyle FROM _rs.tables t JOIN _rs.schemas s ON s.name = t.schema_name`,
 		"stv_slices":           `SELECT 0 AS node, slice, slice AS localslice, 'D' AS type FROM (VALUES (0), (1)) AS v(slice)`,
@@ -101,19 +101,6 @@ func catalogQueries(database, user, isolation string) map[string]string {
 	}
 	maps.Copy(queries, keyQueries(database, user))
 	return queries
-}
-
-// svvTableInfo tells sizes as a cluster of one node and two slices would: a block of 1 MB for each column, three of the
-// system's among them, on each slice, twice with a sort key; and the rows, at 8 bytes a value. Tables are always sorted
-// and their statistics up to date.
-func svvTableInfo(database string) string {
-	return `SELECT ` + database + ` AS "database", t.schema_name AS "schema", t.oid AS table_id, t.table_name AS "table", 'Y' AS encoded, t.diststyle, c.sortkey1, c.sortkeys AS sortkey_num,
-		CAST((c.n + 3) * CASE WHEN t.diststyle = 'ALL' THEN 1 ELSE 2 END * CASE WHEN c.sortkeys > 0 THEN 2 ELSE 1 END + d.estimated_size * c.n * 8 // 1048576 AS BIGINT) AS "size",
-		CAST(0 AS DECIMAL(10,4)) AS pct_used, CAST(0 AS BIGINT) AS "empty", CAST(d.estimated_size AS DECIMAL(38,0)) AS tbl_rows, CAST(d.estimated_size AS DECIMAL(38,0)) AS estimated_visible_rows,
-		CAST(0 AS DECIMAL(5,2)) AS unsorted, CAST(0 AS DECIMAL(5,2)) AS stats_off, CAST(1 AS DECIMAL(19,2)) AS skew_rows, CAST(0 AS DECIMAL(12,2)) AS vacuum_sort_benefit, t.created AS create_time
-		FROM _rs.tables t JOIN duckdb_tables() d ON d.schema_name = t.schema_name AND d.table_name = t.table_name AND NOT d.temporary
-		JOIN (SELECT table_oid, count(*) AS n, count(*) FILTER (WHERE sortkey > 0) AS sortkeys, max(name) FILTER (WHERE sortkey = 1) AS sortkey1 FROM _rs.columns GROUP BY table_oid) c ON c.table_oid = t.oid
-		WHERE t.kind = 'r' AND d.estimated_size > 0`
 }
 
 func svvColumns(database string) string {
