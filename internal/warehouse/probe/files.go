@@ -16,7 +16,8 @@ import (
 type file struct {
 	columns     wire.Columns
 	compression parquetout.Compression
-	rows        [][]any // nil: NULL
+	rows        [][]any                // nil: NULL
+	raw         func() ([]byte, error) // writes what parquetout does not, instead of all that
 }
 
 // manifest is how the manifest of a probe's files differs from the loader's.
@@ -87,6 +88,9 @@ func (r *run) put(ctx context.Context, n int, p *Probe) (string, error) {
 }
 
 func (f file) encode() ([]byte, error) {
+	if f.raw != nil {
+		return f.raw()
+	}
 	cols := make([]*parquetout.Column, len(f.columns))
 	for i, c := range f.columns {
 		cols[i] = parquetout.NewColumn(c.Type)
@@ -137,6 +141,8 @@ func add(c *parquetout.Column, v any) {
 		c.AppendBool(v)
 	case time.Time:
 		c.AppendTime(v)
+	case []byte:
+		c.AppendBytes(v)
 	default:
 		panic(fmt.Sprintf("BUG: no way to write a %T", v))
 	}

@@ -36,7 +36,8 @@ type Probe struct {
 
 	files    []file
 	manifest manifest
-	do       func(ctx context.Context, r *run) (string, error) // instead of Statements, where one session is not enough
+	after    func(ctx context.Context, r *run, c *warehouse.Conn) (string, error) // looks on the same session, whatever Statements came to
+	do       func(ctx context.Context, r *run) (string, error)                    // instead of Statements, where one session is not enough
 }
 
 // Result is a question's answer.
@@ -139,10 +140,13 @@ func (r *run) try(ctx context.Context, n int, p *Probe) (string, error) {
 	var last warehouse.Result
 	for _, st := range p.Statements {
 		if last, err = conn.Exec(ctx, r.fill(st, copied)); err != nil {
-			return "", err
+			break
 		}
 	}
-	return answer(last), nil
+	if p.after != nil {
+		return p.after(ctx, r, conn)
+	}
+	return answer(last), err
 }
 
 // fill puts this run's names into a statement.

@@ -52,6 +52,9 @@ func TestLocalRedshiftAnswersAsTheLoaderExpects(t *testing.T) {
 		if probes[i].manifest == thousands { // 5,000 objects are for a real store
 			probes[i].manifest, probes[i].Expected = sound, "2"
 		}
+		if probes[i].Name == largeName {
+			probes[i].files, probes[i].Expected = []file{{raw: large(1000)}}, "1000|64|64"
+		}
 	}
 	err := Run(t.Context(), d, probes, func(r Result) {
 		n++

@@ -60,7 +60,24 @@ func parquetProbes() []Probe {
 		one(areaParquet, "gzip", "(i BIGINT, s VARCHAR(64))", "SELECT SUM(i) FROM {t}", "6", with(parquetout.Gzip)),
 		one(areaParquet, "zstd", "(i BIGINT, s VARCHAR(64))", "SELECT SUM(i) FROM {t}", "6", with(parquetout.Zstd)),
 		one(areaParquet, "no rows", "(i BIGINT, s VARCHAR(64))", "SELECT COUNT(*) FROM {t}", "0", none),
+		one(areaParquet, "dates", "(a DATE)", "SELECT a FROM {t} ORDER BY 1", "1969-12-31;2026-11-22", file{columns: wire.Columns{col("a", wire.Date)}, rows: [][]any{{-1}, {20779}}}),
+		one(areaParquet, "bytes into VARBYTE", "(a VARBYTE(16))", "SELECT TO_HEX(a) FROM {t}", "00ff5c", file{columns: wire.Columns{col("a", wire.Bytes)}, rows: [][]any{{[]byte{0, 255, '\\'}}}}),
+		one(areaParquet, "json text becomes SUPER", "(a VARCHAR(64))", "SELECT JSON_SERIALIZE(JSON_PARSE(a)) FROM {t}", `{"k":[1,"x"]}`, file{columns: wire.Columns{col("a", wire.JSON)}, rows: [][]any{{`{"k":[1,"x"]}`}}}),
+		one(areaParquet, "format 2 with data pages of version 2", "(a BIGINT)", "SELECT SUM(a) FROM {t}", "6", file{raw: func() ([]byte, error) { return parquetout.ForeignIntegers(1, 2, 3) }}),
+		one(areaParquet, "int96", "(a TIMESTAMP)", "SELECT a FROM {t}", "2026-11-22 01:02:03.456789", file{raw: func() ([]byte, error) { return parquetout.ForeignTimestamp(at("2026-11-22 01:02:03.456789")) }}),
+		one(areaParquet, largeName, "(a VARCHAR(64))", "SELECT COUNT(*), MIN(LEN(a)), MAX(LEN(a)) FROM {t}", "1800000|64|64", file{raw: large(largeRows)}),
 	}
+}
+
+// The large file is one that a cluster may read in parts.
+const (
+	largeName = "120 MB"
+	largeRows = 1_800_000
+	largeText = 64
+)
+
+func large(rows int) func() ([]byte, error) {
+	return func() ([]byte, error) { return parquetout.ForeignText(rows, largeText) }
 }
 
 // two has two columns of one type, so that their order shows.
@@ -93,8 +110,14 @@ func copyProbes() []Probe {
 		p.Statements[1] += " " + option
 		return p
 	}
+	listed := one(areaCopy, "column list", "(b BIGINT, c BIGINT, a BIGINT)", "SELECT a, b, c IS NULL FROM {t} ORDER BY 1", "1|2|t;3|4|t", pairs())
+	listed.Statements[1] = strings.Replace(listed.Statements[1], "{copy}", " (a, b){copy}", 1)
+	filled := one(areaCopy, "FILLRECORD", "(a BIGINT, b BIGINT, c BIGINT)", "SELECT a, b, c IS NULL FROM {t} ORDER BY 1", "1|2|t;3|4|t", pairs())
+	filled.Statements[1] += " FILLRECORD"
+	described := one(areaCopy, "sys_load_error_detail names file and column", "(a BIGINT, s BIGINT)", "", "file, column, words", file{columns: wire.Columns{col("a", wire.Int64), col("s", wire.String)}, rows: [][]any{{1, "x"}}})
+	described.after = loadErrorDetail
 	return []Probe{
-		swapped, count,
+		swapped, count, listed, filled, described,
 		one(areaCopy, "another number of columns", "(a BIGINT)", "SELECT COUNT(*) FROM {t}", "error XX000 ", pairs()),
 		one(areaCopy, "an int64 file into INTEGER", "(a INTEGER, b BIGINT)", "SELECT COUNT(*) FROM {t}", "error XX000 ", pairs()),
 		one(areaCopy, "an int32 file into BIGINT", "(a BIGINT)", "SELECT COUNT(*) FROM {t}", "error XX000 ", file{columns: wire.Columns{col("a", wire.Int32)}, rows: [][]any{{1}}}),
@@ -138,6 +161,10 @@ func sqlProbes() []Probe {
 		sql("a text as SUPER", `"x"`, "CREATE TABLE {s}.s1 (v VARCHAR(64))", "INSERT INTO {s}.s1 VALUES ('x')", "SELECT JSON_SERIALIZE(CASE WHEN CAN_JSON_PARSE(v) THEN JSON_PARSE(v) ELSE v::SUPER END) FROM {s}.s1"),
 		sql("LAST_VALUE IGNORE NULLS", "b", "CREATE TABLE {s}.s2 (n INT, v VARCHAR(8))", "INSERT INTO {s}.s2 VALUES (1, 'a'), (2, 'b'), (3, NULL)", "SELECT DISTINCT LAST_VALUE(v) IGNORE NULLS OVER (PARTITION BY 1 ORDER BY n ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING) FROM {s}.s2"),
 		sql("MERGE", "1|new;2|two", "CREATE TABLE {s}.s3 (id INT, v VARCHAR(8))", "CREATE TEMP TABLE s4 (id INT, v VARCHAR(8))", "INSERT INTO {s}.s3 VALUES (1, 'old')", "INSERT INTO s4 VALUES (1, 'new'), (2, 'two')", "MERGE INTO {s}.s3 USING s4 ON {s}.s3.id = s4.id WHEN MATCHED THEN UPDATE SET v = s4.v WHEN NOT MATCHED THEN INSERT (id, v) VALUES (s4.id, s4.v)", "SELECT id, v FROM {s}.s3 ORDER BY 1"),
+		sql("MERGE with SUPER", `1|[1];2|{"k":2}`, "CREATE TABLE {s}.s5 (id INT, v SUPER)", "CREATE TEMP TABLE s6 (id INT, v VARCHAR(64))", "INSERT INTO {s}.s5 SELECT 1, JSON_PARSE('{}')", "INSERT INTO s6 VALUES (1, '[1]'), (2, '{\"k\":2}')",
+			"MERGE INTO {s}.s5 USING s6 ON {s}.s5.id = s6.id WHEN MATCHED THEN UPDATE SET v = JSON_PARSE(s6.v) WHEN NOT MATCHED THEN INSERT (id, v) VALUES (s6.id, JSON_PARSE(s6.v))", "SELECT id, JSON_SERIALIZE(v) FROM {s}.s5 ORDER BY 1"),
+		sql("LAST_VALUE over SUPER", "[2]", "CREATE TABLE {s}.s7 (n INT, v SUPER)", "INSERT INTO {s}.s7 SELECT 1, JSON_PARSE('[1]')", "INSERT INTO {s}.s7 SELECT 2, JSON_PARSE('[2]')", "INSERT INTO {s}.s7 VALUES (3, NULL)",
+			"SELECT JSON_SERIALIZE(v) FROM (SELECT n, LAST_VALUE(v) IGNORE NULLS OVER (PARTITION BY 1 ORDER BY n ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING) AS v FROM {s}.s7) x WHERE n = 1"),
 		sql("the catalogue's own functions", "0", "SELECT COUNT(*) FROM pg_class_info c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind = 'r' AND pg_get_userbyid(c.relowner) = current_user AND n.nspname = 'millstream_no_such' AND CHARINDEX('__', c.relname) > 0"),
 	}
 }

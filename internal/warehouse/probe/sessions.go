@@ -14,6 +14,9 @@ func transactionProbes() []Probe {
 		{Area: areaTransactions, Name: "what is read behind LOCK includes the last winner", Expected: "1", do: behindLock},
 		{Area: areaTransactions, Name: "a lost session lets its lock go", Expected: "within a minute", do: lostSession},
 		{Area: areaTransactions, Name: "an error ends a transaction", Expected: "error 25P02 ", Statements: nil, do: abort},
+		{Area: areaTransactions, Name: "a client that goes away in COMMIT", Expected: "all or nothing", do: lostInCommit},
+		{Area: areaTransactions, Name: "a swap under a reader", Expected: "waits for the reader's transaction", do: swapUnderReader},
+		{Area: areaTransactions, Name: "each reads what the other writes", Expected: "as the level says", do: writeSkew},
 		{Area: areaTransactions, Name: "SAVEPOINT", Expected: "error 0A000 ", Statements: []string{"BEGIN", "SAVEPOINT a"}},
 	}
 }
