@@ -75,6 +75,10 @@
 //	more is due than can be read                             by class; of ten pages one to whom waits longest          TestStarvation, TestPublishLock
 //	the origin is busy, or its standby lags                  reconcile, full polls and loads are paused                TestGuardPausesThePatient
 //	the origin is away                                       the breaker opens; health says so; on from the last key   TestOriginAwayAndBack
+//	deletes and updates without a stamp                      found by diff and reconcile                               TestDiffFindsDeletesAndSilentUpdates, TestReconcile
+//	a row comes and goes between two digests; its key moves  its range is dirty; d and c, the last offset is right     TestDirtyRange, TestKeyChange
+//	keys that the store does not order as the server         they are looked for one by one                            TestCollatedKeys, TestReconcileKeys
+//	the key store is lost, torn, or behind Kafka             read in or rebuilt from the topic, no delete missed       TestKeyStoreRebuild, TestDiffKillModel
 //	a bad configuration                                      refused, each rule with its message                       TestConfig
 //
 // # Metrics
@@ -95,6 +99,10 @@
 //     overlap knows.
 //   - A poll that found nothing and remembers nothing is not stored: an older cursor
 //     with its own overlap is as good, and an idle table costs Kafka nothing.
+//   - What is written makes a range dirty, so the digest of a range is stored after
+//     the keys that were read with it, in the same batch.
+//   - A page passes the key store by until the replay has ended; the last round of
+//     it has the table to itself, or it would never catch up.
 //   - until must lie beyond every next lo by more than a dialect rounds stamps, or a
 //     full page would end a poll before rows that no later poll reads.
 package cdc

@@ -201,7 +201,7 @@ func TestKeyStoreRebuild(t *testing.T) {
 			stop()
 			got := s.topic()
 			for i, h := range got.headers[before:] {
-				if key := got.keys[before+i]; h.Kind == wire.KindChange && key != orderKey(3) && key != orderKey(50) && key != orderKey(60) {
+				if key := got.keys[before+i]; h.Strategy == kindFull && key != orderKey(3) && key != orderKey(50) && key != orderKey(60) {
 					t.Errorf("%s of %s, which did not change", h.Op, key)
 				}
 			}
