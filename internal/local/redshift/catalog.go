@@ -11,12 +11,36 @@ import (
 // databaseFile holds everything; its stem is DuckDB's name for the database and must not collide with a schema's.
 const databaseFile = databaseName + ".duckdb"
 
-// bootstrap creates the registry, brings views and macros up to this build's, and locks DuckDB up.
+// bootstrap creates the registry, brings views and macros up to this build's, and locks DuckDB up. What the file holds
+// is one transaction: a sync for each of its hundred statements would take most of a start.
 func (s *Server) bootstrap() error {
 	if err := s.registerFunctions(); err != nil {
 		return err
 	}
-	statements := []string{
+	ctx := context.Background()
+	conn, err := s.db.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close() }()
+	lockUp := []string{
+		"SET GLOBAL allowed_directories = [" + quoteString(s.scratch+"/") + "]",
+		"SET GLOBAL enable_external_access = false",
+	}
+	for _, statements := range [][]string{
+		engineSettings(), dialectMacros(), {"BEGIN TRANSACTION"}, registryTables(), macros(), keyMacros(), s.catalogViews(), {"COMMIT"}, lockUp,
+	} {
+		for _, text := range statements {
+			if _, err := conn.ExecContext(ctx, text); err != nil {
+				return fmt.Errorf("%s: %w", strings.Join(strings.Fields(text)[:min(2, len(strings.Fields(text)))], " "), err)
+			}
+		}
+	}
+	return nil
+}
+
+func engineSettings() []string {
+	return []string{
 		"PRAGMA disable_checkpoint_on_shutdown", // Close does that, where memory is to be trusted
 		"SET GLOBAL TimeZone = 'UTC'",
 		"SET GLOBAL integer_division = true",
@@ -30,6 +54,12 @@ func (s *Server) bootstrap() error {
 		// DuckDB 1.5.1 fails where statistics rule out all that a MIN or MAX would read of a transaction's own rows
 		// (its issue 22713).
 		"SET GLOBAL disabled_optimizers = 'statistics_propagation'",
+	}
+}
+
+// registryTables are what the front knows of schemas and tables beyond DuckDB.
+func registryTables() []string {
+	return []string{
 		"CREATE SCHEMA IF NOT EXISTS public",
 		"CREATE SCHEMA IF NOT EXISTS _rs",
 		"CREATE SEQUENCE IF NOT EXISTS _rs.oids START 100000",
@@ -46,19 +76,6 @@ func (s *Server) bootstrap() error {
 		keysView,
 		fmt.Sprintf("DELETE FROM _rs.load_errors WHERE occurred_at < %s::TIMESTAMP - INTERVAL %d SECONDS", stamp(), int(loadErrorsKept.Seconds())),
 	}
-	statements = append(statements, macros()...)
-	statements = append(statements, keyMacros()...)
-	statements = append(statements, dialectMacros()...)
-	statements = append(statements, s.catalogViews()...)
-	statements = append(statements,
-		"SET GLOBAL allowed_directories = ["+quoteString(s.scratch+"/")+"]",
-		"SET GLOBAL enable_external_access = false")
-	for _, text := range statements {
-		if _, err := s.db.ExecContext(context.Background(), text); err != nil {
-			return fmt.Errorf("%s: %w", strings.Fields(text)[0]+" "+strings.Fields(text)[1], err)
-		}
-	}
-	return nil
 }
 
 // macros are what rewritten statements call.
