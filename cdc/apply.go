@@ -28,8 +28,11 @@ func (s *slot) apply(ctx context.Context, o outcome) error {
 	if o.class > classFresh {
 		s.slow--
 	}
-	if o.kind == jobLoad {
+	switch o.kind { //nolint:exhaustive // the others leave no trace
+	case jobLoad:
 		t.load.runs[o.number].busy = false
+	case jobCount:
+		o.k.counting, o.k.countDue = false, time.Now().Add(countEvery)
 	}
 	var ke *kafkaError
 	switch {
@@ -62,6 +65,10 @@ func (s *slot) apply(ctx context.Context, o outcome) error {
 		return s.applyPoll(ctx, o)
 	case jobLoad:
 		return s.applyLoad(ctx, o)
+	case jobCount:
+		s.m.nullRows.WithLabelValues(s.source, t.name).Set(float64(o.unseen.nulls))
+		s.m.futureRows.WithLabelValues(s.source, t.name).Set(float64(o.unseen.future))
+		return nil
 	case jobGuard:
 	}
 	panic("BUG: an outcome of no job")
@@ -120,6 +127,11 @@ func (s *slot) applyPlan(ctx context.Context, o outcome) error {
 	now := time.Now()
 	for _, k := range t.tasks {
 		k.plan = p.own[k.name()]
+		if counts := k.traits.poll == event.PollIncremental && k.plan.stamp >= 0 && k.plan.indexed(k.plan.stamp); !counts {
+			k.countDue = time.Time{}
+		} else if k.countDue.IsZero() {
+			k.countDue = now.Add(countFirst)
+		}
 		if own := k.plan; own.stamp >= 0 && !own.indexed(own.stamp) {
 			s.log.Warn("no index begins with the cursor column: each poll reads the whole table", "source", s.source, "table", t.name, "column", p.rel.columns[own.stamp].name)
 		}

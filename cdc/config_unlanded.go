@@ -41,7 +41,6 @@ func (s SourceConfig) unlanded(path string) error {
 		no(at+".columns.rename", len(t.Columns.Rename) > 0)
 		no(at+".rows.soft_delete", t.Rows.SoftDelete != "")
 		no(at+".clock.zone", t.Clock.Zone != "UTC")
-		no(at+".clock.nulls", t.Clock.Nulls != nullsNever)
 	}
 	return errors.Join(slices.DeleteFunc(errs, func(e error) bool { return e == nil })...)
 }

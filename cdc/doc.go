@@ -60,6 +60,7 @@
 //	a prepared transaction; an id that commits late          likewise                                                  TestPreparedTransactions, TestLateID
 //	chained transactions, clock set back, restarts           no commit below the horizon                               TestHorizonModel
 //	whole-second stamps, many equal stamps                   >= and keyset; known versions are not repeated            TestCoarseStamps, TestManyTies
+//	rows without a stamp, or with one from the future        counted daily; read by each poll if wanted                TestNullStamps, TestCountsWhatStampsDoNotShow
 //	a row becomes again what it was                          published again                                           TestRowThatReturns
 //	column added, dropped, renamed; table missing            new version, backfill, or the table stops                 TestSQLiteSchemaEvents, TestPostgresSchemaEvents
 //	column retyped; table rewritten or created again         read whole, swapped in the warehouse                      TestSQLiteSchemaEvents

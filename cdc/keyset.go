@@ -17,6 +17,7 @@ const (
 	queryXmin                    // postgres: row versions since the transaction cursor, by blocks
 	queryRange                   // keys from above on and below upTo, by key
 	queryRows                    // rows with these keys
+	queryNulls                   // rows without a stamp, by key
 	queryWindow                  // a column from lo (stamps) or floor (integers) on, by it and key
 )
 
@@ -143,7 +144,7 @@ func (p *plan) order(kind queryKind) []*column {
 		first = p.window()
 	case queryXmin:
 		return nil
-	case queryLoad, queryRange, queryRows:
+	case queryLoad, queryRange, queryRows, queryNulls:
 	}
 	if first >= 0 {
 		out = append(out, &p.rel.columns[first])
@@ -176,7 +177,9 @@ func conditions(d dialect, b *statement, p *plan, q query, order []*column) []st
 			where = append(where, d.compare(b, ">=", order[:1], []string{q.floor}))
 		}
 	case queryXmin:
-		return d.(heapDialect).heap(b, q)
+		where = d.(heapDialect).heap(b, q)
+	case queryNulls:
+		where = append(where, d.ident(p.rel.columns[p.stamp].name)+" IS NULL")
 	case queryID:
 		if q.cursor != "" && len(q.after) == 0 {
 			where = append(where, d.compare(b, ">", order[:1], []string{q.cursor}))
@@ -198,7 +201,7 @@ func conditions(d dialect, b *statement, p *plan, q query, order []*column) []st
 			where = append(where, d.compare(b, "<=", order[:len(q.upTo)], q.upTo))
 		}
 	}
-	if len(q.after) > 0 {
+	if len(q.after) > 0 && q.kind != queryXmin {
 		where = append(where, d.compare(b, ">", order, q.after))
 	}
 	if p.cfg.Rows.Where != "" {
@@ -242,6 +245,9 @@ func flags(d dialect, b *statement, p *plan, q query) (keep, past string) {
 	keep, past = "1=0", "1=0"
 	if q.kind == queryXmin {
 		return d.(heapDialect).since(b, q.keepID), past
+	}
+	if q.kind == queryNulls {
+		return "1=1", past // the next poll reads them again
 	}
 	var keeps []string
 	polls := q.kind == queryStamp || q.kind == queryID

@@ -51,6 +51,8 @@ func TestKeysetSQLGolden(t *testing.T) {
 				{"load, next", query{kind: queryLoad, after: key, limit: 1000}},
 				{"load, range, first", query{kind: queryLoad, above: key[:1], upTo: []string{"99"}, limit: 1000}},
 				{"load, range, next", query{kind: queryLoad, above: key[:1], upTo: []string{"99"}, after: key, limit: 1000}},
+				{"nulls, first", query{kind: queryNulls, limit: 1000}},
+				{"nulls, next", query{kind: queryNulls, after: key, limit: 1000}},
 				{"window, first", query{kind: queryWindow, lo: at, until: at, limit: 1000}},
 				{"window, next", query{kind: queryWindow, lo: at, until: at, after: append([]string{"2026-11-21 06:15:02.113"}, key...), limit: 1000}},
 			} {

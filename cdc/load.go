@@ -73,6 +73,16 @@ func (l *loading) complete() bool {
 	return true
 }
 
+// done is how many ranges are complete.
+func (l *loading) done() (n int) {
+	for i := range l.Ranges {
+		if !l.open(i) {
+			n++
+		}
+	}
+	return n
+}
+
 // settle notes that every transaction which was open at the beginning has
 // ended: ranges of which pages were read before are read once more.
 func (l *loading) settle() {
@@ -201,6 +211,7 @@ func (s *slot) applyLoad(ctx context.Context, o outcome) error {
 		l.split(o.borders)
 	}
 	s.m.loadRows.WithLabelValues(s.source, t.name).Set(float64(l.Rows))
+	s.m.loadRanges.WithLabelValues(s.source, t.name).Set(float64(l.done()))
 	state, err := s.overlapRecords(t, out.told)
 	if err != nil {
 		return err
@@ -248,6 +259,7 @@ func (s *slot) endLoad(t *table, now time.Time) ([]*kgo.Record, error) {
 	}
 	s.log.Info("load complete", "source", s.source, "table", t.name, "rows", l.Rows)
 	s.m.loadRows.WithLabelValues(s.source, t.name).Set(0)
+	s.m.loadRanges.WithLabelValues(s.source, t.name).Set(0)
 	marks, err := s.loadMark(t, stateCompleted, now)
 	t.load = nil
 	return marks, err

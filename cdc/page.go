@@ -44,6 +44,7 @@ type row struct {
 	xmin     int64 // 0 where there is none
 	stamp    int64 // micros since 1970 of the stamp column; 0 if unknown
 	keep     bool  // will be read again by the next poll
+	fresh    bool  // it was published
 	rejects  []reject
 	tooLarge bool // the row itself is not carried
 

@@ -37,6 +37,7 @@ func (s *slot) applyPoll(ctx context.Context, o outcome) error {
 		return err
 	}
 	records = append(records, out.records...)
+	s.clocks(k, &poll, pg)
 	went := k.strategy.advance(k.plan, &poll, pg)
 	if went == pollCut || went == pollCutShort {
 		for _, h := range k.overlap.unread() {
@@ -124,6 +125,7 @@ func (s *slot) rowsOf(t *table, pg *page, by publisher) (published, error) {
 			s.m.suppressed.WithLabelValues(s.source, t.name).Inc()
 			continue
 		}
+		r.fresh = true
 		t.correct(by.k, r, &out)
 		if err := t.publish(r, by.k == nil); err != nil {
 			return out, s.storeFailed(err)
@@ -246,6 +248,7 @@ func (s *slot) endPoll(k *task, poll wire.CDCPoll, now time.Time, state *[]*kgo.
 	}
 	if k.traits.deletes {
 		t.deleted(poll.H)
+		s.m.deletesAge.WithLabelValues(s.source, t.name).Set(now.Sub(parseStamp(t.st.DeletesThrough)).Seconds())
 	}
 	k.due = k.timing.after(now, k.cfg, poll.Rows, s.source, t.name+"/"+k.name())
 	s.m.pollSeconds.WithLabelValues(s.source, t.name, k.name()).Observe(now.Sub(parseStamp(poll.Started)).Seconds())

@@ -27,8 +27,9 @@ type outcome struct {
 	poll    *wire.CDCPoll // jobBegin
 	page    *page
 	borders []string // jobLoad: where the rest is cut into ranges
-	settled bool     // jobLoad: all that was open when cursors were taken has ended
-	waits   bool     // jobLoad: nothing was read, since it has not
+	unseen  unseen
+	settled bool // jobLoad: all that was open when cursors were taken has ended
+	waits   bool // jobLoad: nothing was read, since it has not
 }
 
 // do runs in a reader's goroutine.
@@ -43,6 +44,8 @@ func (s *slot) do(ctx context.Context, j job) outcome {
 		o.page, o.err = s.pollPage(ctx, j)
 	case jobLoad:
 		o.err = s.doLoad(ctx, &o)
+	case jobCount:
+		o.unseen, o.err = s.count(ctx, j.plan)
 	case jobGuard:
 		panic("BUG: the guard's job has a goroutine of its own")
 	}

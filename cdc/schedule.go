@@ -18,11 +18,12 @@ const (
 	jobBegin                    // take a sample and read the first page of a poll
 	jobPage                     // read the next page of a poll
 	jobLoad                     // read the next page of a range of a load
+	jobCount                    // count rows that a strategy's stamps do not show
 	jobGuard                    // ask how busy the origin is; of no table
 )
 
 // shares says whether jobs of the kind share the publish lock of a table.
-func (k jobKind) shares() bool { return k == jobLoad }
+func (k jobKind) shares() bool { return k == jobLoad || k == jobCount }
 
 // candidate is a job that may start when it is due.
 type candidate struct {
@@ -63,6 +64,11 @@ func (t *table) candidates(now time.Time, turn bool, yield func(candidate)) {
 		waits = waits || !k.due.After(now)
 		if t.lock.free(false) {
 			yield(candidate{t: t, k: k, kind: k.job(), class: k.traits.class, due: k.due})
+		}
+	}
+	for _, k := range t.tasks {
+		if !waits && !k.countDue.IsZero() && !k.counting && t.lock.free(true) {
+			yield(candidate{t: t, k: k, kind: jobCount, class: classBackfill, due: k.countDue})
 		}
 	}
 	if t.load == nil || waits && !turn && !only || !t.lock.free(true) || !t.load.room(t.cfg.Load.Parallel) {
@@ -162,6 +168,9 @@ func (s *slot) start(ctx context.Context, c candidate, readers *sync.WaitGroup) 
 	t.lock.take(c.kind.shares())
 	if c.kind == jobLoad {
 		t.load.runs[c.number].busy = true
+	}
+	if c.kind == jobCount {
+		c.k.counting = true
 	}
 	if c.class.patient() {
 		s.turns, t.turns = 0, 0
@@ -268,7 +277,7 @@ type job struct {
 func (s *slot) job(c candidate) job {
 	j := job{t: c.t, k: c.k, kind: c.kind, class: c.class, number: c.number, plan: c.t.plan, lowered: s.lowered}
 	switch c.kind {
-	case jobBegin, jobPage:
+	case jobBegin, jobPage, jobCount:
 		j.plan, j.st, j.limit = c.k.plan, c.k.st, c.k.pager.limit()
 	case jobLoad:
 		j.load, j.part, j.limit = c.t.load.CDCLoad, c.t.load.Ranges[c.number], c.t.load.pager.limit()

@@ -223,7 +223,7 @@ func (s *slot) commit(ctx context.Context) error {
 	if err := s.hook("flush"); err != nil {
 		return err
 	}
-	since := s.tx.since
+	since, records := s.tx.since, s.tx.records
 	err := s.tx.flush(ctx)
 	if err == nil {
 		if err = s.hook("commit"); err == nil {
@@ -239,6 +239,7 @@ func (s *slot) commit(ctx context.Context) error {
 		return err
 	}
 	s.m.transactions.WithLabelValues(s.source, txCommitted).Inc()
+	s.m.txRecords.WithLabelValues(s.source).Observe(float64(records))
 	s.m.txSeconds.WithLabelValues(s.source).Observe(time.Since(since).Seconds())
 	if err := s.hook("committed"); err != nil {
 		return err
@@ -310,7 +311,7 @@ func (s *slot) failed(o outcome, err error) {
 		case jobBegin, jobPage:
 			o.k.pager.halve()
 			o.k.due = now.Add(time.Second)
-		case jobGuard:
+		case jobCount, jobGuard:
 		}
 	default:
 		s.m.page(t.name, pageError)

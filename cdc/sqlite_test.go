@@ -184,6 +184,26 @@ func TestIDs(t *testing.T) {
 	})
 }
 
+// With clock.nulls always rows without a stamp are read by each poll, and
+// published when they change.
+func TestNullStamps(t *testing.T) {
+	t.Parallel()
+	s := setup(t, `CREATE TABLE orders (id INTEGER PRIMARY KEY, note TEXT, updated_at DATETIME); CREATE INDEX orders_updated ON orders (updated_at, id)`)
+	c := polled("updated_at", "")
+	c.Clock.Nulls = nullsAlways
+	s.tables(c)
+	stop := s.run(nil)
+	for i := range 30 {
+		s.exec("INSERT INTO orders (id, note) VALUES (?, 'no stamp')", i)
+	}
+	s.drained()
+	s.exec("UPDATE orders SET note = 'changed' WHERE id = 7")
+	s.exec("UPDATE orders SET note = 'stamped', updated_at = ? WHERE id = 8", now())
+	s.drained()
+	stop()
+	s.verify()
+}
+
 func TestSQLiteSchemaEvents(t *testing.T) {
 	t.Parallel()
 	t.Run("columns come and go", func(t *testing.T) {

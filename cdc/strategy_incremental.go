@@ -12,12 +12,16 @@ import (
 // The phases of an incremental poll.
 const (
 	phaseStamp = "stamp"
+	phaseNulls = "nulls" // rows without a stamp, with clock.nulls: always
 	phaseID    = "id"
 )
 
 // The margin beyond the clock at which a poll under constant writing ends. It
 // is more than what any dialect rounds a stamp by.
 const untilMargin = 65 * time.Second
+
+// maxNulls bounds the rows without a stamp that a poll reads.
+const maxNulls = 100_000
 
 // maxPending bounds the ids that wait for older transactions to end.
 const maxPending = 16
@@ -80,7 +84,10 @@ func (i incremental) next(_ *plan, st wire.CDCStrategy, limit int) query {
 	// With both cursors the id phase of this very poll reads from the old
 	// cursor on and must know what the stamp phase published.
 	q.keepID, q.cursor = st.Cursor, st.Cursor
-	if poll.Phase == phaseID {
+	switch poll.Phase {
+	case phaseNulls:
+		q.kind = queryNulls
+	case phaseID:
 		q.kind = queryID
 		if !i.stamp {
 			q.keepID = poll.Cursor
@@ -89,23 +96,38 @@ func (i incremental) next(_ *plan, st wire.CDCStrategy, limit int) query {
 	return q
 }
 
-func (i incremental) advance(_ *plan, poll *wire.CDCPoll, pg *page) progress {
+func (i incremental) advance(p *plan, poll *wire.CDCPoll, pg *page) progress {
 	poll.Pages++
-	if pg.full && !pg.past {
+	if poll.Phase == phaseNulls {
+		poll.Nulls += int64(len(pg.rows))
+	}
+	if pg.full && !pg.past && (poll.Phase != phaseNulls || poll.Nulls < maxNulls) {
 		poll.After = pg.last
 		return pollGoesOn
 	}
-	switch last := poll.Phase != phaseStamp || !i.id; {
-	case last && pg.full:
+	phase := i.behind(poll.Phase, p.cfg.Clock.Nulls == nullsAlways)
+	switch {
+	case phase == "" && pg.full:
 		return pollCutShort
-	case last:
+	case phase == "":
 		return pollComplete
-	case pg.full:
-		poll.Phase, poll.After = phaseID, nil
+	}
+	poll.Phase, poll.After = phase, nil
+	if pg.full {
 		return pollCut
 	}
-	poll.Phase, poll.After = phaseID, nil
 	return pollGoesOn
+}
+
+// behind is the phase that follows another one, "" behind the last.
+func (i incremental) behind(phase string, nulls bool) string {
+	switch {
+	case phase == phaseStamp && nulls:
+		return phaseNulls
+	case phase != phaseID && i.id:
+		return phaseID
+	}
+	return ""
 }
 
 func (i incremental) window(*plan, *wire.CDCPoll) *event.PollRange { return nil }

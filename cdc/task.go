@@ -24,6 +24,10 @@ type task struct {
 	timing  timing
 	due     time.Time // of the next page; between polls, of the next poll
 	stored  time.Time // when st was written last
+
+	newest   int64     // the newest stamp that was read, in microseconds since 1970
+	countDue time.Time // of the daily count of rows that stamps do not show; zero: none
+	counting bool
 }
 
 func newTask(t *table, c StrategyConfig, src SourceConfig) *task {

@@ -154,8 +154,9 @@ type CDCPoll struct {
 	Xid    string   `json:"xid,omitempty"`  // no transaction below it was running at H
 	// AfterKey is a key in a record's JSON: behind it goes a poll that compares with the key store.
 	AfterKey string `json:"last_key,omitempty"`
-	Rows     int64  `json:"rows"`           // published
-	Live     int64  `json:"live,omitempty"` // rows that were read, where all of them are
+	Rows     int64  `json:"rows"`            // published
+	Nulls    int64  `json:"nulls,omitempty"` // rows without a stamp that were read
+	Live     int64  `json:"live,omitempty"`  // rows that were read, where all of them are
 	Pages    int64  `json:"pages"`
 	Started  string `json:"started"` // by the poller's clock, RFC 3339
 }

@@ -28,6 +28,11 @@ SELECT "k1", "updated_at", xmin::text, "k1"::text, 1=0, (1=0) FROM "shop"."order
 SELECT "k1", "updated_at", xmin::text, "k1"::text, 1=0, (1=0) FROM "shop"."orders" AS t WHERE "k1" <= $1 AND "k1" > $2 ORDER BY t."k1" LIMIT 1000
 --   1: "99"
 --   2: "42"
+-- nulls, first, key of 1
+SELECT "k1", "updated_at", xmin::text, "k1"::text, 1=1, 1=0 FROM "shop"."orders" AS t WHERE "updated_at" IS NULL ORDER BY t."k1" LIMIT 1000
+-- nulls, next, key of 1
+SELECT "k1", "updated_at", xmin::text, "k1"::text, 1=1, 1=0 FROM "shop"."orders" AS t WHERE "updated_at" IS NULL AND "k1" > $1 ORDER BY t."k1" LIMIT 1000
+--   1: "42"
 -- window, first, key of 1
 SELECT "k1", "updated_at", xmin::text, "updated_at"::text, "k1"::text, 1=0, ("updated_at" >= $1) FROM "shop"."orders" AS t WHERE "updated_at" >= $2 ORDER BY t."updated_at", t."k1" LIMIT 1000
 --   1: "2026-11-21 06:15:02.113402+00"
@@ -71,6 +76,12 @@ SELECT "k1", "k2", "updated_at", xmin::text, "k1"::text, "k2"::text, 1=0, (1=0) 
 --   1: "99"
 --   2: "42"
 --   3: "0027"
+-- nulls, first, key of 2
+SELECT "k1", "k2", "updated_at", xmin::text, "k1"::text, "k2"::text, 1=1, 1=0 FROM "shop"."orders" AS t WHERE "updated_at" IS NULL ORDER BY t."k1", t."k2" LIMIT 1000
+-- nulls, next, key of 2
+SELECT "k1", "k2", "updated_at", xmin::text, "k1"::text, "k2"::text, 1=1, 1=0 FROM "shop"."orders" AS t WHERE "updated_at" IS NULL AND ("k1", "k2") > ($1, $2) ORDER BY t."k1", t."k2" LIMIT 1000
+--   1: "42"
+--   2: "0027"
 -- window, first, key of 2
 SELECT "k1", "k2", "updated_at", xmin::text, "updated_at"::text, "k1"::text, "k2"::text, 1=0, ("updated_at" >= $1) FROM "shop"."orders" AS t WHERE "updated_at" >= $2 ORDER BY t."updated_at", t."k1", t."k2" LIMIT 1000
 --   1: "2026-11-21 06:15:02.113402+00"
@@ -118,6 +129,13 @@ SELECT "k1", "k2", "k3", "updated_at", xmin::text, "k1"::text, "k2"::text, "k3":
 --   2: "42"
 --   3: "0027"
 --   4: "3"
+-- nulls, first, key of 3
+SELECT "k1", "k2", "k3", "updated_at", xmin::text, "k1"::text, "k2"::text, "k3"::text, 1=1, 1=0 FROM "shop"."orders" AS t WHERE "updated_at" IS NULL ORDER BY t."k1", t."k2", t."k3" LIMIT 1000
+-- nulls, next, key of 3
+SELECT "k1", "k2", "k3", "updated_at", xmin::text, "k1"::text, "k2"::text, "k3"::text, 1=1, 1=0 FROM "shop"."orders" AS t WHERE "updated_at" IS NULL AND ("k1", "k2", "k3") > ($1, $2, $3) ORDER BY t."k1", t."k2", t."k3" LIMIT 1000
+--   1: "42"
+--   2: "0027"
+--   3: "3"
 -- window, first, key of 3
 SELECT "k1", "k2", "k3", "updated_at", xmin::text, "updated_at"::text, "k1"::text, "k2"::text, "k3"::text, 1=0, ("updated_at" >= $1) FROM "shop"."orders" AS t WHERE "updated_at" >= $2 ORDER BY t."updated_at", t."k1", t."k2", t."k3" LIMIT 1000
 --   1: "2026-11-21 06:15:02.113402+00"
@@ -169,6 +187,14 @@ SELECT "k1", "k2", "k3", "k4", "updated_at", xmin::text, "k1"::text, "k2"::text,
 --   3: "0027"
 --   4: "3"
 --   5: "Grüße"
+-- nulls, first, key of 4
+SELECT "k1", "k2", "k3", "k4", "updated_at", xmin::text, "k1"::text, "k2"::text, "k3"::text, "k4"::text, 1=1, 1=0 FROM "shop"."orders" AS t WHERE "updated_at" IS NULL ORDER BY t."k1", t."k2", t."k3", t."k4" LIMIT 1000
+-- nulls, next, key of 4
+SELECT "k1", "k2", "k3", "k4", "updated_at", xmin::text, "k1"::text, "k2"::text, "k3"::text, "k4"::text, 1=1, 1=0 FROM "shop"."orders" AS t WHERE "updated_at" IS NULL AND ("k1", "k2", "k3", "k4") > ($1, $2, $3, $4) ORDER BY t."k1", t."k2", t."k3", t."k4" LIMIT 1000
+--   1: "42"
+--   2: "0027"
+--   3: "3"
+--   4: "Grüße"
 -- window, first, key of 4
 SELECT "k1", "k2", "k3", "k4", "updated_at", xmin::text, "updated_at"::text, "k1"::text, "k2"::text, "k3"::text, "k4"::text, 1=0, ("updated_at" >= $1) FROM "shop"."orders" AS t WHERE "updated_at" >= $2 ORDER BY t."updated_at", t."k1", t."k2", t."k3", t."k4" LIMIT 1000
 --   1: "2026-11-21 06:15:02.113402+00"
