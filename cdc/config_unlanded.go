@@ -38,7 +38,6 @@ func (s SourceConfig) unlanded(path string) error {
 			no(in+"scan", st.Scan == scanHeap)
 			no(in+"timestamp", len(st.Timestamp) > 1)
 		}
-		no(at+".columns.rename", len(t.Columns.Rename) > 0)
 		no(at+".rows.soft_delete", t.Rows.SoftDelete != "")
 		no(at+".clock.zone", t.Clock.Zone != "UTC")
 	}

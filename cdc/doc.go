@@ -1,4 +1,4 @@
-// Package cdc reads changed rows of PostgreSQL and SQLite by plain SELECT, and
+// Package cdc reads changed rows of PostgreSQL, MySQL, MariaDB and SQLite by plain SELECT, and
 // publishes them to a topic for each table in Debezium's envelope. It needs no
 // log access, no triggers and no writes.
 //
@@ -56,20 +56,24 @@
 //	rows go, or change without a stamp                       a replacing poll; fresh rows go out in between            TestFullReplace, TestFullReplaceBesideFreshRows, TestBoundedReplace
 //	one strategy publishes what another remembers            its memory follows                                        TestTwoStrategies
 //	a strategy is added, or means something else             it begins at the table's anchor, or the load runs again   TestStrategyAddedLater
-//	a transaction is open across polls                       the watermark waits, its rows arrive                      TestSQLiteHorizon, TestLongTransaction
+//	a transaction is open across polls                       the watermark waits, its rows arrive                      TestSQLiteHorizon, TestLongTransaction, TestMariaDBLongTransaction
 //	a prepared transaction; an id that commits late          likewise                                                  TestPreparedTransactions, TestLateID
-//	chained transactions, clock set back, restarts           no commit below the horizon                               TestHorizonModel
+//	chained transactions, clock set back, restarts           no commit below the horizon                               TestHorizonModel, TestProcessHorizonModel
+//	a monitor keeps the list of transactions stale           the sample fails, and the horizon stays                   TestStaleTransactionList
+//	a statement waits before InnoDB hears of it              bound by the process list before                          TestStatementOlderThanTransaction
+//	a page meets ALTER or TRUNCATE on MariaDB                they wait for it: its definition is locked                TestMariaDBRewriteIsNeverAnEmptyTable
+//	MariaDB ends our sessions, also in mid-page              connected anew; nothing is lost                           TestMariaDBSessionsAreKilled
 //	whole-second stamps, many equal stamps                   >= and keyset; known versions are not repeated            TestCoarseStamps, TestManyTies
 //	rows without a stamp, or with one from the future        counted daily; read by each poll if wanted                TestNullStamps, TestCountsWhatStampsDoNotShow
 //	a row becomes again what it was                          published again                                           TestRowThatReturns
-//	column added, dropped, renamed; table missing            new version, backfill, or the table stops                 TestSQLiteSchemaEvents, TestPostgresSchemaEvents
-//	column retyped; table rewritten or created again         read whole, swapped in the warehouse                      TestSQLiteSchemaEvents
+//	column added, dropped, renamed; table missing            new version, backfill, or the table stops                 TestSQLiteSchemaEvents, TestPostgresSchemaEvents, TestMariaDBSchemaEvents
+//	column retyped; table rewritten or created again         read whole, swapped in the warehouse                      TestSQLiteSchemaEvents, TestMariaDBSchemaEvents
 //	key changed                                              the table stops until an order reloads it                 TestOrders
 //	another server; failover                                 stops; cursors go back, deletes are looked for            TestOtherServer, TestFailoverRewinds
 //	orders: reload, pause, resume, accept, forget            obeyed when nobody reads the table, once                  TestOrders
 //	no key, stamps that do not sort                          the table stops with the way out                          TestSQLiteSchemaEvents
-//	a value without a counterpart, or too large              adjusted, told, counted, copied to the dead letters       TestSQLiteTypes, TestPostgresTypes
-//	a grant is missing                                       the table stops, and is read once it is given             TestLeastPrivilege
+//	a value without a counterpart, or too large              adjusted, told, counted, copied to the dead letters       TestSQLiteTypes, TestPostgresTypes, TestMariaDBTypes, TestMariaDBRandomValues
+//	a grant is missing                                       the table stops, and is read once it is given             TestLeastPrivilege, TestMariaDBLeastPrivilege
 //	a page fails, times out or has another fingerprint       dropped whole, read again from the last key, smaller      TestPageIsAllOrNothing, TestPageShrinks, TestPageBytes
 //	Kafka is away or slow                                    no page begins, so no snapshot is held                    TestKafkaAwayHoldsNoSnapshot
 //	the lease moves during a load                            pages are committed, each range goes on                   TestRebalanceDuringLoad
@@ -96,6 +100,11 @@
 //     page are columns of its SELECT, since only the server orders its own values.
 //   - The overlap remembers the last version of a key, not a set of versions: where
 //     the version is a hash, a row may become again what it was.
+//   - MySQL and MariaDB show an old list of transactions under a monitor, and in it
+//     our own session as it was when it asked before: only the text of the very
+//     statement that asks proves that the list is fresh.
+//   - TRUNCATE leaves create_time as it is on MariaDB. Ids of tables tell, for whom
+//     has PROCESS.
 //   - A new column with a default changes no xmin, so a backfill publishes what the
 //     overlap knows.
 //   - A poll that found nothing and remembers nothing is not stored: an older cursor

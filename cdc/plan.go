@@ -372,7 +372,8 @@ func (p *plan) compareColumns(was *event.TableSchema, numbers map[string]int, ou
 	}
 }
 
-// renames pairs old and new names of columns that kept their number.
+// renames pairs old and new names of columns that kept their number, and of
+// those of which columns.rename tells where the origin has no numbers.
 func renames(p *plan, was *event.TableSchema, numbers map[string]int) map[string]string {
 	out := map[string]string{}
 	byNumber := map[int]string{}
@@ -384,6 +385,14 @@ func renames(p *plan, was *event.TableSchema, numbers map[string]int) map[string
 	for _, c := range was.Columns {
 		if now, ok := byNumber[numbers[c.Name]]; ok && now != c.Name && numbers[c.Name] != 0 {
 			out[c.Name] = now
+		}
+	}
+	announced := func(name string) bool {
+		return slices.ContainsFunc(was.Columns, func(c event.TableColumn) bool { return c.Name == name })
+	}
+	for from, to := range p.cfg.Columns.Rename {
+		if announced(from) && !announced(to) && p.rel.index(from) < 0 && p.rel.index(to) >= 0 {
+			out[from] = to
 		}
 	}
 	return out
