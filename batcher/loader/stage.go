@@ -245,11 +245,13 @@ func (s *session) copyFiles(ctx context.Context, w *work, table warehouse.Stagin
 		s.l.metrics.countMismatch.Inc()
 		return fmt.Errorf("copy %s into %s: %d rows, the commits promise %d: %w", key, table.Name, got, want, errCount)
 	}
+	// Nobody needs it any more. One of a COPY that fails tells what was copied; gc removes it in the end.
+	_ = s.l.lake.Store.Delete(ctx, key)
 	return nil
 }
 
 // putManifest puts a manifest under a key that nobody has used: an answer that
-// was lost, or an earlier COPY of this load, leaves one behind that may differ.
+// was lost, or an earlier COPY of this load, may leave one behind that differs.
 func (s *session) putManifest(ctx context.Context, w *work, schema8 string, m wire.Manifest) (string, error) {
 	body, err := m.Encode()
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 	"github.com/millstream-data/millstream/internal/event"
 	"github.com/millstream-data/millstream/internal/lake"
 	"github.com/millstream-data/millstream/internal/testkit/golden"
+	"github.com/millstream-data/millstream/internal/testkit/warehousetest"
 	"github.com/millstream-data/millstream/internal/warehouse"
 	"github.com/millstream-data/millstream/internal/wire"
 )
@@ -221,20 +222,44 @@ func TestTranscriptByHandGolden(t *testing.T) {
 	})
 }
 
+func (k *kit) manifests() (out []string) {
+	k.t.Helper()
+	all, err := k.lake.Store.List(k.t.Context(), k.lake.Paths.Loads(), "", 0)
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	for _, o := range all {
+		if o.Key != k.lake.Paths.Positions() {
+			out = append(out, o.Key)
+		}
+	}
+	return out
+}
+
 func TestManifestGolden(t *testing.T) {
 	t.Parallel()
 	k := setup(t)
 	for part := range int32(2) {
 		k.commit(part, table{name: "app.tracks", columns: eventColumns(), rows: events(1 + int(part))})
 	}
-	k.wave(k.tenure(k.loader(k.client)))
-	keys, err := k.lake.Store.List(t.Context(), "millstream/_loads/app.tracks/", "", 0)
-	if err != nil || len(keys) != 1 {
-		t.Fatalf("manifests: %v, %v", keys, err)
+	var keys []string
+	var body []byte
+	client := warehousetest.Client(t, k.server)
+	client.Trace = func(statement string) {
+		if !strings.HasPrefix(statement, "COPY") {
+			return
+		}
+		var err error
+		if keys = k.manifests(); len(keys) == 1 {
+			body, err = k.lake.Store.Get(t.Context(), keys[0])
+		}
+		if err != nil {
+			t.Error(err)
+		}
 	}
-	body, err := k.lake.Store.Get(t.Context(), keys[0].Key)
-	if err != nil {
-		t.Fatal(err)
+	k.wave(k.tenure(k.loader(client)))
+	if left := k.manifests(); len(keys) != 1 || len(left) > 0 {
+		t.Fatalf("manifests at COPY: %v, after it: %v", keys, left)
 	}
 	m, err := wire.DecodeManifest(body)
 	if err != nil {

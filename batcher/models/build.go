@@ -100,6 +100,16 @@ func (b *build) run(ctx context.Context) error {
 	if err := b.beside(ctx); err != nil {
 		return err
 	}
+	if err := b.show(ctx, start, old, exists); err != nil {
+		b.discard(ctx)
+		return err
+	}
+	b.tidy(ctx)
+	return nil
+}
+
+// show tests what was made and puts it into the place of what was shown before.
+func (b *build) show(ctx context.Context, start time.Time, old relation, exists bool) (err error) {
 	if err := b.compare(ctx, old, exists); err != nil {
 		return err
 	}
@@ -112,11 +122,15 @@ func (b *build) run(ctx context.Context) error {
 		}
 	}
 	b.made.Seconds = time.Since(start).Seconds()
-	if err := b.swap(ctx); err != nil {
-		return err
+	return b.swap(ctx)
+}
+
+// discard removes what was made and is not shown, lest somebody takes it for
+// the model. What it misses, the next build removes.
+func (b *build) discard(ctx context.Context) {
+	if !b.conn.Closed() && !b.conn.InTransaction() {
+		_, _ = b.conn.Exec(ctx, drop(b.fresh, relation{view: b.m.View}))
 	}
-	b.tidy(ctx)
-	return nil
 }
 
 // relations reads which of the model's names are taken, and by what.

@@ -108,6 +108,9 @@ func TestModelsFailingTestKeepsTheOldTable(t *testing.T) {
 		}
 		k.write(c.name, "-- test: warn "+c.test+body)
 	}
+	if left := k.tables(); strings.Contains(left, "__") {
+		t.Errorf("what failed is left behind: %s", left)
+	}
 	got = k.build()
 	for _, c := range cases {
 		if r := got[c.name]; !strings.HasPrefix(c.name, "sql_") && (r.Outcome != OutcomeBuilt || r.Tests[0].Failures != 1) {

@@ -43,12 +43,17 @@ func (p *program) check(ctx context.Context, args []string) error {
 		return p.probeRedshift(ctx, args)
 	}
 	f := p.newFlags("check", "--config FILE [--set KEY=VALUE …], or check --plan FILE EVENTS.ndjson, or check --probe-redshift --config FILE")
-	cfg, err := p.load(f, args, defaultConfig(), allSections()...)
+	base := p.nearby(args)
+	cfg, err := p.load(f, args, base, allSections()...)
 	if err != nil {
 		fmt.Fprintf(p.stdout, "configuration is wrong:\n%v\n", err)
 		return errFindings
 	}
-	fmt.Fprintln(p.stdout, "ok    configuration")
+	what := "ok    configuration"
+	if base.DataDir != defaultConfig().DataDir {
+		what += ": that of millstream dev in this folder; --config FILE checks another"
+	}
+	fmt.Fprintln(p.stdout, what)
 	bad := 0
 	for _, pr := range p.probes(cfg) {
 		tryCtx, cancel := context.WithTimeout(ctx, 30*time.Second)

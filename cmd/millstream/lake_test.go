@@ -158,7 +158,7 @@ func TestGCRemovesOnlyWhenTold(t *testing.T) {
 	}
 	out, _, err := run(t, nil, with(args, "gc", "--delete")...)
 	want := "orphan: removed 0 objects of 0 bytes, 1 have to wait\nreplaced: removed 0 objects of 0 bytes, 0 have to wait\noutput: removed 0 objects of 0 bytes, 0 have to wait\n" +
-		"upload: removed 0 objects of 0 bytes, 0 have to wait\n"
+		"upload: removed 0 objects of 0 bytes, 0 have to wait\nmanifest: removed 0 objects of 0 bytes, 0 have to wait\n"
 	if diff := cmp.Diff(want, out); err != nil || diff != "" {
 		t.Errorf("%v\n%s", err, diff)
 	}

@@ -2,6 +2,10 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -22,8 +26,11 @@ func (p *program) loader(ctx context.Context, args []string) error {
 		if run, ok := loaderByHand()[args[0]]; ok {
 			return run(p, ctx, args[1:])
 		}
+		if !strings.HasPrefix(args[0], "-") {
+			return fmt.Errorf("loader: unknown %q; there are %s, and none of them, which loads", args[0], strings.Join(slices.Sorted(maps.Keys(loaderByHand())), ", "))
+		}
 	}
-	f := p.newFlags("loader", "--config FILE [--set KEY=VALUE …]")
+	f := p.newFlags("loader", "[reload|retry|skip …] --config FILE [--set KEY=VALUE …]")
 	return p.runRole(ctx, f, args, loaderSections, (*services).startLoader)
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/millstream-data/millstream/internal/objstore"
@@ -32,11 +33,12 @@ const (
 	GarbageReplaced GarbageKind = "replaced" // by a compaction
 	GarbageOutput   GarbageKind = "output"   // of a compaction that lost its race or crashed
 	GarbageUpload   GarbageKind = "upload"   // left by an upload that was killed
+	GarbageManifest GarbageKind = "manifest" // left by a load that was killed, or whose COPY failed
 )
 
 // GarbageKinds returns all kinds.
 func GarbageKinds() []GarbageKind {
-	return []GarbageKind{GarbageOrphan, GarbageReplaced, GarbageOutput, GarbageUpload}
+	return []GarbageKind{GarbageOrphan, GarbageReplaced, GarbageOutput, GarbageUpload, GarbageManifest}
 }
 
 // Garbage is an object to be removed.
@@ -81,25 +83,39 @@ func (g GC) Run(ctx context.Context, found func(Garbage)) (GCReport, error) {
 			}
 		}
 	}
-	return r.GCReport, r.uploads(ctx)
+	if err := r.leftovers(ctx, r.Lake.Paths.Uploads(), "", GarbageUpload, "no upload runs so long"); err != nil {
+		return r.GCReport, err
+	}
+	return r.GCReport, r.leftovers(ctx, r.Lake.Paths.Loads(), ".manifest", GarbageManifest, "no COPY runs so long")
 }
 
-// uploads decides about what uploads have put: they remove it themselves, and
-// nobody else reads it.
-func (r *gcRun) uploads(ctx context.Context) error {
-	objects, err := r.Lake.Store.List(ctx, r.Lake.Paths.Uploads(), "", 0)
-	if err != nil {
-		return err
-	}
-	var garbage []Garbage
-	for _, o := range objects {
-		if r.young(o.Modified) {
-			r.Later[GarbageUpload]++
-			continue
+// listed is how many keys of leftovers are held at a time: a lake may have
+// millions of manifests.
+const listed = 10_000
+
+// leftovers decides about what those who put it remove themselves, and nobody
+// else reads.
+func (r *gcRun) leftovers(ctx context.Context, prefix, suffix string, kind GarbageKind, why string) error {
+	for after := ""; ; {
+		objects, err := r.Lake.Store.List(ctx, prefix, after, listed)
+		if err != nil || len(objects) == 0 {
+			return err
 		}
-		garbage = append(garbage, Garbage{o.Key, o.Size, GarbageUpload, "no upload runs so long"})
+		after = objects[len(objects)-1].Key
+		var garbage []Garbage
+		for _, o := range objects {
+			switch {
+			case !strings.HasSuffix(o.Key, suffix):
+			case r.young(o.Modified):
+				r.Later[kind]++
+			default:
+				garbage = append(garbage, Garbage{o.Key, o.Size, kind, why})
+			}
+		}
+		if err := r.remove(ctx, garbage); err != nil {
+			return err
+		}
 	}
-	return r.remove(ctx, garbage)
 }
 
 // gcRun is one run of a GC.

@@ -239,18 +239,21 @@ func TestGCRemovesWhatASecondGenerationHasReplaced(t *testing.T) {
 	}
 }
 
-func TestGCRemovesWhatUploadsLeft(t *testing.T) {
+func TestGCRemovesWhatUploadsAndLoadsLeft(t *testing.T) {
 	t.Parallel()
 	_, l := testkit.Lake(t)
-	for _, key := range []string{l.Paths.Upload("uploads.spend", "01jd", 0), l.Paths.UploadManifest("uploads.spend", "01jd")} {
+	for _, key := range []string{
+		l.Paths.Upload("uploads.spend", "01jd", 0), l.Paths.UploadManifest("uploads.spend", "01jd"), l.Paths.Manifest("app.tracks", "01jd", "9f2c1a7b"), l.Paths.Positions(),
+	} {
 		if err := l.Store.Create(t.Context(), key, []byte("x")); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if r, found := collect(t, l, week/2, asIs); len(found) != 0 || r.Later[lake.GarbageUpload] != 2 {
+	whole := func(g *lake.GC) { g.Delete, g.RespectLoader = true, false }
+	if r, found := collect(t, l, week/2, whole); len(found) != 0 || r.Later[lake.GarbageUpload] != 2 || r.Later[lake.GarbageManifest] != 1 {
 		t.Errorf("young: %v, %+v", found, r)
 	}
-	if _, found := collect(t, l, 2*week, func(g *lake.GC) { g.Delete = true }); len(found) != 2 || len(keys(t, l)) != 0 {
+	if _, found := collect(t, l, 2*week, whole); len(found) != 3 || !slices.Equal(keys(t, l), []string{l.Paths.Positions()}) {
 		t.Errorf("old: %v; left %v", found, keys(t, l))
 	}
 }

@@ -83,9 +83,13 @@ func (p Paths) Compaction(h Hour, generation int) string {
 
 func (p Paths) compactionsOf(h Hour) string { return p.Prefix + "/_compact/" + h.folder() }
 
+// Loads is the folder of the loader's manifests, which it removes, and of what
+// it tells.
+func (p Paths) Loads() string { return p.Prefix + "/_loads/" }
+
 // Manifest returns the key of a load's manifest; target is schema.table.
 func (p Paths) Manifest(target, load, schema8 string) string {
-	return fmt.Sprintf("%s/_loads/%s/%s-%s.manifest", p.Prefix, target, load, schema8)
+	return fmt.Sprintf("%s%s/%s-%s.manifest", p.Loads(), target, load, schema8)
 }
 
 // Uploads is the folder of what uploads have put; they remove it.
@@ -102,4 +106,4 @@ func (p Paths) UploadManifest(target, id string) string {
 }
 
 // Positions returns the key of the object in which the loader tells how far it is.
-func (p Paths) Positions() string { return p.Prefix + "/_loads/_positions.json" }
+func (p Paths) Positions() string { return p.Loads() + "_positions.json" }
