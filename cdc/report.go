@@ -245,8 +245,7 @@ func planStrategy(ctx context.Context, o origin, p *plan, s StrategyConfig, rows
 	case kindIncremental, kindBounded:
 		out.Rows = -1 // what changed
 	}
-	for _, q := range statementsOf(p.own[s.Name], time.Now()) {
-		st := selectPage(dialectOf(p.kind), p.own[s.Name], q)
+	for _, st := range statementsOf(p.own[s.Name], time.Now()) {
 		out.SQL = append(out.SQL, st.sql.String())
 		if used, err := indexesUsed(ctx, o, p.kind, st); err == nil {
 			for _, x := range used {

@@ -162,12 +162,16 @@ func (in *inspection) sqlite() {
 	}
 }
 
-// statementsOf are the queries that a strategy sends first: the first page of a
-// poll, and the one behind it.
-func statementsOf(p *plan, now time.Time) []query {
-	alone := SourceConfig{Kind: kindPostgres, Tables: map[string]TableConfig{p.name: p.cfg}}
-	if alone.unlanded("") != nil {
-		return nil
+// statementsOf are what a strategy sends first: the first page of a poll and the
+// one behind it, or the digest of a range.
+func statementsOf(p *plan, now time.Time) []*statement {
+	d := dialectOf(p.kind)
+	if p.strategy.Kind == kindReconcile {
+		expr := mysqlDigest
+		if p.kind == kindPostgres {
+			expr = pgDigest
+		}
+		return []*statement{selectDigest(d, p, query{kind: queryLoad}, expr(p))}
 	}
 	k := newStrategy(p.strategy)
 	o := opening{sample: sample{h: now, raw: now, t0: now}, largest: "1", now: now}
@@ -175,11 +179,14 @@ func statementsOf(p *plan, now time.Time) []query {
 	poll := k.begin(p, st, o)
 	st.Poll = &poll
 	first := k.next(p, st, 1000)
+	if first.kind == queryXmin {
+		return []*statement{selectPage(d, p, first)} // the next one differs in blocks alone
+	}
 	next := first
 	for _, c := range p.order(first.kind) {
 		next.after = append(next.after, exampleOf(p.kind, c, now))
 	}
-	return []query{first, next}
+	return []*statement{selectPage(d, p, first), selectPage(d, p, next)}
 }
 
 // exampleOf is a position in c, in the form that the dialect keeps, for showing

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/millstream-data/millstream/internal/config"
 )
@@ -105,4 +106,36 @@ func keyed(column string) TableConfig {
 	c := polled("updated_at", "")
 	c.Key = []string{column}
 	return c
+}
+
+// Every kind of strategy shows what it sends.
+func TestEveryStrategyShowsItsStatements(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []string{kindPostgres, kindMySQL, kindSQLite} {
+		rel := relation{
+			schema: "s", table: "t", indexes: []index{{[]string{"id"}, true, true}},
+			columns: []column{{name: "id", cursor: cursorInteger, notNull: true}, {name: "at", cursor: cursorStamp, notNull: true}},
+		}
+		for name, c := range map[string]StrategyConfig{
+			"timestamp": {Kind: kindIncremental, Timestamp: Columns{"at"}}, "id": {Kind: kindIncremental, ID: "id"},
+			"both":    {Kind: kindIncremental, Timestamp: Columns{"at"}, ID: "id"},
+			"bounded": {Kind: kindBounded, Column: "at", Window: Window{By: time.Hour}}, "tail": {Kind: kindBounded, Column: "id", Window: Window{N: 10}},
+			"reconcile": {Kind: kindReconcile}, "xmin": {Kind: kindXmin}, "diff": {Kind: kindFull, Publish: publishDiff}, "replace": {Kind: kindFull, Publish: publishReplace},
+		} {
+			if c.Kind == kindXmin && kind != kindPostgres || c.Kind == kindReconcile && kind == kindSQLite {
+				continue
+			}
+			c.Name = name
+			p, err := newPlan("shop", kind, "s.t", TableConfig{Strategies: []StrategyConfig{c}}.withDefaults(), rel)
+			if err != nil {
+				t.Errorf("%s %s: %v", kind, name, err)
+				continue
+			}
+			for _, st := range statementsOf(p.own[name], time.Now()) {
+				if !strings.HasPrefix(st.sql.String(), "SELECT ") {
+					t.Errorf("%s %s: got %s", kind, name, &st.sql)
+				}
+			}
+		}
+	}
 }

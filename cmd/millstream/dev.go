@@ -33,8 +33,9 @@ import (
 // The roles are the same as in production, and so are the protocols between
 // them; what differs is the servers.
 func (p *program) dev(ctx context.Context, args []string) error {
-	f := p.newFlags("dev", "[--demo] [--data-dir DIR] [--config FILE] [--set KEY=VALUE …]")
+	f := p.newFlags("dev", "[--demo] [--cdc DSN] [--data-dir DIR] [--config FILE] [--set KEY=VALUE …]")
 	withDemo := f.set.Bool("demo", false, "let a made-up shop send traffic")
+	mirrored := f.set.String("cdc", "", "mirror every table of the database at `DSN`: postgres://…, mysql://…, mariadb://… or file:…")
 	f.key("ingest-listen", "ingest.listen", "address of the HTTP edge")
 	f.key("serve-listen", "serve.listen", "address of wallboards and query API")
 	f.key("admin-listen", "admin.listen", "address of metrics and health")
@@ -57,6 +58,9 @@ func (p *program) dev(ctx context.Context, args []string) error {
 	}
 	if _, err := os.Stat(shopFile); err == nil && len(cfg.CDC.Sources) == 0 {
 		cfg.CDC.Sources = demoSource(shopFile) // a shop that was opened once stays mirrored
+	}
+	if err := mirror(&cfg, *mirrored); err != nil {
+		return err
 	}
 	s, err := p.start(ctx, cfg)
 	if err != nil {
@@ -118,14 +122,48 @@ func devConfig() Config {
 	return c
 }
 
-// demoSource mirrors the shop's two tables.
+// mirror adds a source that reads a whole database as millstream cdc plan says.
+// It has the name of the database.
+func mirror(cfg *Config, dsn string) error {
+	if dsn == "" {
+		return nil
+	}
+	src, err := cdc.SourceOf(dsn)
+	if err != nil {
+		return fmt.Errorf("--cdc: %w", err)
+	}
+	path, _, _ := strings.Cut(dsn, "?")
+	name := strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' {
+			return r
+		}
+		return '_'
+	}, strings.ToLower(strings.TrimSuffix(path[strings.LastIndexAny(path, "/:")+1:], ".db")))
+	if name == "" || name[0] < 'a' || len(name) > 32 {
+		name = "db"
+	}
+	if _, taken := cfg.CDC.Sources[name]; taken {
+		name = "mirror"
+	}
+	if cfg.CDC.Sources == nil {
+		cfg.CDC.Sources = map[string]cdc.SourceConfig{}
+	}
+	cfg.CDC.Sources[name] = src
+	return cfg.CDC.Validate()
+}
+
+// demoSource mirrors the shop's two tables: what changed within seconds, and
+// what was deleted or changed without its stamp a little later.
 func demoSource(file string) map[string]cdc.SourceConfig {
 	var table cdc.TableConfig
 	table.SetDefaults()
 	var strategy cdc.StrategyConfig
 	strategy.SetDefaults()
 	strategy.Kind, strategy.Timestamp, strategy.Every = "incremental", cdc.Columns{"updated_at"}, 2*time.Second
-	table.Strategies = []cdc.StrategyConfig{strategy}
+	var whole cdc.StrategyConfig
+	whole.SetDefaults()
+	whole.Kind, whole.Publish, whole.Every = "full", "diff", 15*time.Second
+	table.Strategies = []cdc.StrategyConfig{strategy, whole}
 	var source cdc.SourceConfig
 	source.SetDefaults()
 	source.Kind, source.DSN = "sqlite", config.Secret("file:"+file)
