@@ -230,6 +230,7 @@ func (s *slot) begin(t *table, o outcome, another bool, now time.Time) {
 			kind = event.PollFull
 		}
 		load := newLoad(kind, stampText(o.sample.h), string(o.sample.basis), now)
+		load.LSN = o.sample.lsn
 		if ids {
 			load.Again = &wire.CDCAgain{T0: stampText(o.sample.t0)}
 		}

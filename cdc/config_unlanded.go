@@ -28,7 +28,7 @@ func (s SourceConfig) unlanded(path string) error {
 			errs = append(errs, config.Invalid(path+"."+key, "is not supported yet"))
 		}
 	}
-	no("horizon_dsn", s.HorizonDSN != "")
+	no("horizon_dsn", s.HorizonDSN != "" && s.Kind != kindPostgres)
 	for _, name := range sortedKeys(s.Tables) {
 		t := s.Tables[name]
 		at := "tables." + name

@@ -58,11 +58,15 @@
 //	a strategy is added, or means something else             it begins at the table's anchor, or the load runs again   TestStrategyAddedLater
 //	a transaction is open across polls                       the watermark waits, its rows arrive                      TestSQLiteHorizon, TestLongTransaction, TestMariaDBLongTransaction
 //	a prepared transaction; an id that commits late          likewise                                                  TestPreparedTransactions, TestLateID
-//	chained transactions, clock set back, restarts           no commit below the horizon                               TestHorizonModel, TestProcessHorizonModel
+//	chained transactions, clock set back, restarts           no commit below the horizon                               TestHorizonModel, TestProcessHorizonModel, TestChainedTransactions
 //	a monitor keeps the list of transactions stale           the sample fails, and the horizon stays                   TestStaleTransactionList
 //	a statement waits before InnoDB hears of it              bound by the process list before                          TestStatementOlderThanTransaction
 //	a page meets ALTER or TRUNCATE on MariaDB                they wait for it: its definition is locked                TestMariaDBRewriteIsNeverAnEmptyTable
 //	MariaDB ends our sessions, also in mid-page              connected anew; nothing is lost                           TestMariaDBSessionsAreKilled
+//	random transactions, kills, zombies, all strategies      at every watermark what was promised is in the mirror     TestTorture
+//	updates without a stamp, wraparound (postgres, xmin)     every row version comes, in circular order                TestXminSeesEveryVersion, TestXminOrder
+//	rewrite or TRUNCATE between BEGIN and page               LOCK first: the page waits, and is dropped                TestRewriteIsNeverAnEmptyTable
+//	a standby lags, cancels a page, is promoted              pages wait; come again; are refused                       TestReplicaGate, TestRecoveryConflict
 //	whole-second stamps, many equal stamps                   >= and keyset; known versions are not repeated            TestCoarseStamps, TestManyTies
 //	rows without a stamp, or with one from the future        counted daily; read by each poll if wanted                TestNullStamps, TestCountsWhatStampsDoNotShow
 //	a row becomes again what it was                          published again                                           TestRowThatReturns

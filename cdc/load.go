@@ -167,7 +167,7 @@ func (s *slot) doLoad(ctx context.Context, o *outcome) error {
 	}
 	var err error
 	q := query{kind: queryLoad, above: o.part.Lo, upTo: o.part.Hi, after: o.part.Last, limit: o.limit}
-	if o.page, err = s.readPage(ctx, o.plan, q); err != nil || !o.page.full || o.load.Split {
+	if o.page, err = s.readPage(gated(ctx, o.load.LSN), o.plan, q); err != nil || !o.page.full || o.load.Split {
 		return err
 	}
 	// A table of more than a page is worth ranges.

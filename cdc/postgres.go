@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"strconv"
 	"strings"
 	"sync"
@@ -27,6 +28,7 @@ type pgOrigin struct {
 	idle []*pgconn.PgConn
 
 	primary *pgconn.Config // where look asks
+	replica bool           // pages are read from a standby of it
 	sampler *pgconn.PgConn // look's own; nil until used
 	method  basis          // found by the self-test
 	tested  time.Time
@@ -45,7 +47,15 @@ func newPostgres(source string, c SourceConfig) (*pgOrigin, error) {
 	conf.ConnectTimeout = c.Connections.Timeout
 	conf.RuntimeParams["application_name"] = appName + source
 	conf.RuntimeParams["client_encoding"] = "UTF8"
-	return &pgOrigin{source: source, cfg: c, conf: conf, primary: conf, epoch: time.Now()}, nil
+	o := &pgOrigin{source: source, cfg: c, conf: conf, primary: conf, epoch: time.Now()}
+	if c.HorizonDSN != "" {
+		if o.primary, err = pgconn.ParseConfig(c.HorizonDSN.Reveal()); err != nil {
+			return nil, errors.New("horizon_dsn: must be postgres://user:password@host:port/database, or host=… user=… dbname=…")
+		}
+		o.replica, o.primary.ConnectTimeout = true, c.Connections.Timeout
+		maps.Copy(o.primary.RuntimeParams, conf.RuntimeParams)
+	}
+	return o, nil
 }
 
 func (o *pgOrigin) name() string { return o.conf.Database }
@@ -90,7 +100,10 @@ func (o *pgOrigin) with(ctx context.Context, f func(*pgconn.PgConn) error) error
 			return err
 		}
 	}
-	err := f(c)
+	err := o.await(ctx, c)
+	if err == nil {
+		err = f(c)
+	}
 	if err != nil && !c.IsClosed() && c.TxStatus() != 'I' {
 		_, _ = c.Exec(ctx, "ROLLBACK").ReadAll() // what fails here is closed below
 	}
@@ -295,10 +308,15 @@ func pgQuery(ctx context.Context, c *pgconn.PgConn, sql string, args ...string) 
 // pgErr sorts the server's errors. What is left as it is means that the
 // origin is away.
 func pgErr(doing string, err error) error {
-	var e *pgconn.PgError
+	var (
+		e *pgconn.PgError
+		r *refusal
+	)
 	switch {
 	case err == nil:
 		return nil
+	case errors.As(err, &r):
+		return r
 	case !errors.As(err, &e):
 		return fmt.Errorf("%s: %w", doing, err)
 	}

@@ -57,6 +57,9 @@ func (o *pgOrigin) look(ctx context.Context) (reading, error) {
 		closeConn(o.sampler)
 		o.sampler = nil
 	}
+	if err == nil && (o.replica || o.standby) {
+		r.lag, err = o.lag(ctx)
+	}
 	return r, pgErr("sample", err)
 }
 

@@ -41,7 +41,7 @@ func (s *slot) do(ctx context.Context, j job) outcome {
 	case jobBegin:
 		o.err = s.doBegin(ctx, &o)
 	case jobPage:
-		o.page, o.err = s.pollPage(ctx, j)
+		o.page, o.err = s.pollPage(gated(ctx, j.st.Poll.LSN), j)
 	case jobLoad:
 		o.err = s.doLoad(ctx, &o)
 	case jobCount:
@@ -159,12 +159,12 @@ func (s *slot) doBegin(ctx context.Context, o *outcome) error {
 		lowerStamps(&o.st, late)
 	}
 	poll := o.k.strategy.begin(o.plan, o.st, opening{sample: o.sample, largest: largest, now: time.Now()})
-	poll.Xid = o.sample.xid
+	poll.Xid, poll.LSN = o.sample.xid, o.sample.lsn
 	if s.faults.idAtMax && o.k.traits.largest && o.k.traits.poll == event.PollIncremental {
 		poll.Cursor = largest
 	}
 	o.st.Poll, o.poll = &poll, &poll
-	o.page, err = s.pollPage(ctx, o.job)
+	o.page, err = s.pollPage(gated(ctx, poll.LSN), o.job)
 	if s.faults.lateSample && err == nil {
 		var late sample
 		late, err = s.sampler.get(ctx, time.Now())

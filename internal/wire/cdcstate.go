@@ -152,6 +152,7 @@ type CDCPoll struct {
 	After  []string `json:"last,omitempty"` // position within the phase: the last row's cursor and key
 	Heap   string   `json:"heap,omitempty"` // file node of the blocks that After counts
 	Xid    string   `json:"xid,omitempty"`  // no transaction below it was running at H
+	LSN    string   `json:"lsn,omitempty"`  // what a standby must have replayed to be read
 	// AfterKey is a key in a record's JSON: behind it goes a poll that compares with the key store.
 	AfterKey string `json:"last_key,omitempty"`
 	Rows     int64  `json:"rows"`            // published
@@ -175,6 +176,7 @@ type CDCLoad struct {
 	// H is what a complete load is complete through.
 	H     string `json:"h"`
 	Basis string `json:"basis"`
+	LSN   string `json:"lsn,omitempty"` // what a standby must have replayed to be read
 	// Again is the server's clock that pages have to wait for: those that
 	// were read while older transactions were open are read once more.
 	Again *CDCAgain `json:"again"`
