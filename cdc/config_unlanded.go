@@ -34,7 +34,6 @@ func (s SourceConfig) unlanded(path string) error {
 		at := "tables." + name
 		for i, st := range t.Strategies {
 			in := fmt.Sprintf("%s.strategies[%d].", at, i)
-			no(in+"publish", st.Kind == kindBounded && st.Publish == publishDiff)
 			no(in+"scan", st.Scan == scanHeap)
 			no(in+"timestamp", len(st.Timestamp) > 1)
 		}

@@ -84,7 +84,7 @@
 //	more is due than can be read                             by class; of ten pages one to whom waits longest          TestStarvation, TestPublishLock
 //	the origin is busy, or its standby lags                  reconcile, full polls and loads are paused                TestGuardPausesThePatient
 //	the origin is away                                       the breaker opens; health says so; on from the last key   TestOriginAwayAndBack
-//	deletes and updates without a stamp                      found by diff and reconcile                               TestDiffFindsDeletesAndSilentUpdates, TestReconcile
+//	deletes and updates without a stamp                      found by diff and reconcile                               TestDiffFindsDeletesAndSilentUpdates, TestReconcile, TestBoundedDiff
 //	a row comes and goes between two digests; its key moves  its range is dirty; d and c, the last offset is right     TestDirtyRange, TestKeyChange
 //	keys that the store does not order as the server         they are looked for one by one                            TestCollatedKeys, TestReconcileKeys
 //	the key store is lost, torn, or behind Kafka             read in or rebuilt from the topic, no delete missed       TestKeyStoreRebuild, TestDiffKillModel

@@ -52,6 +52,9 @@ func (s *slot) pollPage(ctx context.Context, j job) (*page, error) {
 	case phaseProbe:
 		return s.probe(ctx, j)
 	}
+	if j.st.Poll.Phase == phaseWindow && j.k.traits.compares {
+		return s.readWindow(ctx, j)
+	}
 	return s.readPage(ctx, j.plan, j.k.strategy.next(j.plan, j.st, j.limit))
 }
 
@@ -299,30 +302,15 @@ func (s *slot) probe(ctx context.Context, j job) (*page, error) {
 	if err != nil && !errors.Is(err, errEnough) {
 		return nil, err
 	}
-	texts := make([][]string, len(asked))
+	gone := make([]row, len(asked))
 	for i, k := range asked {
-		if texts[i], err = j.plan.keyTexts([]byte(k.key)); err != nil {
-			return nil, err
-		}
+		gone[i] = goneRow([]byte(k.key), k.version)
 	}
-	there := map[string]bool{}
 	err = s.origin.within(ctx, j.plan, func(snap snapshot) error {
-		for some := range slices.Chunk(texts, rowsAsked) {
-			found, err := snap.rows(ctx, j.plan.keysOnly(), query{kind: queryRows, keys: some})
-			if err != nil {
-				return err
-			}
-			for _, r := range found.rows {
-				there[string(r.key)] = true
-			}
-		}
-		return nil
+		var err error
+		pg.rows, err = stillGone(ctx, snap, j.plan, gone)
+		return err
 	})
-	for _, k := range asked {
-		if !there[k.key] {
-			pg.rows = append(pg.rows, goneRow([]byte(k.key), k.version))
-		}
-	}
 	pg.took = time.Since(pg.at)
 	return pg, err
 }

@@ -20,9 +20,10 @@ type page struct {
 	took   time.Duration
 
 	// What strategies that compare with the key store add.
-	lastKey string    // of a full page: the last row's key
-	live    int       // rows at the origin that the page covers
-	ranges  []matched // reconcile: ranges whose keys agree once the page is published
+	lastKey    string    // of a full page: the last row's key
+	lastWindow int64     // and its value of the window's column
+	live       int       // rows at the origin that the page covers
+	ranges     []matched // reconcile: ranges whose keys agree once the page is published
 }
 
 // add appends a row and says whether the page ends with it, as q wants.

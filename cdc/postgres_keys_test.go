@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
@@ -214,5 +215,21 @@ func (s *pgShop) ordered() {
 		if back, err := codec.Decode(key); err != nil || !bytes.Equal(back, r.key) {
 			s.Errorf("%s came back as %s, %v", r.key, back, err)
 		}
+	}
+}
+
+func TestPostgresBoundedDiff(t *testing.T) {
+	t.Parallel()
+	s := setupPG(t, pgOrders)
+	c := polledBy(StrategyConfig{Kind: kindBounded, Name: kindBounded, Publish: publishDiff, Column: "updated_at", Window: Window{By: time.Hour}})
+	s.edit(func(src *SourceConfig) { src.Tables = map[string]TableConfig{s.schema + ".orders": c} })
+	s.sql("INSERT INTO orders SELECT i, 'a' FROM generate_series(1, 40) i")
+	stop := s.run(nil)
+	s.reconciled()
+	s.sql("DELETE FROM orders WHERE id BETWEEN 7 AND 21; UPDATE orders SET note = 'silent' WHERE id = 30; UPDATE orders SET updated_at = '2020-01-01' WHERE id = 31")
+	s.reconciled()
+	stop()
+	if ops := s.changes().ops(orderKey(31)); strings.Contains(ops, "d") {
+		t.Errorf("the row that left the window was published as %s", ops)
 	}
 }

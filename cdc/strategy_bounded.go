@@ -21,7 +21,7 @@ type bounded struct {
 }
 
 func (b bounded) traits() traits {
-	return traits{poll: event.PollBounded, class: classWindow, publish: b.publish, snapshot: "incremental", largest: b.by == 0, past: true}
+	return traits{poll: event.PollBounded, class: classWindow, publish: b.publish, snapshot: "incremental", largest: b.by == 0, compares: b.publish == publishDiff, past: true}
 }
 
 func (b bounded) start(p *plan, _ opening) wire.CDCStrategy {
@@ -62,7 +62,7 @@ func (b bounded) next(_ *plan, st wire.CDCStrategy, limit int) query {
 func (b bounded) advance(_ *plan, poll *wire.CDCPoll, pg *page) progress {
 	poll.Pages++
 	if pg.full && !pg.past {
-		poll.After = pg.last
+		poll.After, poll.AfterKey, poll.AfterWindow = pg.last, pg.lastKey, pg.lastWindow
 		return pollGoesOn
 	}
 	return pollComplete

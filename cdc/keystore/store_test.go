@@ -180,7 +180,7 @@ func (m *model) check(t *testing.T, tb *Table) {
 	if d := cmp.Diff(m.keys, got, cmp.AllowUnexported(Version{})); d != "" {
 		t.Fatalf("keys differ: %s", d)
 	}
-	if err := tb.ScanWindow(-3, nil, 4, func(w int64, k []byte) error {
+	if err := tb.ScanWindow(-3, nil, func(w int64, k []byte) error {
 		windows[number(k)] = Entry{Windowed: true, Window: w}
 		return nil
 	}); err != nil {

@@ -227,14 +227,13 @@ func (t *Table) Scan(from, to []byte, f func(key []byte, e Entry) error) error {
 }
 
 // ScanWindow calls f for the windowed keys from the position (window, key) on,
-// exclusive where key is not nil, below the window to, in that order. f must
-// not call t.
-func (t *Table) ScanWindow(from int64, after []byte, to int64, f func(window int64, key []byte) error) error {
+// exclusive where key is not nil, in that order. f must not call t.
+func (t *Table) ScanWindow(from int64, after []byte, f func(window int64, key []byte) error) error {
 	lo := t.window(from, after)
 	if after != nil {
 		lo = append(lo, 0)
 	}
-	return t.scan(lo, t.window(to, nil), func(k, _ []byte) error {
+	return t.scan(lo, t.at(partWindow+1), func(k, _ []byte) error {
 		return f(int64(binary.BigEndian.Uint64(k[5:])^1<<63), k[13:]) //nolint:gosec // two's complement
 	})
 }

@@ -155,11 +155,13 @@ type CDCPoll struct {
 	LSN    string   `json:"lsn,omitempty"`  // what a standby must have replayed to be read
 	// AfterKey is a key in a record's JSON: behind it goes a poll that compares with the key store.
 	AfterKey string `json:"last_key,omitempty"`
-	Rows     int64  `json:"rows"`            // published
-	Nulls    int64  `json:"nulls,omitempty"` // rows without a stamp that were read
-	Live     int64  `json:"live,omitempty"`  // rows that were read, where all of them are
-	Pages    int64  `json:"pages"`
-	Started  string `json:"started"` // by the poller's clock, RFC 3339
+	// AfterWindow is that key's value of the window's column.
+	AfterWindow int64  `json:"last_window,omitempty"`
+	Rows        int64  `json:"rows"`            // published
+	Nulls       int64  `json:"nulls,omitempty"` // rows without a stamp that were read
+	Live        int64  `json:"live,omitempty"`  // rows that were read, where all of them are
+	Pages       int64  `json:"pages"`
+	Started     string `json:"started"` // by the poller's clock, RFC 3339
 }
 
 // CDCLoad is the state of a first load or backfill; its key is
