@@ -174,7 +174,7 @@ func statementsOf(p *plan, now time.Time) []*statement {
 		return []*statement{selectDigest(d, p, query{kind: queryLoad}, expr(p))}
 	}
 	k := newStrategy(p.strategy)
-	o := opening{sample: sample{h: now, raw: now, t0: now}, largest: "1", now: now}
+	o := opening{sample: sample{h: now, raw: now, t0: now, xid: "1000"}, largest: "1", now: now}
 	st := k.start(p, o)
 	poll := k.begin(p, st, o)
 	st.Poll = &poll
