@@ -207,7 +207,7 @@ func (d *devServers) start(ctx context.Context) error {
 	d.stack.task(ctx, "local redshift", warehouse.Run)
 	d.cfg.Warehouse.DSN = fmt.Sprintf("postgres://%s@%s/%s", d.cfg.Local.Redshift.User, warehouse.Addr(), d.cfg.Local.Redshift.Database)
 	d.cfg.Warehouse.Password = d.cfg.Local.Redshift.Password
-	return nil
+	return d.tell()
 }
 
 // copyExamples puts metrics and boards into the data folder where there are

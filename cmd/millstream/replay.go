@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -59,23 +57,6 @@ func (p *program) replay(ctx context.Context, args []string) error {
 	}
 	fmt.Fprint(p.stdout, sum.text(*dry))
 	return nil
-}
-
-// nearby returns the defaults of millstream dev where that keeps its data and no file is named.
-func (p *program) nearby(args []string) Config {
-	named := slices.ContainsFunc(p.environ, func(e string) bool { return strings.HasPrefix(e, configVariable+"=") }) ||
-		slices.ContainsFunc(args, func(a string) bool { return strings.HasPrefix(a, "--config") || strings.HasPrefix(a, "-config") })
-	dev := devConfig()
-	made := dev.DataDir
-	if dir := dataDir(args); dir != "" {
-		made = filepath.Join(dir, "redshift") // dev alone makes one
-	}
-	if _, err := os.Stat(made); err != nil || named {
-		return defaultConfig()
-	}
-	dev.S3.Endpoint = "http://" + dev.Local.S3.Listen
-	dev.Warehouse.Password = dev.Local.Redshift.Password
-	return dev
 }
 
 // dataDir returns the folder that args name, if they do.

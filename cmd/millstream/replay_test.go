@@ -67,6 +67,20 @@ func TestDefaultsOfDevHoldWhereItKeepsItsData(t *testing.T) {
 	if p.nearby(nil).Ingest.Sources["app"].Keys == nil {
 		t.Error("dev's sources should hold")
 	}
+	l := listening{PID: os.Getpid(), Kafka: "127.0.0.1:19092", S3: "http://127.0.0.1:19000", Warehouse: "postgres://millstream@127.0.0.1:15439/millstream"}
+	if err := l.tell(".millstream"); err != nil {
+		t.Fatal(err)
+	}
+	if c := p.nearby(nil); c.Kafka.Brokers[0] != l.Kafka || c.S3.Endpoint != l.S3 || c.Warehouse.DSN != l.Warehouse {
+		t.Errorf("dev listens on other ports: %v, %s, %s", c.Kafka.Brokers, c.S3.Endpoint, c.Warehouse.DSN)
+	}
+	l.PID = 1 << 30 // none has such a number
+	if err := l.tell(".millstream"); err != nil {
+		t.Fatal(err)
+	}
+	if c := p.nearby(nil); c.Kafka.Brokers[0] != devConfig().Kafka.Brokers[0] || c.Warehouse.DSN != devConfig().Warehouse.DSN {
+		t.Errorf("dev was killed: %v, %s", c.Kafka.Brokers, c.Warehouse.DSN)
+	}
 	if len(p.nearby([]string{"--config=x.yaml"}).Ingest.Sources) > 0 {
 		t.Error("a file that is named should hold")
 	}

@@ -33,7 +33,7 @@ func (p *program) tail(ctx context.Context, args []string) error {
 	typ := f.set.String("type", "", "only this `type`: track, identify, page, screen, group or alias")
 	f.set.DurationVar(&t.since, "since", 0, "begin so long ago, such as 10m, instead of now")
 	f.set.BoolVar(&t.json, "json", false, "one JSON object a line, with the events as they are stored")
-	cfg, err := p.load(f, args, defaultConfig(), "kafka")
+	cfg, err := p.load(f, args, p.nearby(args), "kafka")
 	if err != nil {
 		return err
 	}
