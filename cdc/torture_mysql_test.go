@@ -235,7 +235,7 @@ func (db *myTorture) sourceOf(strategies []StrategyConfig) SourceConfig {
 	src.Breaker.Min = 10 * time.Millisecond
 	src.Page.Start, src.Page.Min = 200, 50
 	table := polledBy(strategies...)
-	table.Clock.SetBy = byDatabase
+	table.Clock.SetBy, table.Store.Range = byDatabase, 200
 	for i := range table.Strategies {
 		table.Strategies[i].Every = 300 * time.Millisecond
 	}
@@ -252,6 +252,10 @@ func TestMariaDBTorture(t *testing.T) { //nolint:tparallel // a run fills the ma
 			db := &myTorture{myShop: setupMaria(t, myTortureTable)}
 			sources := tortureSources()
 			delete(sources, "xmin")
+			sources["reconcile"] = guarantee{
+				strategies: []StrategyConfig{{Kind: kindReconcile, Name: "reconcile", Digest: digestMD5, Scan: wordAuto, Budget: 1, Publish: publishDiff}},
+				inserts:    true, stamped: true, updates: true, deletes: true,
+			}
 			w := &torture{shop: db.shop, db: db, writers: 16, seed: seed, sources: sources}
 			w.cfg.Marks.Quiet = time.Millisecond
 			w.cfg.Sources = map[string]SourceConfig{}
