@@ -41,7 +41,7 @@ func newStandby(t *testing.T) *standby {
 		t.Fatal("PostgreSQL's programs must be in /usr/lib/postgresql/<version>/bin")
 	}
 	slices.Sort(bins)
-	dir, err := os.MkdirTemp("/tmp", "millstream-standby")
+	dir, err := os.MkdirTemp("/tmp", "millstream-standby") //nolint:usetesting // the server's user must reach it
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -128,7 +128,7 @@ func (s *standby) missed(t *testing.T, db *pgTorture, f faults, tries int) (n in
 
 // A page on a standby shows what had committed when its sample ended, flushed or
 // not. After a promotion its server is refused, for the samples are another's.
-func TestReplicaGate(t *testing.T) {
+func TestReplicaGate(t *testing.T) { //nolint:tparallel // the standby is promoted at last
 	t.Parallel()
 	s, db := newStandby(t), newPGTorture(t, tortureTable)
 	db.sqlOn(db.conn, "SET synchronous_commit = off")

@@ -121,7 +121,7 @@ func (w *torture) judge(source string) {
 	w.Helper()
 	p, topic := w.sources[source], w.read(source)
 	log := slices.SortedFunc(slices.Values(w.log), func(a, b tortureTx) int { return a.begin.Compare(b.begin) })
-	mirror, highest, done := map[int64]int64{}, map[int64]int64{}, 0
+	mirror, highest, done, gone := map[int64]int64{}, map[int64]int64{}, 0, 0
 	var last time.Time
 	for i, id := range topic.ids {
 		if through := topic.marks[i].CompleteThrough; through != nil {
@@ -133,6 +133,15 @@ func (w *torture) judge(source string) {
 			w.marked[source]++
 			for ; done < len(log) && log[done].begin.Before(h); done++ {
 				w.compare(source, p, h, mirror, log[done])
+			}
+		}
+		if through := topic.marks[i].DeletesThrough; through != nil {
+			for h := parseStamp(*through); gone < len(log) && log[gone].begin.Before(h); gone++ {
+				for _, id := range log[gone].deleted {
+					if mirror[id] > 0 {
+						w.Errorf("source %s: deletes are complete through %s, but row %d is there: a transaction that began at %s deleted it", source, h, id, log[gone].begin)
+					}
+				}
 			}
 		}
 		if id == 0 {

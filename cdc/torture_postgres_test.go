@@ -228,6 +228,11 @@ func tortureSources() map[string]guarantee {
 		"stamp": {strategies: one(StrategyConfig{Kind: kindIncremental, Name: "stamp", Timestamp: Columns{"updated_at"}}), stamped: true},
 		"both":  {strategies: one(StrategyConfig{Kind: kindIncremental, Name: "both", Timestamp: Columns{"updated_at"}, ID: "id"}), inserts: true, stamped: true},
 		"xmin":  {strategies: one(StrategyConfig{Kind: kindXmin, Name: "xmin"}), inserts: true, stamped: true, updates: true},
+		"reconcile": {
+			strategies: one(StrategyConfig{Kind: kindReconcile, Name: "reconcile", Publish: publishDiff, Digest: wordAuto, Scan: wordAuto, Budget: 1}),
+			inserts:    true, stamped: true, updates: true, deletes: true,
+		},
+		"diff": {strategies: one(StrategyConfig{Kind: kindFull, Name: "diff", Publish: publishDiff}), inserts: true, stamped: true, updates: true, deletes: true},
 	}
 }
 

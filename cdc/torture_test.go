@@ -328,6 +328,7 @@ func (p *poller) start() {
 	g := &generation{wake: make(chan struct{}), done: make(chan error, 1)}
 	cfg := p.w.cfg
 	cfg.Group.Name = fmt.Sprintf("torture-%d", p.number)
+	cfg.DataDir = p.w.TempDir() // another machine, whose key stores are built from the topic
 	p.number++
 	r, err := New(cfg, p.w.kafka, testkit.Log(p.w.T), prometheus.NewRegistry())
 	if err != nil {
