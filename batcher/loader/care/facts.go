@@ -13,7 +13,8 @@ import (
 )
 
 // forgotten is how old a side table must be to count as forgotten, by the end
-// of its name: longer than any build that still runs.
+// of its name, after which "_" and a ULID may follow: longer than any build that
+// still runs.
 var forgotten = map[string]time.Duration{
 	"__old": 24 * time.Hour, "__new": 24 * time.Hour, "__refresh": 24 * time.Hour, "__refresh_2": 24 * time.Hour, "__reload": 72 * time.Hour,
 }
@@ -179,32 +180,36 @@ func (k *Keeper) forgotten(ctx context.Context, conn *warehouse.Conn, names []wa
 	return forgottenOf(left, names, used), nil
 }
 
-// forgottenOf sorts out those of left that a target was built from; used are
-// tables that polls still work with.
+// forgottenOf sorts out those of left that stand beside one of names, which the
+// ledger has; used are tables that polls still work with.
 func forgottenOf(left []warehouse.Leftover, names []warehouse.Name, used []string) []warehouse.Name {
 	var out []warehouse.Name
 	for _, l := range left {
-		if slices.Contains(used, l.Name.String()) {
-			continue
+		age, side := workAge, l.Name.Schema == warehouse.WorkSchema
+		if !side {
+			age, side = sideAge(l.Name, names)
 		}
-		age := workAge
-		if l.Name.Schema != warehouse.WorkSchema {
-			at := strings.LastIndex(l.Name.Table, "__")
-			if at <= 0 || !slices.Contains(names, warehouse.Name{Schema: l.Name.Schema, Table: l.Name.Table[:at]}) {
-				continue
-			}
-			var side bool
-			suffix := l.Name.Table[at:]
-			if id, swapped := strings.CutPrefix(suffix, "__old_"); swapped && len(id) == 26 {
-				suffix = "__old" // with the ULID of the mirror's swap
-			}
-			if age, side = forgotten[suffix]; !side {
-				continue
-			}
-		}
-		if l.Age >= age {
+		if side && l.Age >= age && !slices.Contains(used, l.Name.String()) {
 			out = append(out, l.Name)
 		}
 	}
 	return out
+}
+
+// sideAge returns how old a table that stands beside one of names must be.
+func sideAge(side warehouse.Name, names []warehouse.Name) (age time.Duration, ok bool) {
+	const ulid = 26
+	id := side.Table[max(0, len(side.Table)-ulid):]
+	for suffix, age := range forgotten {
+		ends := []string{suffix}
+		if strings.Trim(id, "0123456789abcdefghjkmnpqrstvwxyz") == "" {
+			ends = append(ends, suffix+"_"+id)
+		}
+		for _, end := range ends {
+			if strings.HasSuffix(side.Table, end) && slices.ContainsFunc(names, func(n warehouse.Name) bool { return n.Beside(end) == side }) {
+				return age, true
+			}
+		}
+	}
+	return 0, false
 }

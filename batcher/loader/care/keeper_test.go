@@ -311,7 +311,7 @@ func TestOnlyForgottenTablesAreDropped(t *testing.T) {
 		schema, table, _ := strings.Cut(name, ".")
 		return warehouse.Leftover{Name: warehouse.Name{Schema: schema, Table: table}, Age: time.Duration(hours) * time.Hour}
 	}
-	names := []warehouse.Name{{Schema: "app", Table: "tracks"}, {Schema: "shop", Table: "orders"}, {Schema: "shop", Table: "a__old"}}
+	names := []warehouse.Name{{Schema: "app", Table: "tracks"}, {Schema: "shop", Table: "orders"}, {Schema: "shop", Table: "a__old"}, {Schema: "shop", Table: strings.Repeat("x", 120)}}
 	used := []string{"shop.orders__refresh", "millstream_work.01poll"}
 	for _, c := range []struct {
 		left warehouse.Leftover
@@ -333,6 +333,12 @@ func TestOnlyForgottenTablesAreDropped(t *testing.T) {
 		{left("shop.orders__old", 999), true},
 		{left("shop.orders__old_01m80pfjr0f1dm4d554sv89pdn", 24), true}, // of a swap
 		{left("shop.orders__old_mine", 999), false},
+		{left("shop.orders__old_01m80pfjr0f1dm4d554sv89pdn", 23), false},
+		{left("shop.orders__new_01m80pfjr0f1dm4d554sv89pdn", 24), true},     // of a model or an upload
+		{left("shop.orders__refresh_01m80pfjr0f1dm4d554sv89pdn", 24), true}, // of a poll that was given up
+		{left("shop.orders__new_an_analysts_own_table_name", 999), false},
+		{left("shop.mine__new_01m80pfjr0f1dm4d554sv89pdn", 999), false},
+		{left("shop."+strings.Repeat("x", 127-32)+"__new_01m80pfjr0f1dm4d554sv89pdn", 24), true}, // whose name was shortened
 		{left("millstream_work.01poll", 999), false},
 		{left("millstream_work.01gone", 24), true},
 		{left("millstream_work.01gone", 23), false},
@@ -368,6 +374,43 @@ func TestForgottenTableIsDropped(t *testing.T) {
 	}
 	if got := k.query("SELECT tablename FROM pg_tables WHERE schemaname = 'app' ORDER BY 1"); !slices.Equal(got, []string{"mine__old", "tracks"}) {
 		t.Errorf("tables: %v", got)
+	}
+}
+
+// What was made by uploads and models is known by the ledger.
+func TestForgottenTablesOfModelsAndUploadsAreDropped(t *testing.T) {
+	t.Parallel()
+	k := setup(t)
+	const id = "_01m80pfjr0f1dm4d554sv89pdn"
+	k.exec("CREATE SCHEMA uploads", "CREATE SCHEMA models", warehouse.InsertLoads([]warehouse.Load{{ID: "l", Target: "uploads.spend", Kind: "upload"}}),
+		"INSERT INTO millstream.models (model) VALUES ('models.daily')")
+	for _, table := range []string{"uploads.spend", "uploads.spend__new" + id, "uploads.mine__new" + id, "models.daily", "models.daily__old" + id, "models.daily__mine"} {
+		k.exec("CREATE TABLE " + table + " (n INT)")
+	}
+	targets, err := k.conn.Targets(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	names, _ := tableNames(targets)
+	if young, err := k.keeper.forgotten(t.Context(), k.conn, names); err != nil || len(young) > 0 {
+		t.Errorf("tables of this minute: %v, %v", young, err)
+	}
+	left, err := k.conn.Leftovers(t.Context(), []string{"uploads", "models"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range left {
+		left[i].Age = 24 * time.Hour
+	}
+	old := forgottenOf(left, append(names, warehouse.Name{Schema: "models", Table: "daily"}), nil)
+	for _, n := range old {
+		if err := k.keeper.one(t.Context(), k.conn, k, Todo{Target: n.String(), Name: n, Act: Drop, Reason: "a test"}, time.Minute); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got := k.query("SELECT tablename FROM pg_tables WHERE schemaname IN ('uploads', 'models') ORDER BY 1")
+	if want := []string{"daily", "daily__mine", "mine__new" + id, "spend"}; !slices.Equal(got, want) {
+		t.Errorf("tables: %v, want %v", got, want)
 	}
 }
 
