@@ -69,6 +69,7 @@
 //	a standby lags, cancels a page, is promoted              pages wait; come again; are refused                       TestReplicaGate, TestRecoveryConflict
 //	whole-second stamps, many equal stamps                   >= and keyset; known versions are not repeated            TestCoarseStamps, TestManyTies
 //	rows without a stamp, or with one from the future        counted daily; read by each poll if wanted                TestNullStamps, TestCountsWhatStampsDoNotShow
+//	a long transaction makes overlaps long                   most polls read new values only, cursors wait            TestFastPolls, TestShareOfKnownRows
 //	a row becomes again what it was                          published again                                           TestRowThatReturns
 //	column added, dropped, renamed; table missing            new version, backfill, or the table stops                 TestSQLiteSchemaEvents, TestPostgresSchemaEvents, TestMariaDBSchemaEvents
 //	column retyped; table rewritten or created again         read whole, swapped in the warehouse                      TestSQLiteSchemaEvents, TestMariaDBSchemaEvents

@@ -11,6 +11,7 @@ const (
 	outcomeComplete = "complete"
 	outcomeEmpty    = "empty"
 	outcomeFailed   = "failed"
+	outcomeFast     = "fast"
 
 	pagePublished   = "published"
 	pageEmpty       = "empty"

@@ -64,6 +64,17 @@ func (o *overlap) add(h wire.CDCHash) (fresh, room bool) {
 	return true, true
 }
 
+// addOld remembers h as if the last complete poll had, for a poll in between
+// that moves no cursor.
+func (o *overlap) addOld(h wire.CDCHash) (fresh, room bool) {
+	key, version := halves(h)
+	if _, ok := o.old[key]; !ok && len(o.old) >= o.max {
+		return false, false
+	}
+	o.old[key] = version
+	return true, true
+}
+
 // replace corrects what is remembered of a key that a load has published in
 // between. It reports whether anything was.
 func (o *overlap) replace(h wire.CDCHash) bool {

@@ -39,7 +39,8 @@ func (s *slot) applyPoll(ctx context.Context, o outcome) error {
 	records = append(records, out.records...)
 	s.clocks(k, &poll, pg)
 	went := k.strategy.advance(k.plan, &poll, pg)
-	if went == pollCut || went == pollCutShort {
+	k.share.spent += pg.took
+	if !poll.Fast && (went == pollCut || went == pollCutShort) {
 		for _, h := range k.overlap.unread() {
 			k.overlap.add(h)
 			out.told[k] = append(out.told[k], h)
@@ -52,7 +53,14 @@ func (s *slot) applyPoll(ctx context.Context, o outcome) error {
 		return err
 	}
 	complete := went == pollComplete || went == pollCutShort
-	if complete {
+	if complete && poll.Fast {
+		marks, err := s.endFast(k, poll, now)
+		if err != nil {
+			return err
+		}
+		records = append(records, marks...)
+	} else if complete {
+		k.share.ended(now, k.table.cfg.Overlap.Share, k.cfg.Every, poll.Max)
 		marks, err := s.endPoll(k, poll, now, &state)
 		if err != nil {
 			return err
@@ -65,6 +73,9 @@ func (s *slot) applyPoll(ctx context.Context, o outcome) error {
 	// not be stored at once: an older cursor with its overlap is as good.
 	if quiet && len(records) == 0 && len(state) == 0 && complete && now.Sub(k.stored) < s.cfg.Marks.Quiet {
 		return nil
+	}
+	if poll.Fast && complete && poll.Pages == 1 && len(records) == 0 && len(state) == 0 {
+		return nil // it moved nothing
 	}
 	own, err := s.stateOf(t, k)
 	if err != nil {
@@ -222,7 +233,7 @@ func (s *slot) overlapRecords(t *table, told map[*task][]wire.CDCHash) ([]*kgo.R
 		}
 		key := k.key(wire.CDCPartOverlap)
 		key.Poll, key.Number = k.st.Last, t.st.Page
-		if k.st.Poll != nil {
+		if k.st.Poll != nil && !k.st.Poll.Fast {
 			key.Poll = k.st.Poll.ID
 			k.overlap.mine = append(k.overlap.mine, key)
 		} else {

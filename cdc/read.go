@@ -163,6 +163,9 @@ func (s *slot) doBegin(ctx context.Context, o *outcome) error {
 	if s.faults.idAtMax && o.k.traits.largest && o.k.traits.poll == event.PollIncremental {
 		poll.Cursor = largest
 	}
+	if o.fast {
+		quicken(&poll, o.newest, o.top)
+	}
 	o.st.Poll, o.poll = &poll, &poll
 	o.page, err = s.pollPage(gated(ctx, poll.LSN), o.job)
 	if s.faults.lateSample && err == nil {

@@ -270,6 +270,9 @@ type job struct {
 	accepted bool              // jobPlan: it is ordered to be taken for the same one
 	wanted   map[string]string // jobPlan: meaning of each strategy that has cursors, by name
 	wide     []string          // jobPlan: columns that are wider than they are declared
+	fast     bool              // jobBegin: new values only
+	newest   time.Time         // the newest stamp that was read
+	top      string            // the largest id of the last whole poll
 	lowered  time.Duration
 	limit    int
 }
@@ -279,6 +282,7 @@ func (s *slot) job(c candidate) job {
 	switch c.kind {
 	case jobBegin, jobPage, jobCount:
 		j.plan, j.st, j.limit = c.k.plan, c.k.st, c.k.pager.limit()
+		j.fast, j.newest, j.top = c.k.fast(time.Now()), time.UnixMicro(c.k.newest), c.k.share.top
 	case jobLoad:
 		j.load, j.part, j.limit = c.t.load.CDCLoad, c.t.load.Ranges[c.number], c.t.load.pager.limit()
 		j.load.Ranges = nil

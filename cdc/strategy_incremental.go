@@ -84,6 +84,9 @@ func (i incremental) next(_ *plan, st wire.CDCStrategy, limit int) query {
 	// With both cursors the id phase of this very poll reads from the old
 	// cursor on and must know what the stamp phase published.
 	q.keepID, q.cursor = st.Cursor, st.Cursor
+	if poll.Fast {
+		q.cursor = poll.Cursor
+	}
 	switch poll.Phase {
 	case phaseNulls:
 		q.kind = queryNulls

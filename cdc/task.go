@@ -22,6 +22,7 @@ type task struct {
 	overlap *overlap
 	pager   pager
 	timing  timing
+	share   share
 	due     time.Time // of the next page; between polls, of the next poll
 	stored  time.Time // when st was written last
 
@@ -76,6 +77,13 @@ func (k *task) remember(r *row) (publish, tell, room bool) {
 		return true, false, true
 	}
 	publish, room = !k.overlap.known(r.hash), true
+	k.share.count(publish)
+	if k.st.Poll.Fast {
+		if publish {
+			tell, room = k.overlap.addOld(r.hash)
+		}
+		return publish, tell, room
+	}
 	if r.keep {
 		tell, room = k.overlap.add(r.hash)
 	} else if publish {

@@ -161,7 +161,8 @@ type CDCPoll struct {
 	Nulls       int64  `json:"nulls,omitempty"` // rows without a stamp that were read
 	Live        int64  `json:"live,omitempty"`  // rows that were read, where all of them are
 	Pages       int64  `json:"pages"`
-	Started     string `json:"started"` // by the poller's clock, RFC 3339
+	Started     string `json:"started"`        // by the poller's clock, RFC 3339
+	Fast        bool   `json:"fast,omitempty"` // it reads new values only and moves no cursor
 }
 
 // CDCLoad is the state of a first load or backfill; its key is
