@@ -59,7 +59,7 @@ func (s *session) leaveOutBad(ctx context.Context, w *work, st *stage, cause err
 				w.refuse(f, fault)
 			}
 		}
-		if len(w.bad) > maxBadFiles {
+		if w.tooMany(len(w.bad)) {
 			return nil, &targetError{work: w, reason: reasonFile, err: cause}
 		}
 		good = slices.DeleteFunc(slices.Clone(good), func(f dueFile) bool { return bad[f.Key] != nil })
@@ -77,6 +77,10 @@ func (s *session) leaveOutBad(ctx context.Context, w *work, st *stage, cause err
 	return good, nil
 }
 
+// tooMany says that so many bad files are not by themselves at fault. Those that
+// are held already have been.
+func (w *work) tooMany(bad int) bool { return bad > maxBadFiles && len(w.repair) == 0 }
+
 // refuse notes a file that is left out.
 func (w *work) refuse(f dueFile, fault error) {
 	reason := reasonFile
@@ -85,6 +89,8 @@ func (w *work) refuse(f dueFile, fault error) {
 		reason = reasonCount
 	case warehouse.Classify(fault) == warehouse.ClassSlow:
 		reason = string(warehouse.ClassSlow)
+	case warehouse.Classify(fault) == warehouse.ClassUnknown:
+		reason = reasonUnknown
 	}
 	w.bad = append(w.bad, warehouse.Held{Target: w.target(), Chain: f.chain, First: f.first, FileKey: f.Key, Reason: reason, Error: told(fault), Attempts: 1})
 }
@@ -165,7 +171,7 @@ func (s *session) bisect(ctx context.Context, w *work, st *stage, files []dueFil
 			return nil, err
 		}
 		maps.Copy(bad, found)
-		if len(bad) > maxBadFiles {
+		if w.tooMany(len(bad)) {
 			return nil, &targetError{work: w, reason: reasonFile, err: cause}
 		}
 	}

@@ -53,6 +53,12 @@
 //	somebody adds the column first                       planned again                                           TestAddColumnRace
 //	1,600 columns, long names, odd texts, full widths    limits hold, others go on                               TestWarehouseLimits
 //	the table of latest state is dropped                 held until its events are loaded again                  TestDroppedUsersAreNotMadeAnewWithoutTheirRows
+//	COPY's role may read nothing, or S3 does not work    nothing is held, the wave backs off, people are told         TestDeniedRoleHoldsNothing
+//	COPY may not read one table's files                  its target is held, others go on                        TestDeniedTableIsHeldAlone
+//	a table that the catalogue hides                     held at the second try, others go on                    TestTableThatTheCatalogueHidesIsHeldAlone
+//	each session ends in the COPY of one file            loaded apart, halved, the file held                     TestFileThatEndsSessionsIsFound
+//	each session ends in the rows of one table           loaded apart, held                                      TestTableThatEndsSessionsIsHeldAlone
+//	held work that cannot be tried                       its pause grows all the same                            TestHeldWorkThatCannotBeTriedCounts
 //	COPY brings other rows than the commits promise      nothing of that file is inserted; it is held            TestCopyCountMismatchAborts
 //	one bad file of many                                 named by Redshift, held; the rest is loaded             TestRefusedFileIsNamedByRedshift
 //	one that Redshift does not name                      found by halving, held; the rest is loaded              TestPoisonFileBisect
@@ -61,6 +67,7 @@
 //	an INSERT that takes too long                        the next load is half of it                             TestInsertThatTimesOutIsHalved
 //	a column made narrower behind the loader's back      the catalogue is read again, once; then held            TestColumnMadeNarrowerSinceTheCatalogueWasRead
 //	a held file is mended                                loaded by itself                                        TestMendedFileIsLoadedByItself
+//	many files are held that are whole                   one load for those of a table and schema                TestHeldFilesAreTriedTogether
 //	a repair whose COMMIT comes late, a skip meanwhile   compared behind the gate, nothing is written            TestRepairIsComparedBehindTheGate
 //	a table retyped, or otherwise unfit                  that target is held, others go on                       TestHeldTargetOthersGoOn
 //	a held target is mended                              loaded from where it was held, in order                 TestHeldTargetCatchesUpInOrder
@@ -91,6 +98,8 @@
 //	a table is loaded again by hand                      built beside, swapped in one transaction                TestReloadBuildsTheTableAnew
 //	somebody has the days' table locked                  waited for in short turns, loads pass                   TestReloadOfDaysWaitsInShortTurns
 //	commits come in meanwhile                            loaded too, before the swap                             TestReloadBesideARunningLoader
+//	compacted files have rows of held or skipped ones    those are let go in the transaction that loads           TestReloadOfCompactedFilesLetsGoOfWhatTheyHold
+//	the loader brings a held file in meanwhile           it comes into the new table too                          TestReloadBringsWhatIsMendedMeanwhile
 //	views are bound to a table that is loaded again      refused, before anything is done                        TestReloadRefusesBoundViews
 //	a reload by force leaves a file out                  named in held for ever, as skipped                      TestForcedReloadNamesWhatItLeavesOut
 //	the lake has lost files                              the table stays as it is                                TestReloadThatWouldLoseRowsIsRefused

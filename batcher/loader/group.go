@@ -22,6 +22,10 @@ const (
 	reasonReaders = "readers"  // not held: unless put off for long: other sessions leave the table no moment
 	reasonBehind  = "catch_up" // not done yet
 	reasonLedger  = "ledger"   // the target would be a table of the ledger
+	reasonExists  = "exists"   // a table or column is there that the catalogue does not show
+	reasonUnknown = "unknown"  // the session ends each time
+	reasonRaced   = "raced"    // the ledger is never where the plan began
+	reasonDenied  = "denied"   // COPY may not read the files; held only while it may read others
 )
 
 // metricsTable is the one table that commits bring into the ledger's schema.
@@ -40,13 +44,18 @@ type session struct {
 	bound time.Duration // of statements, in the transaction that runs
 }
 
+// connectError says that a group had no session: no load's fault.
+type connectError struct{ error }
+
+func (e *connectError) Unwrap() error { return e.error }
+
 // runGroup loads a group in one transaction. Loads at fault are left out and
 // held; the others go on. An error means that the outcome is unknown, or that
 // nothing was done: the next wave's positions tell.
 func (l *Loader) runGroup(ctx context.Context, fence int64, wave string, loads []*load) error {
 	conn, err := l.warehouse.Connect(ctx)
 	if err != nil {
-		return err
+		return &connectError{err}
 	}
 	defer conn.Close()
 	s := &session{l: l, conn: conn, fence: fence, wave: wave}
@@ -151,6 +160,13 @@ func (s *session) existing(ctx context.Context, todo []*work) (map[warehouse.Nam
 func (s *session) prepareOne(ctx context.Context, w *work, existing map[warehouse.Name]warehouse.Existing) error {
 	if len(w.files) == 0 {
 		return nil // marks only
+	}
+	if w.lost != nil {
+		w.info.kind = kindAppend
+		for _, f := range w.files {
+			w.refuse(f, w.lost)
+		}
+		return nil
 	}
 	if w.isMirror() {
 		return s.prepareMirror(ctx, w, existing)
@@ -281,8 +297,8 @@ func (s *session) putOff(ctx context.Context, f *targetError) (waits bool, told 
 		}
 		told, err = s.nameBlocker(ctx, f.work)
 		return true, told, err
-	case f.reason == string(warehouse.ClassSlow) && f.work.divisible():
-		s.l.patience.halve(target, len(f.work.files))
+	case f.reason == string(warehouse.ClassSlow) && f.work.divisible(), len(f.work.repair) > 1:
+		s.l.patience.halve(f.work.portion(), len(f.work.files))
 		s.l.log.Warn("load halved", "target", target, "files", len(f.work.files), "err", f.err)
 		return true, nil, nil
 	}
@@ -322,10 +338,13 @@ func (e *targetError) hold() []string {
 	if file, ok := errors.AsType[*fileError](e.err); ok {
 		said = file.Error()
 	}
-	if len(w.repair) > 0 {
-		return []string{warehouse.RetriedFile(w.target(), w.repair[0].FileKey, said)}
-	}
 	out := []string{}
+	if len(w.repair) > 0 {
+		for _, h := range w.repair {
+			out = append(out, warehouse.RetriedFile(w.target(), h.FileKey, said))
+		}
+		return out
+	}
 	if w.wasHeld {
 		out = append(out, warehouse.RetriedTarget(w.target(), e.reason, said))
 	} else {

@@ -28,6 +28,8 @@ type patience struct {
 	putOff   map[string]*waiting // targets whose load waits for other sessions
 	slow     map[string]bool     // targets whose rows needed longer than rowsPatience
 	lost     int                 // waits of this wave that were in vain
+	troubles map[string]*trouble // loads that ended without a word of whose fault it was
+	copied   time.Time           // when a COPY last went well
 }
 
 // waiting is since when a target is put off, and until when it is left alone.
@@ -122,16 +124,22 @@ func (p *patience) anew() {
 	p.lost = 0
 }
 
-// done forgets what a load of target that went well has settled. Portions grow
-// again, up to most files.
-func (p *patience) done(target string, most int) {
+// done forgets what a load that went well has settled. Portions grow again, up
+// to most files, unless what a search is after is yet to come.
+func (p *patience) done(ld *load, most int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	delete(p.putOff, target)
-	if n, ok := p.portions[target]; ok && 2*n < most {
-		p.portions[target] = 2 * n
+	delete(p.putOff, ld.target())
+	key := ld.portion()
+	if t := p.troubles[key]; t != nil && t.well == 0 && ld.lost == nil && len(ld.remain) > 0 && p.portions[key] > 0 {
+		t.well++ // what it is after is then in the next
+		return
+	}
+	delete(p.troubles, key)
+	if n, ok := p.portions[key]; ok && 2*n < most {
+		p.portions[key] = 2 * n
 	} else {
-		delete(p.portions, target)
+		delete(p.portions, key)
 	}
 }
 

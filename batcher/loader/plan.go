@@ -185,7 +185,8 @@ type load struct {
 	remain  map[warehouse.Chain]int64
 	// Of held files that are tried again: no position moves.
 	repair  []warehouse.Held
-	blocked bool // people were told whom it waits for
+	blocked bool  // people were told whom it waits for
+	lost    error // in which each COPY of its files ended: they are held without another
 }
 
 func (ld *load) target() string { return ld.name.String() }

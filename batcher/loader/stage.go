@@ -56,17 +56,28 @@ type targetError struct {
 func (e *targetError) Error() string { return e.work.target() + ": " + e.reason + ": " + e.err.Error() }
 func (e *targetError) Unwrap() error { return e.err }
 
+// openError is an error during a load that does not say whose fault it is.
+type openError struct {
+	load    *load
+	copying bool // in COPY, so that it may be a file's
+	err     error
+}
+
+func (e *openError) Error() string { return e.load.target() + ": " + e.err.Error() }
+func (e *openError) Unwrap() error { return e.err }
+
 // ownFault sorts an error of a statement of w: those of the cluster or the
 // session are everybody's, the rest is w's own.
 func ownFault(w *work, err error) error {
 	var own *targetError
+	var open *openError
 	var store *storeError
-	if errors.As(err, &own) || errors.As(err, &store) {
+	if errors.As(err, &own) || errors.As(err, &open) || errors.As(err, &store) {
 		return err
 	}
 	switch class := warehouse.Classify(err); class {
-	case warehouse.ClassConflict, warehouse.ClassUnknown, warehouse.ClassBusy, warehouse.ClassRaced:
-		return err
+	case warehouse.ClassConflict, warehouse.ClassUnknown, warehouse.ClassBusy, warehouse.ClassDenied, warehouse.ClassRaced:
+		return &openError{load: w.load, err: err}
 	default:
 		return &targetError{work: w, reason: string(class), err: err}
 	}
@@ -107,7 +118,11 @@ func (s *session) widen(ctx context.Context, w *work) error {
 func (s *session) stage(ctx context.Context, w *work) error {
 	for _, files := range w.bySchema() {
 		if err := s.fill(ctx, w, files); err != nil {
-			return ownFault(w, err)
+			err = ownFault(w, err)
+			if open, ok := errors.AsType[*openError](err); ok {
+				open.copying = true
+			}
+			return err
 		}
 	}
 	var columns []warehouse.Column
@@ -235,6 +250,7 @@ func (s *session) copyFiles(ctx context.Context, w *work, table warehouse.Stagin
 	if err != nil {
 		return err
 	}
+	s.l.patience.hasCopied(time.Now())
 	s.l.metrics.copies.Inc()
 	s.l.metrics.copyBytes.Add(float64(bytes))
 	got := int64(-1)

@@ -159,6 +159,9 @@ func (s *session) alter(ctx context.Context, w *work, sh shape) error {
 			if warehouse.Classify(err) == warehouse.ClassSlow {
 				return s.inUse(w, err)
 			}
+			if warehouse.Classify(err) == warehouse.ClassRaced && s.l.patience.racedAgain(w.load) {
+				return &targetError{work: w, reason: reasonExists, err: err}
+			}
 			return ownFault(w, err)
 		}
 	}
@@ -235,10 +238,14 @@ func (w *work) bookkeeping() []string {
 	var out []string
 	var held []warehouse.Held
 	if len(w.repair) > 0 {
-		if len(w.bad) > 0 {
-			return append(out, warehouse.RetriedFile(w.target(), w.repair[0].FileKey, w.bad[0].Error))
+		for _, h := range w.repair {
+			if i := slices.IndexFunc(w.bad, func(bad warehouse.Held) bool { return bad.FileKey == h.FileKey }); i >= 0 {
+				out = append(out, warehouse.RetriedFile(w.target(), h.FileKey, w.bad[i].Error))
+			} else {
+				out = append(out, warehouse.ReleaseFile(w.target(), h.FileKey))
+			}
 		}
-		return append(out, warehouse.ReleaseFile(w.target(), w.repair[0].FileKey))
+		return out
 	}
 	if w.blocked {
 		out = append(out, warehouse.Unblocked(w.target()))
@@ -277,7 +284,7 @@ func (l *Loader) loaded(w *work) {
 	for op, n := range map[string]int64{opStaged: r.Staged, opInserted: r.Inserted, opUpdated: r.Updated, opDeleted: r.Deleted, opDuplicate: r.Duplicates} {
 		l.metrics.rows.WithLabelValues(op).Add(float64(n))
 	}
-	l.patience.done(w.target(), l.cfg.Wave.Files)
+	l.patience.done(w.load, l.cfg.Wave.Files)
 	l.fresh.through(w.target(), r.MaxReceivedAt)
 	l.judged(w)
 	for _, h := range w.bad {

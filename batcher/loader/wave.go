@@ -30,7 +30,7 @@ const classStore = "store"
 
 var retryClasses = []string{
 	string(warehouse.ClassConflict), string(warehouse.ClassUnknown), string(warehouse.ClassBusy), string(warehouse.ClassSlow),
-	string(warehouse.ClassRaced), string(warehouse.ClassTooLong), string(warehouse.ClassTarget), classStore,
+	string(warehouse.ClassDenied), string(warehouse.ClassRaced), string(warehouse.ClassTooLong), string(warehouse.ClassTarget), classStore,
 }
 
 // waves is one tenure of the lease. It belongs to one goroutine.
@@ -43,7 +43,9 @@ type waves struct {
 	putOff     map[string]*postponed // swaps by target
 	sure       bool                  // no transaction that may have completed a poll has an unknown outcome
 	lowWritten time.Time
-	deferral   time.Duration // that small loads wait; grows while waves are slow
+	failing    bool            // the last wave did
+	standing   telemetry.Check // what people are told unless a wave fails
+	deferral   time.Duration   // that small loads wait; grows while waves are slow
 	last       pace
 }
 
@@ -60,24 +62,24 @@ func (w *waves) run(ctx, work context.Context) error {
 		}
 		w.metrics.wave.Observe(time.Since(start).Seconds())
 		w.deferral = w.last.deferral(w.deferral, w.cfg)
-		class := worst(failures)
-		if class == "" {
+		class := w.worst(failures, start)
+		w.failing = class != ""
+		if !w.failing {
+			w.say(w.standing)
 			w.metrics.lastSuccess.SetToCurrentTime()
 			again, busySince = 0, time.Time{}
 			busy.reset()
 			pause(ctx, w.cfg.Interval-time.Since(start))
 			continue
 		}
-		w.say(telemetry.Degraded("The last wave failed in part: %v", failures[0]))
 		if class != string(warehouse.ClassBusy) {
 			busySince = time.Time{}
 		} else if busySince.IsZero() {
 			busySince = start
-		} else if time.Since(busySince) > busyPatience {
-			w.say(telemetry.NotReady("The warehouse has not worked for %s: %v", time.Since(busySince).Round(time.Second), failures[0]))
 		}
+		w.say(failed(class, busySince, failures))
 		switch again++; {
-		case class == string(warehouse.ClassBusy), class == classStore:
+		case outage(class):
 			busy.sleep(ctx)
 		case again > w.cfg.Retry.Conflicts:
 			pause(ctx, w.cfg.Interval)
@@ -110,12 +112,17 @@ func (w *waves) once(ctx, work context.Context) (failures []error, err error) {
 	if err := w.leaveWaiting(work, loads); err != nil {
 		return nil, err
 	}
-	list := groups(loads, w.cfg.Group, w.deferSmall)
+	alone := w.patience.apart(loads)
+	list := append(groups(loads, w.cfg.Group, w.deferSmall), alone...)
 	start := time.Now()
 	failures = w.load(ctx, work, id, list)
 	w.last = pace{time.Since(start), len(list)}
-	for _, extra := range rounds(w.retries(work, led)) {
-		failures = append(failures, w.load(ctx, work, id, extra)...)
+	if !outage(w.worst(failures, start)) {
+		more, err := w.retry(ctx, work, id, led)
+		if err != nil {
+			return nil, err
+		}
+		failures = append(failures, more...)
 	}
 	w.sure = w.sure && len(failures) == 0
 	if ctx.Err() == nil {
@@ -166,6 +173,9 @@ func (w *waves) load(ctx, work context.Context, wave string, list [][]*load) []e
 		w.count(class)
 		w.log.Warn("group planned again", "class", class, "schema", list[i][0].name.Schema, "targets", len(list[i]), "err", err)
 		failures = append(failures, err)
+		if err := w.ended(work, wave, list[i], err); err != nil {
+			failures = append(failures, err)
+		}
 	}
 	return failures
 }
@@ -184,88 +194,37 @@ func classOf(err error) string {
 	return string(warehouse.Classify(err))
 }
 
-// worst is the class that decides how long to wait.
-func worst(failures []error) string {
+// outage says that nothing can be loaded now, by no load's fault.
+func outage(class string) bool {
+	return class == string(warehouse.ClassBusy) || class == string(warehouse.ClassDenied) || class == classStore
+}
+
+// worst is the class that decides how long to wait after a wave that began at
+// start. Where COPY may read some files, others that it may not are not waited
+// for.
+func (w *waves) worst(failures []error, start time.Time) string {
 	out := ""
 	for _, f := range failures {
 		class := classOf(f)
-		if out == "" || class == string(warehouse.ClassBusy) || class == classStore {
+		if class == string(warehouse.ClassDenied) && w.patience.copiedSince(start) {
+			class = string(warehouse.ClassUnknown)
+		}
+		if out == "" || outage(class) {
 			out = class
 		}
 	}
 	return out
 }
 
-// retries are the loads of what is held and due again.
-func (w *waves) retries(ctx context.Context, led *ledger) []*load {
-	var out []*load
-	for target, held := range led.targets {
-		if !retryDue(held.attempts, held.age, w.cfg.Retry) {
-			continue
-		}
-		ld, err := w.heldLoad(ctx, led, target, held)
-		if err != nil {
-			w.log.Warn("held target not tried", "target", target, "err", err)
-			continue
-		}
-		out = append(out, ld)
+// failed is what people are told after a wave that failed.
+func failed(class string, busySince time.Time, failures []error) telemetry.Check {
+	if class == string(warehouse.ClassDenied) {
+		return telemetry.NotReady("Redshift may not read the lake, so nothing is loaded, and nothing is lost or held: warehouse.copy_role needs s3:GetObject and s3:ListBucket on bucket and prefix, and must be attached to the cluster. %v", failures[0])
 	}
-	for _, h := range led.files {
-		if h.Reason == warehouse.Skipped || !retryDue(h.Attempts, h.Age, w.cfg.Retry) || led.targets[h.Target] != nil {
-			continue
-		}
-		name, err := warehouse.ParseName(h.Target)
-		var f dueFile
-		if err == nil {
-			f, err = w.seen.file(ctx, h)
-		}
-		if err != nil {
-			w.log.Warn("held file not tried", "file", h.FileKey, "err", err)
-			continue
-		}
-		out = append(out, &load{name: name, files: []dueFile{f}, rows: f.Rows, bytes: f.Bytes, repair: []warehouse.Held{h}})
+	if busy := time.Since(busySince); !busySince.IsZero() && busy > busyPatience {
+		return telemetry.NotReady("The warehouse has not worked for %s: %v", busy.Round(time.Second), failures[0])
 	}
-	slices.SortFunc(out, func(a, b *load) int { return slices.Compare([]string{a.target()}, []string{b.target()}) })
-	return out
-}
-
-// rounds puts retries, which are in order of their targets, into groups of one
-// that may run side by side: a target's files come one after another.
-func rounds(retries []*load) [][][]*load {
-	var out [][][]*load
-	of := map[string]int{}
-	for _, ld := range retries {
-		n := of[ld.target()]
-		of[ld.target()]++
-		if n == len(out) {
-			out = append(out, nil)
-		}
-		out[n] = append(out[n], []*load{ld})
-	}
-	return out
-}
-
-// heldLoad is the load of a held target, from where it was held. It has no
-// files when there is nothing left to load; then it only lets the target go.
-func (w *waves) heldLoad(ctx context.Context, led *ledger, target string, held *heldTarget) (*load, error) {
-	chains, err := w.seen.since(ctx, target, held)
-	if err != nil {
-		return nil, err
-	}
-	ld := gather(chains, led, w.cfg.Wave, target)[target]
-	if ld == nil {
-		name, err := warehouse.ParseName(target)
-		if err != nil {
-			return nil, err
-		}
-		ld = &load{name: name, wasHeld: true, spans: map[warehouse.Chain]*span{}, remain: map[warehouse.Chain]int64{}}
-	}
-	for i, ch := range chains {
-		if _, has := ld.remain[ch.id]; !has && ch.next < w.seen.chains[i].next {
-			ld.remain[ch.id] = ch.next // the rest is read when this is loaded
-		}
-	}
-	return ld, nil
+	return telemetry.Degraded("The last wave failed in part: %v", failures[0])
 }
 
 func (w *waves) chainStopped(id warehouse.Chain, err error) {
@@ -379,11 +338,14 @@ func (w *waves) report(led *ledger, loads map[string]*load) {
 	w.metrics.chainGaps.Set(float64(gaps))
 	switch {
 	case gaps > 0:
-		w.say(telemetry.Degraded("%d chains of commits cannot be read on; the log names them.", gaps))
+		w.standing = telemetry.Degraded("%d chains of commits cannot be read on; the log names them.", gaps)
 	case len(led.targets)+len(led.files)-skipped > 0:
-		w.say(telemetry.Degraded("%d targets and %d files are held; SELECT * FROM millstream.held says why.", len(led.targets), len(led.files)-skipped))
+		w.standing = telemetry.Degraded("%d targets and %d files are held; SELECT * FROM millstream.held says why.", len(led.targets), len(led.files)-skipped)
 	default:
-		w.say(telemetry.Ready("Loading; the oldest commit to load is %s old.", age.Round(time.Second)))
+		w.standing = telemetry.Ready("Loading; the oldest commit to load is %s old.", age.Round(time.Second))
+	}
+	if !w.failing {
+		w.say(w.standing)
 	}
 }
 

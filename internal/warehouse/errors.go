@@ -3,6 +3,7 @@ package warehouse
 import (
 	"context"
 	"errors"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -19,6 +20,7 @@ const (
 	ClassConflict Class = "conflict" // another transaction won; the same again may succeed
 	ClassUnknown  Class = "unknown"  // the session is gone and with it the answer
 	ClassBusy     Class = "busy"     // the cluster will not work now
+	ClassDenied   Class = "denied"   // COPY may not read the lake: its role, or the bucket's policy
 	ClassSlow     Class = "slow"     // statement_timeout
 	ClassRaced    Class = "raced"    // somebody else made the column or table
 	ClassTooLong  Class = "too_long" // a value is longer than its column
@@ -49,6 +51,10 @@ func classifyCode(pg *pgconn.PgError) Class {
 		return ClassConflict
 	case code == "57014" && !mentions(pg, "resize mode"):
 		return ClassSlow
+	case code == "XX000" && refused.MatchString(pg.Message+"\n"+pg.Detail):
+		return ClassDenied
+	case code == "XX000" && storeAway.MatchString(pg.Message+"\n"+pg.Detail):
+		return ClassBusy
 	case code == "57014", code == "57P01", code == "57P03", strings.HasPrefix(code, "53"):
 		return ClassBusy
 	case strings.HasPrefix(code, "08"):
@@ -67,6 +73,14 @@ func overtaken(pg *pgconn.PgError) bool {
 	number, _, _ := strings.Cut(strings.TrimPrefix(pg.Message, "ERROR: "), " ")
 	return number == "1023" || mentions(pg, "Serializable isolation violation")
 }
+
+// What COPY says when S3, or IAM before it, does not let it read, and when S3
+// does not work. Status and error stand in fixed places, as numbers are in keys
+// and values too; names in keys are of lower case.
+var (
+	refused   = regexp.MustCompile(`Access ?Denied|not authorized to (assume|get credentials)|ExpiredToken|InvalidAccessKeyId|(Status|response error code:|response code:) ?403\b`)
+	storeAway = regexp.MustCompile(`SlowDown|Error (InternalError|ServiceUnavailable|RequestTimeout)\b|(Status|response error code:|response code:) ?5\d\d\b`)
+)
 
 func mentions(pg *pgconn.PgError, word string) bool {
 	return strings.Contains(pg.Message, word) || strings.Contains(pg.Detail, word)

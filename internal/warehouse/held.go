@@ -82,6 +82,13 @@ func RetriedFile(target, key, words string) string {
 		Literal(cut(words, 4096)), Literal(target), Literal(key), Literal(Skipped))
 }
 
+// NotTried returns the statement that notes that what is held under key could
+// not even be tried; what was said of it stays.
+func NotTried(target, key string) string {
+	return fmt.Sprintf("UPDATE millstream.held SET attempts = attempts + 1 WHERE target = %s AND file_key = %s AND reason <> %s",
+		Literal(target), Literal(key), Literal(Skipped))
+}
+
 // Blocked returns the statements that tell people whom a target's loads wait
 // for.
 func Blocked(target, reason, words string) []string {

@@ -23,7 +23,7 @@ type Report struct {
 // Wrong says that somebody has to mend something: a target or file is held, or
 // a chain has a gap.
 func (r Report) Wrong() bool {
-	return len(r.Gaps) > 0 || slices.ContainsFunc(r.Held, func(h Held) bool { return h.Kind == HeldFile || h.Kind == HeldTarget })
+	return len(r.Gaps) > 0 || slices.ContainsFunc(r.Held, func(h Held) bool { return h.Kind == HeldFile || h.Kind == HeldTarget || h.Reason == "denied" })
 }
 
 // Target is a table that the loader fills.

@@ -33,6 +33,12 @@ var causes = []cause{
 	{reason: "skipped", words: "somebody gave this file up; its rows are not in the table, and verify shows that ever after", mend: "nothing to do"},
 	{reason: "readers", words: "somebody's session does not let go of the table: it reads it while a column is to be added, or locks or changes it", mend: "end that session: SELECT pg_terminate_backend(PID) with its number; the load then goes on by itself"},
 
+	{reason: "denied", words: "Redshift's COPY role may not read the lake's files in S3, so nothing of the table is loaded; nothing is lost, and it goes on by itself once the role may", mend: "let warehouse.copy_role s3:GetObject and s3:ListBucket on bucket and prefix (and kms:Decrypt on the bucket's key), attach it to the cluster, and look for a policy that denies it; millstream check tries it"},
+
+	{reason: "exists", words: "a table or column of the name is there already, but the catalogue does not show it to the loader's user: it belongs to somebody else", mend: `GRANT ALL ON "{schema}"."{table}" TO "{user}", or rename that table; then: ` + retry},
+	{reason: "unknown", words: "the connection ends each time that this is loaded: Redshift stumbles over it, or something between cuts a long statement", mend: look},
+	{reason: "raced", words: "the ledger is never where a load of the table begins, as if somebody else moved it", mend: "see that nobody writes millstream.positions; then: " + retry},
+
 	{code: "42501", text: "schema", words: "the loader's user may not work in the schema", mend: `GRANT ALL ON SCHEMA "{schema}" TO "{user}"; then: ` + retry},
 	{code: "42501", text: "must be owner", words: "the table belongs to somebody else, and only its owner may add columns", mend: `ALTER TABLE "{schema}"."{table}" OWNER TO "{user}"; then: ` + retry},
 	{code: "42501", words: "the loader's user may not write the table", mend: `GRANT ALL ON "{schema}"."{table}" TO "{user}"; then: ` + retry},
