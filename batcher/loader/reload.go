@@ -71,7 +71,9 @@ type reloading struct {
 	gotChains map[warehouse.Chain]bool // of which there were files
 	encodings map[string]string        // of the present table's columns
 	wrote     map[string]lake.Compaction
-	leftOut   []warehouse.Held // files that Force goes on without
+	leftOut   []warehouse.Held   // files that Force goes on without
+	brought   map[string]bool    // keys of files whose rows are loaded, compacted ones as what they replace
+	waiting   map[string]dueFile // files that are held, and left to the loader
 }
 
 // Reload loads a table of events again, beside a loader that may be running: it
@@ -89,7 +91,7 @@ func (b ByHand) Reload(ctx context.Context, r Reload) (Reloaded, error) {
 	}
 	defer conn.Close()
 	s := &session{l: l, conn: conn, fence: warehouse.AnyFence, wave: event.ULID(time.Now())}
-	rl := &reloading{session: s, Reload: r, lake: b.Lake, goal: map[warehouse.Chain]int64{}, gotChains: map[warehouse.Chain]bool{}}
+	rl := &reloading{session: s, Reload: r, lake: b.Lake, goal: map[warehouse.Chain]int64{}, gotChains: map[warehouse.Chain]bool{}, brought: map[string]bool{}, waiting: map[string]dueFile{}}
 	if err := rl.begin(ctx); err != nil {
 		return Reloaded{}, err
 	}
@@ -289,6 +291,11 @@ func (r *reloading) portion(ctx context.Context, files []dueFile, bytes int64) e
 		r.out.LeftOut = append(r.out.LeftOut, h.FileKey+": "+h.Error)
 		r.leftOut = append(r.leftOut, r.givenUp(h)...)
 	}
+	for _, f := range files {
+		if !slices.ContainsFunc(w.bad, func(h warehouse.Held) bool { return h.FileKey == f.Key }) {
+			r.notes(f.Key)
+		}
+	}
 	if r.Days.All() && len(w.shapes) > 0 {
 		r.compress(w.shapes[0].columns)
 	}
@@ -306,6 +313,14 @@ func (r *reloading) portion(ctx context.Context, files []dueFile, bytes int64) e
 		}
 	}
 	return nil
+}
+
+// notes notes whose rows a file brings.
+func (r *reloading) notes(key string) {
+	r.brought[key] = true
+	for _, replaced := range r.wrote[key].Replaces {
+		r.notes(replaced)
+	}
 }
 
 // bring applies a portion behind the gate. Loads go on while it waits for those

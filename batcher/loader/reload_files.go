@@ -20,7 +20,7 @@ func schema8(s lake.Schema) string { return wire.Schema8(s.Fingerprint) }
 // files returns what a reload begins with: the files that make up the target
 // today, where compacted ones stand for what they replace, through the end of
 // each chain, or for single days through where the target is loaded. Files that
-// are held stay so.
+// are held stay so, unless a compacted one has their rows.
 func (r *reloading) files(ctx context.Context) ([]dueFile, error) {
 	const tries = 3 // a compaction may take in what was committed a moment ago
 	var err error
@@ -82,10 +82,7 @@ func (r *reloading) effective(ctx context.Context) ([]dueFile, error) {
 			r.wrote[f.Key] = c
 		}
 	}
-	held := map[string]bool{}
-	for _, h := range r.led.files {
-		held[h.FileKey] = true
-	}
+	held := r.heldFiles()
 	var out []dueFile
 	for _, day := range r.days() {
 		files, err := r.lake.Files(ctx, r.Target, day)
@@ -95,7 +92,7 @@ func (r *reloading) effective(ctx context.Context) ([]dueFile, error) {
 		for _, f := range files {
 			within, beyond := r.place(f.Key)
 			switch {
-			case len(within) == 0 || held[f.Key]:
+			case len(within) == 0:
 				continue
 			case beyond:
 				return nil, fmt.Errorf("the file %s holds rows that the loader has not brought into %s yet; wait for it, or mend what millstream.held says of the table", f.Key, r.name)
@@ -107,10 +104,24 @@ func (r *reloading) effective(ctx context.Context) ([]dueFile, error) {
 			for _, id := range within {
 				r.gotChains[id] = true
 			}
-			out = append(out, dueFile{File: f, chain: within[0], first: f.First, schema: version})
+			due := dueFile{File: f, chain: within[0], first: f.First, schema: version}
+			if held[f.Key] {
+				r.waiting[f.Key] = due
+				continue
+			}
+			out = append(out, due)
 		}
 	}
 	return out, nil
+}
+
+// heldFiles are the keys of files that are held or given up.
+func (r *reloading) heldFiles() map[string]bool {
+	out := map[string]bool{}
+	for _, h := range r.led.files {
+		out[h.FileKey] = true
+	}
+	return out
 }
 
 // days are what Lake.Files is asked for: each day, or all at once.
@@ -161,7 +172,14 @@ func (r *reloading) catchUp(ctx context.Context) error {
 			r.goal[id] = first
 		}
 	}
+	held := r.heldFiles()
 	var files []dueFile
+	for key, f := range r.waiting {
+		if !held[key] { // the loader has brought it into the table that is replaced
+			files = append(files, f)
+			delete(r.waiting, key)
+		}
+	}
 	for _, id := range sortedChains(r.goal) {
 		upto := int64(math.MaxInt64)
 		if !r.Days.All() {

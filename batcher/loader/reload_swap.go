@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/millstream-data/millstream/internal/event"
@@ -162,11 +163,11 @@ func (r *reloading) records() []string {
 	r.done.ID, r.done.Wave, r.done.Target, r.done.Fence, r.done.StartedAt = event.ULID(time.Now()), r.wave, r.Target, r.fence, time.Now()
 	r.done.Kind = string(kindRepair)
 	if !r.Days.All() {
-		return append([]string{warehouse.InsertLoads([]warehouse.Load{r.done})}, r.skipped()...)
+		return append([]string{warehouse.InsertLoads([]warehouse.Load{r.done})}, r.settled()...)
 	}
 	r.done.Kind = "swap"
 	var positions []warehouse.Position
-	out := append([]string{warehouse.InsertLoads([]warehouse.Load{r.done})}, r.skipped()...)
+	out := append([]string{warehouse.InsertLoads([]warehouse.Load{r.done})}, r.settled()...)
 	for _, id := range sortedChains(r.goal) {
 		if _, has := r.led.positions[r.Target][id]; !has && !r.gotChains[id] && !r.heldOn(id) {
 			continue
@@ -179,12 +180,19 @@ func (r *reloading) records() []string {
 	return append(out, warehouse.ReplacePositions([]string{r.Target}, positions)...)
 }
 
-// skipped are the statements that name what was left out by force for ever.
-func (r *reloading) skipped() []string {
-	if len(r.leftOut) == 0 {
-		return nil
+// settled are the statements that let go of held files whose rows were loaded,
+// and that name what was left out by force for ever.
+func (r *reloading) settled() []string {
+	var out []string
+	for _, h := range r.led.files {
+		if r.brought[h.FileKey] || slices.ContainsFunc(r.leftOut, func(left warehouse.Held) bool { return left.FileKey == h.FileKey }) {
+			out = append(out, warehouse.ReleaseFile(r.Target, h.FileKey))
+		}
 	}
-	return []string{warehouse.InsertHeld(r.leftOut)}
+	if len(r.leftOut) > 0 {
+		out = append(out, warehouse.InsertHeld(r.leftOut))
+	}
+	return out
 }
 
 func (r *reloading) heldOn(id warehouse.Chain) bool {
@@ -198,9 +206,15 @@ func (r *reloading) heldOn(id warehouse.Chain) bool {
 
 // caughtUp says that what was loaded reaches as far as the ledger. Of single
 // days no more than what the ledger has may be there, as the loader brings the
-// rest. Low water counts too: below it the loader looks for nothing that a
+// rest. What was left as held must be held still. Low water counts too: below it the loader looks for nothing that a
 // released target might lack.
 func (r *reloading) caughtUp() bool {
+	held := r.heldFiles()
+	for key := range r.waiting {
+		if !held[key] {
+			return false
+		}
+	}
 	for id, at := range r.led.positions[r.Target] {
 		goal, known := r.goal[id]
 		if !known || at > goal || at != goal && !r.Days.All() {
