@@ -24,9 +24,11 @@ func (s *slot) apply(ctx context.Context, o outcome) error {
 		return nil // who needs the sample that failed says so
 	}
 	t := o.t
-	t.lock.give(o.kind.shares())
-	if o.class > classFresh {
-		s.slow--
+	if !o.more {
+		t.lock.give(o.kind.shares())
+		if o.class > classFresh {
+			s.slow--
+		}
 	}
 	switch o.kind { //nolint:exhaustive // the others leave no trace
 	case jobLoad:

@@ -54,6 +54,8 @@
 //	a load is interrupted                                    each range goes on behind its last committed page         TestLoadGoesOn, TestLoadInRanges
 //	a load begins before older transactions have ended       what was read before is read once more                    TestLoadReadsEarlyRangesAgain
 //	rows go, or change without a stamp                       a replacing poll; fresh rows go out in between            TestFullReplace, TestFullReplaceBesideFreshRows, TestBoundedReplace
+//	the newest rows of a window of integers go               the window's end is remembered                            TestBoundedReplace
+//	a table without a key                                    read whole in one snapshot, begun anew after a crash      TestKeyless
 //	one strategy publishes what another remembers            its memory follows                                        TestTwoStrategies
 //	a strategy is added, or means something else             it begins at the table's anchor, or the load runs again   TestStrategyAddedLater
 //	a transaction is open across polls                       the watermark waits, its rows arrive                      TestSQLiteHorizon, TestLongTransaction, TestMariaDBLongTransaction

@@ -61,8 +61,12 @@ func (e *envelope) record(r *row) (*kgo.Record, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s key %s: %w", e.p.name, r.key, err)
 	}
+	key, spread := r.key, r.key
+	if e.p.keyless() {
+		key, spread = nil, r.hash[:]
+	}
 	return &kgo.Record{
-		Topic: e.topic, Partition: partitionOf(r.key, e.partitions), Key: r.key, Value: value,
+		Topic: e.topic, Partition: partitionOf(spread, e.partitions), Key: key, Value: value,
 		Headers: wire.AppendChangeHeaders([]kgo.RecordHeader(nil), wire.ChangeHeader{
 			Kind: wire.KindChange, Source: e.p.source, Table: e.p.name, Op: op, Strategy: e.strategy,
 			Poll: e.poll, Schema: e.schema, Version: r.version,

@@ -17,6 +17,7 @@ const (
 	queryXmin                    // postgres: row versions since the transaction cursor, by blocks
 	queryRange                   // keys from above on and below upTo, by key
 	queryRows                    // rows with these keys
+	queryHeap                    // every row as it lies, of a table without a key; see streamer
 	queryNulls                   // rows without a stamp, by key
 	queryWindow                  // a column from lo (stamps) or floor (integers) on, by it and key
 )
@@ -114,14 +115,16 @@ func selectPage(d dialect, p *plan, q query) *statement {
 	if where := conditions(d, b, p, q, order); len(where) > 0 {
 		b.sql.WriteString(" WHERE " + strings.Join(where, " AND "))
 	}
-	if len(order) == 0 {
+	if len(order) == 0 && q.kind != queryHeap {
 		return b
 	}
 	names := make([]string, len(order))
 	for i, c := range order {
 		names[i] = "t." + d.ident(c.name) // the position's columns have the same names
 	}
-	fmt.Fprintf(&b.sql, " ORDER BY %s", strings.Join(names, ", "))
+	if len(names) > 0 {
+		fmt.Fprintf(&b.sql, " ORDER BY %s", strings.Join(names, ", "))
+	}
 	if q.limit > 0 {
 		fmt.Fprintf(&b.sql, " LIMIT %d", q.limit)
 	}
@@ -144,7 +147,7 @@ func (p *plan) order(kind queryKind) []*column {
 		first = p.window()
 	case queryXmin:
 		return nil
-	case queryLoad, queryRange, queryRows, queryNulls:
+	case queryLoad, queryRange, queryRows, queryNulls, queryHeap:
 	}
 	if first >= 0 {
 		out = append(out, &p.rel.columns[first])

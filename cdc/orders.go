@@ -151,6 +151,12 @@ func (s *slot) obeyed(t *table) []*kgo.Record {
 
 // reload reads a healthy table once more in the lowest class.
 func (s *slot) reload(t *table, now time.Time) {
+	if t.plan.keyless() {
+		for _, k := range t.tasks {
+			k.st.Poll, k.due = nil, now
+		}
+		return
+	}
 	t.load = newLoading(newLoad(event.PollBackfill, t.anchored(), t.st.Basis, now), s.src)
 }
 

@@ -175,8 +175,11 @@ func (p *plan) findKey() error {
 	} else if best := p.uniqueIndex(); best != nil {
 		names = best
 	}
+	if len(names) == 0 && p.replacedWhole() {
+		return nil
+	}
 	if len(names) == 0 {
-		return refuse("no_key", "add a primary key, or name unique columns in key:", "%s has no primary key and no unique index without NULLs", p.name)
+		return p.noKey()
 	}
 	for _, n := range names {
 		i := p.rel.index(n)
@@ -186,6 +189,18 @@ func (p *plan) findKey() error {
 		p.key = append(p.key, i)
 	}
 	return nil
+}
+
+func (p *plan) noKey() error {
+	return refuse("no_key", "add a primary key, name unique columns in key:, or let {kind: full, publish: replace} be its only strategy",
+		"%s has no primary key and no unique index without NULLs", p.name)
+}
+
+// replacedWhole says whether every poll replaces the whole table, which needs no key.
+func (p *plan) replacedWhole() bool {
+	return len(p.cfg.Strategies) > 0 && !slices.ContainsFunc(p.cfg.Strategies, func(c StrategyConfig) bool {
+		return c.Kind != kindFull || c.Publish != publishReplace
+	})
 }
 
 // uniqueIndex is the unique index of NOT NULL columns with the fewest columns.

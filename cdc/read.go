@@ -24,6 +24,9 @@ type outcome struct {
 	partitions int32
 	planned    *planned // of a table without strategies
 
+	more  bool          // of a stream: the job goes on when the page was taken
+	taken chan struct{} // closed then
+
 	poll    *wire.CDCPoll // jobBegin
 	page    *page
 	borders []string // jobLoad: where the rest is cut into ranges
@@ -74,6 +77,9 @@ func (s *slot) doPlan(ctx context.Context, o *outcome) error {
 	if o.plan, err = newPlan(s.source, s.src.Kind, t.name, cfg, rel); err != nil {
 		return err
 	}
+	if _, can := s.origin.(streamer); o.plan.keyless() && !can {
+		return o.plan.noKey()
+	}
 	o.fresh = map[string]string{}
 	if o.another(o.plan) {
 		o.wanted = nil
@@ -105,7 +111,7 @@ func (s *slot) ensureTopic(ctx context.Context, o *outcome) error {
 	if n == 0 {
 		n = s.cfg.Topics.Partitions
 	}
-	if err := kafka.EnsureTopics(ctx, s.kafka, s.cl, s.cfg.changesTopic(o.topic, n)); err != nil {
+	if err := kafka.EnsureTopics(ctx, s.kafka, s.cl, s.cfg.changesTopic(o.topic, n, o.plan.keyless())); err != nil {
 		return &kafkaError{err}
 	}
 	desc, err := kafka.DescribeLog(ctx, s.cl, o.topic, false)
@@ -147,6 +153,9 @@ func (s *slot) sample(ctx context.Context, o *outcome) error {
 	return err
 }
 
+// streamed is how many rows a page of a stream has.
+const streamed = 10_000
+
 func (s *slot) doBegin(ctx context.Context, o *outcome) error {
 	largest, err := s.largest(ctx, o.k, o.plan)
 	if err != nil {
@@ -167,6 +176,10 @@ func (s *slot) doBegin(ctx context.Context, o *outcome) error {
 		quicken(&poll, o.newest, o.top)
 	}
 	o.st.Poll, o.poll = &poll, &poll
+	if o.plan.keyless() {
+		o.page, err = s.stream(gated(ctx, poll.LSN), o, o.k.strategy.next(o.plan, o.st, streamed))
+		return err
+	}
 	o.page, err = s.pollPage(gated(ctx, poll.LSN), o.job)
 	if s.faults.lateSample && err == nil {
 		var late sample
@@ -177,7 +190,12 @@ func (s *slot) doBegin(ctx context.Context, o *outcome) error {
 }
 
 // changesTopic describes the topic of a table.
-func (c Config) changesTopic(name string, partitions int) kafka.Topic {
+func (c Config) changesTopic(name string, partitions int, keyless bool) kafka.Topic {
+	if keyless {
+		return kafka.Topic{Name: name, Partitions: partitions, Replication: c.Topics.Replication, Configs: map[string]string{
+			"cleanup.policy": "delete", "retention.ms": millis(c.Topics.Retention), "max.message.bytes": strconv.FormatInt(int64(c.Topics.MaxMessageBytes), 10),
+		}}
+	}
 	return kafka.Topic{Name: name, Partitions: partitions, Replication: c.Topics.Replication, Configs: map[string]string{
 		"cleanup.policy": "compact", "min.compaction.lag.ms": millis(c.Topics.CompactionLag),
 		"delete.retention.ms": millis(c.Topics.Retention), "max.message.bytes": strconv.FormatInt(int64(c.Topics.MaxMessageBytes), 10),

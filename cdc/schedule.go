@@ -99,7 +99,7 @@ func (t *table) patientDue(now time.Time) bool {
 }
 
 func (k *task) job() jobKind {
-	if k.st.Poll == nil {
+	if k.st.Poll == nil || k.plan.keyless() { // a stream begins anew
 		return jobBegin
 	}
 	return jobPage

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -40,6 +41,7 @@ type slot struct {
 	tables  []*table
 	breaker breaker
 
+	ending   atomic.Bool // no stream goes on
 	inflight int
 	slow     int // those that are read for others than classFresh
 	turns    int // pages of urgent jobs since a patient one's
@@ -101,10 +103,15 @@ func (s *slot) run(ctx, work context.Context) error {
 		timer := time.NewTimer(s.wait(now))
 		select {
 		case o := <-s.results:
-			s.inflight--
+			if !o.more {
+				s.inflight--
+			}
 			if err := s.apply(work, o); err != nil {
 				timer.Stop()
 				return err
+			}
+			if o.more {
+				close(o.taken)
 			}
 		case r := <-s.replays:
 			if err := s.applyReplay(r); err != nil {
@@ -121,6 +128,7 @@ func (s *slot) run(ctx, work context.Context) error {
 		case <-timer.C:
 		case <-ended:
 			ended = nil
+			s.ending.Store(true)
 		case <-work.Done():
 			timer.Stop()
 			return context.Cause(work)

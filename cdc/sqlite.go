@@ -303,6 +303,11 @@ func (o *sqliteOrigin) read(ctx context.Context, p *plan, q query) (*page, error
 func (o *sqliteOrigin) inside(ctx context.Context, p *plan, f func(context.Context, *sql.Tx) error) error {
 	ctx, cancel := context.WithTimeout(ctx, o.cfg.Timeouts.Snapshot)
 	defer cancel()
+	return o.insideFor(ctx, p, f)
+}
+
+// insideFor is inside for as long as ctx lasts.
+func (o *sqliteOrigin) insideFor(ctx context.Context, p *plan, f func(context.Context, *sql.Tx) error) error {
 	tx, err := o.pages.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
 	if err != nil {
 		return sqliteErr("begin", err)

@@ -1,6 +1,8 @@
 package cdc
 
 import (
+	"cmp"
+	"math"
 	"strconv"
 	"time"
 
@@ -34,16 +36,21 @@ func (b bounded) resume(p *plan, _ wire.CDCTable, _ []wire.CDCStrategy) (wire.CD
 }
 
 // begin measures the window back from the horizon, or from the largest integer.
-func (b bounded) begin(_ *plan, _ wire.CDCStrategy, o opening) wire.CDCPoll {
+func (b bounded) begin(_ *plan, st wire.CDCStrategy, o opening) wire.CDCPoll {
 	poll := newPoll(o, phaseWindow)
 	if b.by > 0 {
 		poll.Lo, poll.Until = stampText(o.sample.h.Add(-b.by)), stampText(o.sample.t0.Add(untilMargin))
 		return poll
 	}
-	if most, err := strconv.ParseInt(o.largest, 10, 64); err == nil {
-		poll.Max, poll.Cursor = o.largest, strconv.FormatInt(most-b.n, 10)
+	// What the last window reached may have been deleted since.
+	poll.Max = o.largest
+	if idLess(poll.Max, st.High) {
+		poll.Max = st.High
+	}
+	if most, err := strconv.ParseInt(poll.Max, 10, 64); err == nil {
+		poll.Cursor = strconv.FormatInt(most-b.n, 10)
 		if most-b.n > most { // below the least integer
-			poll.Cursor = ""
+			poll.Cursor = strconv.FormatInt(math.MinInt64, 10)
 		}
 	}
 	return poll
@@ -69,21 +76,21 @@ func (b bounded) advance(_ *plan, poll *wire.CDCPoll, pg *page) progress {
 }
 
 func (b bounded) end(_ *plan, st *wire.CDCStrategy) {
-	st.H, st.Last, st.Poll = st.Poll.H, st.Poll.ID, nil
+	st.H, st.Last, st.High, st.Poll = st.Poll.H, st.Poll.ID, st.Poll.Max, nil
 }
 
-// window is [h - window, t0), or up to the largest integer.
+// window is [h - window, t0), or up to and with the largest integer that was
+// ever reached.
 func (b bounded) window(p *plan, poll *wire.CDCPoll) *event.PollRange {
 	c := p.rel.columns[p.window()]
-	r := &event.PollRange{Column: c.name, Lo: poll.Cursor, Hi: poll.Max}
-	if b.by > 0 {
-		r.Lo, r.Hi = poll.Lo, poll.T0
-		if c.dateOnly {
-			r.Lo, r.Hi = parseStamp(r.Lo).Format(time.DateOnly), parseStamp(r.Hi).Format(time.DateOnly)
+	r := &event.PollRange{Column: c.name, Lo: poll.Lo, Hi: poll.T0}
+	if b.by == 0 {
+		r.Lo, r.Hi = cmp.Or(poll.Cursor, "0"), "0" // of a table that was never seen with rows: nothing
+		if most, err := strconv.ParseInt(poll.Max, 10, 64); err == nil {
+			r.Hi = strconv.FormatInt(max(most, most+1), 10)
 		}
-	}
-	if r.Hi == "" {
-		return nil // an empty table has no largest integer, and nothing to delete below it
+	} else if c.dateOnly {
+		r.Lo, r.Hi = parseStamp(r.Lo).Format(time.DateOnly), parseStamp(r.Hi).Format(time.DateOnly)
 	}
 	return r
 }

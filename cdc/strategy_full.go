@@ -29,7 +29,10 @@ func (f full) begin(_ *plan, _ wire.CDCStrategy, o opening) wire.CDCPoll {
 	return newPoll(o, phaseFull)
 }
 
-func (f full) next(_ *plan, st wire.CDCStrategy, limit int) query {
+func (f full) next(p *plan, st wire.CDCStrategy, limit int) query {
+	if p.keyless() {
+		return query{kind: queryHeap, limit: limit}
+	}
 	return query{kind: queryLoad, after: st.Poll.After, limit: limit}
 }
 

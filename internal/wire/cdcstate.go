@@ -119,6 +119,7 @@ type CDCStrategy struct {
 	H      string `json:"h"`
 	Cursor string `json:"cursor"`
 	Column string `json:"column,omitempty"` // that Cursor is a value of
+	High   string `json:"high,omitempty"`   // bounded by integers: the largest that a window reached
 	// Pending are largest ids with the server's clock read after them: such
 	// an id becomes the cursor when all that was open at t0 has ended.
 	Pending []CDCPending `json:"pending,omitempty"`
