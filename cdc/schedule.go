@@ -295,6 +295,7 @@ func (s *slot) job(c candidate) job {
 				j.wanted[k.name()] = k.st.Meaning
 			}
 		}
+	case jobGuard: // of no table, and not dispatched from here
 	}
 	return j
 }

@@ -1,3 +1,7 @@
+// make test runs these with the race detector; real services would change nothing.
+
+//go:build !integration
+
 package e2e
 
 import (
