@@ -72,6 +72,7 @@
 //	a table retyped, or otherwise unfit                  that target is held, others go on                       TestHeldTargetOthersGoOn
 //	a held target is mended                              loaded from where it was held, in order                 TestHeldTargetCatchesUpInOrder
 //	a table with rows is dropped                         held, not made anew without its rows                    TestDroppedTargetIsHeldNotMadeAnew
+//	somebody drops a column that is loaded               it comes again, and people are told                     TestColumnThatCameAgainIsNamed
 //	readers keep a table from being altered              put off; after 10 minutes the session is named          TestReadersPutDDLOff
 //	somebody reads, changes or locks a table for long    one short wait, then pauses; others go on               TestLockedTargetOthersGoOn
 //	many tables are locked                               their waits get shorter in a wave, two at most in all   TestLockedTablesShareOneWait

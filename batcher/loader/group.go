@@ -213,6 +213,9 @@ func (s *session) shape(ctx context.Context, w *work, existing map[warehouse.Nam
 		return &targetError{work: w, reason: reasonColumns, err: err}
 	}
 	w.shapes = []shape{sh}
+	if w.everLoaded() {
+		w.anew = info.dropped(sh, existing[w.name])
+	}
 	if target, key, ok := w.latestOf(columns); ok {
 		if _, had := existing[w.name][key]; had && existing[target] == nil && (w.everLoaded() || w.rules == w.name) {
 			return &targetError{work: w, reason: reasonDropped, err: fmt.Errorf("the table %s is gone, and what it knew is in %s; millstream loader reload --target %s makes it anew", target, w.base(), w.base())}

@@ -14,7 +14,7 @@ import (
 // be. An object that does not decode is the target's fault, all else the
 // store's.
 func (s *session) readInfo(ctx context.Context, w *work, cs lake.CommitSchema) (tableInfo, error) {
-	info := tableInfo{kind: kindOf(w.base(), cs.Columns), types: map[string]string{}}
+	info := tableInfo{kind: kindOf(w.base(), cs.Columns), types: map[string]string{}, since: map[string]int{}}
 	if info.kind == kindMetrics {
 		info.types = warehouse.CellTypes()
 	}
@@ -32,6 +32,7 @@ func (s *session) readInfo(ctx context.Context, w *work, cs lake.CommitSchema) (
 	info.kind = kindFor(w.base(), o.Kind, info.kind)
 	info.key, info.cursor = o.Key, o.Cursor
 	for _, c := range o.Columns {
+		info.since[c.Name] = c.Since
 		if c.Warehouse != "" {
 			info.types[c.Name] = c.Warehouse
 		}

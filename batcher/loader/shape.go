@@ -26,6 +26,23 @@ type tableInfo struct {
 	key    []string
 	cursor string
 	types  map[string]string // Redshift's type by column, where the origin decides
+	since  map[string]int    // the version that brought a column
+}
+
+// dropped are those of the columns that sh adds that were there before: a load
+// adds all columns of a version, and existing has one of as new a version.
+func (info tableInfo) dropped(sh shape, existing warehouse.Existing) []string {
+	newest := 0
+	for name := range existing {
+		newest = max(newest, info.since[name])
+	}
+	var out []string
+	for _, c := range sh.adds {
+		if v := info.since[c.Name]; v > 0 && v <= newest {
+			out = append(out, c.Name)
+		}
+	}
+	return out
 }
 
 // shape is what a table must become before a load fits in.

@@ -21,6 +21,7 @@ type work struct {
 	mirror    *mirror
 	latest    *warehouse.Latest
 	bad       []warehouse.Held // files that COPY refuses
+	anew      []string         // columns that somebody dropped, and that come again
 	started   time.Time
 	result    warehouse.Load
 	manifests map[string]int // that were put of each schema, for names that differ

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/millstream-data/millstream/internal/warehouse"
@@ -236,6 +237,9 @@ func (s *session) record(ctx context.Context, todo []*work, before []warehouse.P
 // bookkeeping returns the statements about held work of one load.
 func (w *work) bookkeeping() []string {
 	var out []string
+	if len(w.anew) > 0 {
+		out = append(out, warehouse.InsertMaintained(warehouse.Maintained{Target: w.target(), Act: "column made anew", After: strings.Join(w.anew, ", "), Reason: formerValues(w.target())}))
+	}
 	var held []warehouse.Held
 	if len(w.repair) > 0 {
 		for _, h := range w.repair {
@@ -260,6 +264,11 @@ func (w *work) bookkeeping() []string {
 		out = append(out, warehouse.InsertHeld(held))
 	}
 	return out
+}
+
+// formerValues says how the values of a column that somebody dropped come back.
+func formerValues(target string) string {
+	return "somebody dropped it, and its former values are in the lake alone: millstream loader reload --target " + target
 }
 
 func sortedChains[V any](m map[warehouse.Chain]V) []warehouse.Chain {
@@ -287,6 +296,9 @@ func (l *Loader) loaded(w *work) {
 	l.patience.done(w.load, l.cfg.Wave.Files)
 	l.fresh.through(w.target(), r.MaxReceivedAt)
 	l.judged(w)
+	if len(w.anew) > 0 {
+		l.log.Warn("columns made anew", "target", w.target(), "columns", w.anew, "why", formerValues(w.target()))
+	}
 	for _, h := range w.bad {
 		l.log.Error("file held", "target", w.target(), "file", h.FileKey, "reason", h.Reason, "err", h.Error)
 	}
