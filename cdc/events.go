@@ -82,6 +82,7 @@ func (s *slot) renew(t *table, forms bool, now time.Time) {
 	for _, k := range t.tasks {
 		if k.traits.deletes && (!forms || k.traits.publish == publishReplace) {
 			k.st.Poll, k.due, seen = nil, now, true
+			s.doubt(t)
 		}
 		if k.traits.poll == event.PollXmin {
 			k.st.Poll, k.due = nil, now // what it has read of the old heap says nothing of the new one
@@ -89,6 +90,17 @@ func (s *slot) renew(t *table, forms bool, now time.Time) {
 	}
 	if !seen {
 		t.load = newLoading(newLoad(event.PollFull, t.anchored(), t.st.Basis, now), s.src)
+	}
+}
+
+// doubt has every range of the table's keys be read at its next turn: digests of
+// before say nothing any more.
+func (s *slot) doubt(t *table) {
+	if t.keys == nil {
+		return
+	}
+	if err := t.keys.part.ForgetDigests(); err != nil {
+		s.log.Error("key store", "source", s.source, "table", t.name, "err", err)
 	}
 }
 
@@ -108,6 +120,7 @@ func (s *slot) failover() {
 			}
 			if k.traits.deletes {
 				k.st.Poll, k.due = nil, now
+				s.doubt(t)
 			}
 		}
 		t.lowerAnchor(s.src.Horizon.FailoverRewind)

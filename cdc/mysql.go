@@ -130,6 +130,9 @@ func (o *mysqlOrigin) rows(ctx context.Context, c *mysqlConn, p *plan, q query) 
 	cols, order := len(p.rel.columns), len(p.order(q.kind))
 	pg, enc := &page{}, newEncoder(p)
 	err := c.each(ctx, o.comment(p)+st.sql.String(), func(v []driver.Value) error {
+		if pg.full {
+			return nil // the rest has to be read off the connection
+		}
 		r, err := mysqlRow(enc, v[:cols])
 		if err != nil {
 			return err
@@ -140,9 +143,7 @@ func (o *mysqlOrigin) rows(ctx context.Context, c *mysqlConn, p *plan, q query) 
 			}
 		}
 		r.keep, pg.past = v[cols+order] == int64(1), v[cols+order+1] == int64(1)
-		pg.rows = append(pg.rows, r)
-		if len(pg.rows) == q.limit {
-			pg.full = true
+		if pg.add(r, q) {
 			for _, text := range v[cols : cols+order] {
 				pg.last = append(pg.last, mysqlPosition(text))
 			}
