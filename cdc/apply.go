@@ -127,17 +127,7 @@ func (s *slot) applyPlan(ctx context.Context, o outcome) error {
 		s.log.Warn("plan", "source", s.source, "table", t.name, "warning", w)
 	}
 	now := time.Now()
-	for _, k := range t.tasks {
-		k.plan = p.own[k.name()]
-		if counts := k.traits.poll == event.PollIncremental && k.plan.stamp >= 0 && k.plan.indexed(k.plan.stamp); !counts {
-			k.countDue = time.Time{}
-		} else if k.countDue.IsZero() {
-			k.countDue = now.Add(countFirst)
-		}
-		if own := k.plan; own.stamp >= 0 && !own.indexed(own.stamp) {
-			s.log.Warn("no index begins with the cursor column: each poll reads the whole table", "source", s.source, "table", t.name, "column", p.rel.columns[own.stamp].name)
-		}
-	}
+	s.adopt(t, p, now)
 	if change.changed {
 		t.restart(now)
 	}
@@ -159,13 +149,44 @@ func (s *slot) applyPlan(ctx context.Context, o outcome) error {
 	}
 	t.st.Relation, t.st.Rewrite, t.st.Leaves = p.rel.identity, p.rel.rewrite, p.rel.leaves
 	t.st.Schema = wire.CDCTableSchema{Version: change.mark.Version, Fingerprint: p.fingerprint, Origin: p.rel.print, Numbers: columnNumbers(p)}
+	records, err := s.told(t, change, now)
+	if err != nil {
+		return err
+	}
+	if another && t.load == nil {
+		records = append(records, s.tombstones(t.key(wire.CDCPartLoad))...) // of the table that was
+	}
+	state, err := s.stateOf(t, t.tasks...)
+	if err != nil {
+		return err
+	}
+	return s.produce(ctx, append(append(records, state...), s.obeyed(t)...)...)
+}
+
+// adopt gives each strategy its part of the plan.
+func (s *slot) adopt(t *table, p *plan, now time.Time) {
+	for _, k := range t.tasks {
+		k.plan = p.own[k.name()]
+		if counts := k.traits.poll == event.PollIncremental && k.plan.stamp >= 0 && k.plan.indexed(k.plan.stamp); !counts {
+			k.countDue = time.Time{}
+		} else if k.countDue.IsZero() {
+			k.countDue = now.Add(countFirst)
+		}
+		if own := k.plan; own.stamp >= 0 && !own.indexed(own.stamp) {
+			s.log.Warn("no index begins with the cursor column: each poll reads the whole table", "source", s.source, "table", t.name, "column", p.rel.columns[own.stamp].name)
+		}
+	}
+}
+
+// told builds the marks of the table's schema, and its record in the state.
+func (s *slot) told(t *table, change schemaChange, now time.Time) ([]*kgo.Record, error) {
 	var records []*kgo.Record
 	if change.changed {
 		s.m.schemas.WithLabelValues(s.source, t.name).Inc()
 		t.last = &change.mark
 		body, err := wire.EncodeMark(t.last)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		k := wire.CDCKey{Part: wire.CDCPartSchema, Table: t.name, Number: int64(change.mark.Version)}
 		records = append(records, &kgo.Record{Topic: s.stateTopic(), Partition: s.partition, Key: k.Append(nil), Value: body})
@@ -173,15 +194,11 @@ func (s *slot) applyPlan(ctx context.Context, o outcome) error {
 	if change.changed || t.announced.IsZero() {
 		marks, err := s.announce(t, now)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		records = append(marks, records...)
 	}
-	state, err := s.stateOf(t, t.tasks...)
-	if err != nil {
-		return err
-	}
-	return s.produce(ctx, append(append(records, state...), s.obeyed(t)...)...)
+	return records, nil
 }
 
 func columnNumbers(p *plan) map[string]int {

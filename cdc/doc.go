@@ -25,7 +25,7 @@
 //     page is never in two. Any error of Kafka ends the slot: the state topic tells
 //     its successor what happened.
 //  3. A takeover first fences out the earlier producer, then reads the state
-//     read_committed to the end: nothing follows what it has read.
+//     read_committed to the end: nothing but orders follows what it has read.
 //  4. A page is read and handed over under its table's publish lock, so for each key the
 //     order of offsets is the order of snapshots, whatever strategies run.
 //  5. A page is read under the definition that the plan was made for, which its own
@@ -37,8 +37,10 @@
 // Run joins the consumer group; the group client's own goroutine calls start and
 // leave. Each lease runs Role.own, whose slot.run is a loop that owns the state
 // of all its tables; it starts at most connections.max readers, which touch only
-// their copy (job) and send an outcome. The sampler is shared by readers under its
-// mutex. Locks (Role.mu, status.mu, sampler.mu, pgOrigin.mu, txn.mu) are never
+// their copy (job) and send an outcome; a stream waits until each page was taken.
+// Beside them one follows the orders in the slot's partition, and one asks how busy
+// the origin is. The sampler of a source is shared by its slots and readers under
+// its mutex. Locks (Role.mu, status.mu, sampler.mu, pgOrigin.mu, txn.mu) are never
 // held together, but for sampler.mu before pgOrigin.mu. The end of Run's context
 // ends dispatching; pages being read are committed within group.drain_timeout.
 //

@@ -203,6 +203,7 @@ func conditions(d dialect, b *statement, p *plan, q query, order []*column) []st
 		if len(q.upTo) > 0 {
 			where = append(where, d.compare(b, "<=", order[:len(q.upTo)], q.upTo))
 		}
+	case queryHeap:
 	}
 	if len(q.after) > 0 && q.kind != queryXmin {
 		where = append(where, d.compare(b, ">", order, q.after))

@@ -21,13 +21,9 @@ func (s *slot) applyPoll(ctx context.Context, o outcome) error {
 		return err
 	}
 	quiet := len(k.overlap.old)+len(k.overlap.next)+len(k.overlap.keys) == 0
-	var records []*kgo.Record
-	if k.traits.publish == publishReplace && poll.Pages == 0 {
-		marks, err := s.pollMark(k, &poll, stateStarted, now)
-		if err != nil {
-			return err
-		}
-		records = marks
+	records, err := s.started(k, &poll, now)
+	if err != nil {
+		return err
 	}
 	out, err := s.rowsOf(t, pg, publisher{k: k, strategy: k.name(), poll: poll.ID, snapshot: k.traits.snapshot, note: k.remember})
 	if err != nil {
@@ -82,6 +78,14 @@ func (s *slot) applyPoll(ctx context.Context, o outcome) error {
 		return err
 	}
 	return s.hand(ctx, records, append(state, own...))
+}
+
+// started builds the mark that begins a poll which replaces.
+func (s *slot) started(k *task, poll *wire.CDCPoll, now time.Time) ([]*kgo.Record, error) {
+	if k.traits.publish != publishReplace || poll.Pages > 0 {
+		return nil, nil
+	}
+	return s.pollMark(k, poll, stateStarted, now)
 }
 
 // hand puts a page into the transaction: rows first, then what says that they are out.

@@ -13,13 +13,13 @@ import (
 	"github.com/millstream-data/millstream/internal/wire"
 )
 
-// polled makes strategies that poll every 20 ms, unless they say otherwise.
+// polledBy makes strategies that poll every 100 ms, unless they say otherwise.
 func polledBy(strategies ...StrategyConfig) TableConfig {
 	c := polled("", "")
 	c.Strategies = strategies
 	for i := range strategies {
-		if strategies[i].Every == 0 {
-			strategies[i].Every = 20 * time.Millisecond
+		if strategies[i].Every == 0 { // each of these polls publishes all it reads
+			strategies[i].Every = 100 * time.Millisecond
 		}
 	}
 	return c

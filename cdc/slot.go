@@ -79,20 +79,13 @@ func (s *slot) run(ctx, work context.Context) error {
 	ended := ctx.Done()
 	for {
 		now := time.Now()
-		s.rediscover(reading, now, &readers)
-		if err := s.obeyAll(work, now); err != nil {
-			return err
-		}
-		if err := s.tendKeys(reading, now, &readers); err != nil {
+		if err := s.tend(work, reading, now, &readers); err != nil {
 			return err
 		}
 		for ended != nil && ctx.Err() == nil && s.dispatch(reading, now, &readers) {
 		}
 		if ctx.Err() != nil && s.inflight == 0 {
 			return s.commit(work)
-		}
-		if err := s.tellStopped(work); err != nil {
-			return err
 		}
 		if s.tx.due(now, s.inflight == 0) {
 			if err := s.commit(work); err != nil {
@@ -103,15 +96,9 @@ func (s *slot) run(ctx, work context.Context) error {
 		timer := time.NewTimer(s.wait(now))
 		select {
 		case o := <-s.results:
-			if !o.more {
-				s.inflight--
-			}
-			if err := s.apply(work, o); err != nil {
+			if err := s.receive(work, o); err != nil {
 				timer.Stop()
 				return err
-			}
-			if o.more {
-				close(o.taken)
 			}
 		case r := <-s.replays:
 			if err := s.applyReplay(r); err != nil {
@@ -135,6 +122,31 @@ func (s *slot) run(ctx, work context.Context) error {
 		}
 		timer.Stop()
 	}
+}
+
+// tend does what is due beside pages: orders, tables that appear, key stores that
+// wait, stops that the state has to tell.
+func (s *slot) tend(ctx, reading context.Context, now time.Time, readers *sync.WaitGroup) error {
+	s.rediscover(reading, now, readers)
+	if err := s.obeyAll(ctx, now); err != nil {
+		return err
+	}
+	if err := s.tendKeys(reading, now, readers); err != nil {
+		return err
+	}
+	return s.tellStopped(ctx)
+}
+
+// receive takes what a reader brought. A stream reads on when its page was taken.
+func (s *slot) receive(ctx context.Context, o outcome) error {
+	if !o.more {
+		s.inflight--
+	}
+	err := s.apply(ctx, o)
+	if err == nil && o.more {
+		close(o.taken)
+	}
+	return err
 }
 
 // takeover fences out the slot's earlier owner, and only then reads the state:

@@ -266,24 +266,6 @@ func (o *sqliteOrigin) largest(ctx context.Context, p *plan) (string, error) {
 	return strconv.FormatInt(v.Int64, 10), nil
 }
 
-// split cuts integers evenly; a small database's other keys are one range.
-func (o *sqliteOrigin) split(ctx context.Context, p *plan, after []string, n int) ([]string, error) {
-	k := &p.rel.columns[p.key[0]]
-	lo, err := strconv.ParseInt(after[0], 10, 64)
-	if k.cursor != cursorInteger || err != nil {
-		return nil, nil //nolint:nilerr // a text
-	}
-	var hi sql.NullInt64
-	text := fmt.Sprintf(`SELECT max(%s) FROM %s`, quoteIdent(k.name), quoteIdent(p.rel.table))
-	if err := o.pages.QueryRowContext(ctx, text).Scan(&hi); err != nil {
-		return nil, sqliteErr("borders of "+p.name, err)
-	}
-	if hi.Int64 <= lo {
-		return nil, nil
-	}
-	return evenBorders(lo+1, hi.Int64, n), nil
-}
-
 func (o *sqliteOrigin) read(ctx context.Context, p *plan, q query) (*page, error) {
 	started := time.Now()
 	var pg *page
