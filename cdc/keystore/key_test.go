@@ -94,7 +94,7 @@ func randomText(r *rand.Rand, alphabet string) string {
 func TestKeysCompareAsTheServers(t *testing.T) {
 	t.Parallel()
 	r := rand.New(rand.NewPCG(7, 1))
-	for range 3000 {
+	for range testSeeds(t, 300) {
 		parts := make([]Part, 1+r.IntN(3))
 		for i := range parts {
 			kind := Kind(1 + r.IntN(int(KindText)))

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"os"
 	"slices"
+	"strconv"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -225,8 +227,8 @@ func must[T any](v T, err error) T {
 // committed when it closed, or a beginning of it, whose position it tells.
 func TestStoreIsAPrefixAfterACrash(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(20) {
-		r := rand.New(rand.NewPCG(seed, 2))
+	for seed := range testSeeds(t, 2) {
+		r := rand.New(rand.NewPCG(uint64(seed), 2))
 		s, crash := setup(t)
 		tb, m := table(t, s), newModel()
 		history := []*model{m.clone()} // by position
@@ -264,6 +266,20 @@ func TestStoreIsAPrefixAfterACrash(t *testing.T) {
 			m.check(t, tb)
 		}
 	}
+}
+
+// testSeeds is how many random runs a test makes.
+func testSeeds(t *testing.T, otherwise int) int {
+	t.Helper()
+	text := os.Getenv("MILLSTREAM_TEST_SEEDS")
+	if text == "" {
+		return otherwise
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		t.Fatalf("MILLSTREAM_TEST_SEEDS: %v", err)
+	}
+	return n
 }
 
 func covered(tb *Table) int64 {
