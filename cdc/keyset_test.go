@@ -67,6 +67,38 @@ func TestKeysetSQLGolden(t *testing.T) {
 	}
 }
 
+// The text of each digest of a range: of the first, an inner and the last one.
+func TestDigestSQLGolden(t *testing.T) {
+	t.Parallel()
+	for name, kind := range map[string]struct {
+		d       dialect
+		digest  func(*plan) string
+		digests []string
+	}{
+		"postgres": {pgDialect{}, pgDigest, []string{digestXmin, digestMD5, digestStamp}},
+		"mysql":    {mysqlDialect{}, mysqlDigest, []string{digestMD5, digestStamp, digestCRC32}},
+	} {
+		var out strings.Builder
+		for n := 1; n <= 3; n++ {
+			p, lo, hi := goldenPlan(n), []string{"42", "0027", "3"}[:n], []string{"99", "00ff", "4"}[:n]
+			p.rel.columns = append(p.rel.columns, column{name: "note", kind: valueText, oid: 25})
+			p.cfg.Strategies = []StrategyConfig{{Kind: kindIncremental, Timestamp: Columns{"updated_at"}}}
+			for _, digest := range kind.digests {
+				p.strategy.Digest = digest
+				for _, q := range []query{{upTo: hi}, {above: lo, upTo: hi}, {above: lo}} {
+					q.kind = queryRange
+					st := selectDigest(kind.d, p, q, kind.digest(p))
+					fmt.Fprintf(&out, "-- %s, key of %d\n%s\n", digest, n, st.sql.String())
+					for i, v := range st.values {
+						fmt.Fprintf(&out, "--   %d: %q\n", i+1, v)
+					}
+				}
+			}
+		}
+		golden(t, filepath.Join("testdata", "digest", name+".sql"), out.String())
+	}
+}
+
 // golden compares got with a file, or writes it anew (make golden).
 func golden(t *testing.T, file, got string) {
 	t.Helper()
