@@ -106,6 +106,9 @@ func (s *slot) follow(smp sample) {
 // applyPlan announces the table's schema and gives a new strategy its cursors.
 func (s *slot) applyPlan(ctx context.Context, o outcome) error {
 	t, p := o.t, o.plan
+	if t.ordered != o.ordered {
+		return nil // another order came meanwhile: it is obeyed first, then planned again
+	}
 	if r := t.misplaced(p); r != nil {
 		s.refused(t, r)
 		return nil

@@ -46,11 +46,16 @@ func (k *task) fast(now time.Time) bool {
 	return k.traits.poll == event.PollIncremental && k.st.Last != "" && now.Before(k.share.whole) && (k.plan.stamp < 0 || k.newest > 0)
 }
 
-// quicken makes a poll that was begun a fast one.
+// quicken makes a poll that was begun a fast one. It moves no cursor, so the next
+// whole poll reads from where this one would have: all that it publishes has to be
+// remembered until then.
 func quicken(poll *wire.CDCPoll, newest time.Time, top string) {
 	poll.Fast = true
 	if poll.Phase == phaseStamp {
-		poll.Lo = stampText(newest)
+		poll.Keep = poll.Lo
+		if newest.After(parseStamp(poll.Lo)) {
+			poll.Lo = stampText(newest)
+		}
 	}
 	if idLess(poll.Cursor, top) {
 		poll.Cursor = top

@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/millstream-data/millstream/internal/testkit"
+	"github.com/millstream-data/millstream/internal/wire"
 )
 
 // Where most of what polls read is known, most of them read above the newest
@@ -42,6 +43,23 @@ func TestFastPolls(t *testing.T) {
 			stop()
 			s.verify()
 		})
+	}
+}
+
+// A fast poll reads nothing that no earlier poll remembers, and remembers all that
+// the next whole poll will read again.
+func TestFastPollRemembers(t *testing.T) {
+	t.Parallel()
+	at := func(second int) string { return stampText(time.Unix(1e9+int64(second), 0)) }
+	for name, c := range map[string]struct {
+		newest int
+		lo     string
+	}{"newest above the cursor": {5, at(5)}, "newest below the cursor": {-5, at(0)}} {
+		poll := wire.CDCPoll{Phase: phaseStamp, Lo: at(0), Keep: at(8)}
+		quicken(&poll, time.Unix(1e9+int64(c.newest), 0), "")
+		if poll.Lo != c.lo || poll.Keep != at(0) {
+			t.Errorf("%s: reads from %s, remembers from %s; want %s and %s", name, poll.Lo, poll.Keep, c.lo, at(0))
+		}
 	}
 }
 

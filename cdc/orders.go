@@ -89,6 +89,9 @@ func (s *slot) hear(ctx context.Context, o order) {
 func (s *slot) take(ctx context.Context, o order) error {
 	for _, t := range s.tables {
 		if t.name == o.table {
+			if t.ordered != o.verb {
+				t.obeying, t.accepted = false, false // the later order counts
+			}
 			t.ordered = o.verb
 			return nil
 		}

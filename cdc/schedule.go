@@ -266,6 +266,7 @@ type job struct {
 	number   int               // of the range
 	part     wire.CDCRange     // the range itself
 	relation string            // jobPlan: identity of the table that was read; "" for none
+	ordered  string            // jobPlan: the order that waits for it
 	anew     bool              // jobPlan: it is ordered to be read as if it were another one
 	accepted bool              // jobPlan: it is ordered to be taken for the same one
 	wanted   map[string]string // jobPlan: meaning of each strategy that has cursors, by name
@@ -287,7 +288,7 @@ func (s *slot) job(c candidate) job {
 		j.load, j.part, j.limit = c.t.load.CDCLoad, c.t.load.Ranges[c.number], c.t.load.pager.limit()
 		j.load.Ranges = nil
 	case jobPlan:
-		j.relation, j.accepted = c.t.st.Relation, c.t.accepted
+		j.relation, j.accepted, j.ordered = c.t.st.Relation, c.t.accepted, c.t.ordered
 		j.anew = c.t.wants(orderReload) && c.t.stopped != nil
 		j.wanted, j.wide = map[string]string{}, c.t.widened()
 		for _, k := range c.t.tasks {

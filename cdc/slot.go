@@ -68,7 +68,7 @@ func (s *slot) run(ctx, work context.Context) error {
 		return err
 	}
 	s.m.takeoverSeconds.WithLabelValues(s.source).Observe(time.Since(began).Seconds())
-	s.results = make(chan outcome, s.connections()+1) // room for all and the guard: no reader waits for the loop
+	s.results = make(chan outcome, 2*s.connections()+1) // room for all, a stream leaving a page and its end, and the guard: no reader waits for the loop
 	s.found = make(chan []tableInfo)
 	s.replays = make(chan replayed)
 	reading, stop := context.WithCancel(work)
