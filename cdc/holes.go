@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 )
 
 // sight says how well a strategy sees a kind of change.
@@ -75,12 +76,22 @@ func holes() []hole {
 	}
 }
 
+// latest is how long after a change the next poll may begin.
+func (s StrategyConfig) latest() time.Duration {
+	if s.At != "" {
+		return 24 * time.Hour
+	}
+	return max(s.Every, s.MaxEvery)
+}
+
 // union is what the strategies of a table see together of a hole, and the one
-// that sees most of it.
-func (h hole) union(all []StrategyConfig) (best cell, by string) {
+// that sees most of it, or as much and sooner.
+func (h hole) union(all []StrategyConfig) (best cell, by StrategyConfig) {
 	for _, s := range all {
-		if c := h.cells[s.form()]; c.sight > best.sight {
-			best, by = c, s.Name
+		c := h.cells[s.form()]
+		sooner := c.sight == sightExact && best.sight == sightExact && s.latest() < by.latest()
+		if c.sight > best.sight || sooner {
+			best, by = c, s
 		}
 	}
 	return best, by
@@ -92,9 +103,9 @@ func promise(all []StrategyConfig) (sees, under, misses []string) {
 	for _, h := range holes() {
 		switch best, by := h.union(all); best.sight {
 		case sightExact:
-			sees = append(sees, h.name)
+			sees = append(sees, fmt.Sprintf("%s: by %s, within %s", h.name, by.Name, shortDuration(by.latest())))
 		case sightUnder:
-			under = append(under, fmt.Sprintf("%s: %s (%s)", h.name, best.condition, by))
+			under = append(under, fmt.Sprintf("%s: %s (%s)", h.name, best.condition, by.Name))
 		case sightNone:
 			misses = append(misses, h.name)
 		}

@@ -2,8 +2,10 @@ package cdc
 
 import (
 	"os"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // The table of what strategies see is the one in the documentation.
@@ -28,5 +30,12 @@ func TestPromiseIsTheUnion(t *testing.T) {
 	}
 	if sees, under, misses := promise([]StrategyConfig{stamp, whole}); len(sees) != len(holes()) || len(under)+len(misses) > 0 {
 		t.Errorf("with full: got %v, %v, %v, want everything seen", sees, under, misses)
+	}
+	stamp.Every, whole.Every = 10*time.Second, 24*time.Hour
+	sees, _, _ := promise([]StrategyConfig{stamp, whole})
+	for _, want := range []string{"updates that set the stamp: by incremental, within 10s", "deletes: by full, within 24h"} {
+		if !slices.Contains(sees, want) {
+			t.Errorf("got %q, want %q among them", sees, want)
+		}
 	}
 }

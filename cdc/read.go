@@ -80,6 +80,7 @@ func (s *slot) doPlan(ctx context.Context, o *outcome) error {
 	if _, can := s.origin.(streamer); o.plan.keyless() && !can {
 		return o.plan.noKey()
 	}
+	s.doubtZones(ctx, o.plan)
 	o.fresh = map[string]string{}
 	if o.another(o.plan) {
 		o.wanted = nil

@@ -6,16 +6,12 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 )
 
 // unindexedMost is how many rows an incremental strategy may sort for each page.
 const unindexedMost = 1_000_000
-
-// zoneMost is how far the newest stamp may be from the clock before its zone is doubted.
-const zoneMost = 10 * time.Minute
 
 // surveyor's questions of a table, gathered as findings.
 type inspection struct {
@@ -127,17 +123,8 @@ func (in *inspection) stamp(p *plan) {
 		}
 		in.warn("null_cursor", fmt.Sprintf("%s %s, and rows without a stamp are seen by the first load only", name, found), "make it NOT NULL, name an id beside it, or set clock.nulls: always")
 	}
-	ahead := map[string]string{
-		kindPostgres: "SELECT extract(epoch FROM max(%s)::timestamp - (now() AT TIME ZONE 'UTC'))::bigint FROM %s",
-		kindMySQL:    "SELECT TIMESTAMPDIFF(SECOND, UTC_TIMESTAMP(), MAX(%s)) FROM %s",
-		kindMariaDB:  "SELECT TIMESTAMPDIFF(SECOND, UTC_TIMESTAMP(), MAX(%s)) FROM %s",
-	}[p.kind]
-	if ahead == "" || c.dateOnly || c.lake != "timestamp" || p.cfg.Clock.Zone != "UTC" {
-		return
-	}
-	secs, err := strconv.ParseInt(in.ask(ahead, name, in.table), 10, 64)
-	if by := time.Duration(secs) * time.Second; err == nil && by > zoneMost {
-		in.warn("zone_mismatch", fmt.Sprintf("the newest %s is %s ahead of the clock: it seems to show another zone than UTC", name, by), "name the zone in clock.zone")
+	if doubt := zoneDoubt(p, func(sql string) string { return in.ask("%s", sql) }); doubt != "" {
+		in.warn("zone_mismatch", doubt, zoneMend)
 	}
 }
 

@@ -176,6 +176,9 @@ func (p *program) cdcStatus(ctx context.Context, args []string) error {
 		return err
 	}
 	p.demoToo(&cfg)
+	if len(cfg.CDC.Sources) == 0 {
+		return errors.New("cdc status: no source is configured; give --config FILE with cdc.sources, or run it where millstream dev keeps its data")
+	}
 	all, err := cdc.Status(ctx, cfg.CDC, cfg.Kafka, slog.New(slog.DiscardHandler), sources...)
 	if err != nil {
 		return err
