@@ -23,6 +23,7 @@ type page struct {
 	lastKey    string    // of a full page: the last row's key
 	lastWindow int64     // and its value of the window's column
 	live       int       // rows at the origin that the page covers
+	anew       bool      // reconcile: the page begins with the first range
 	ranges     []matched // reconcile: ranges whose keys agree once the page is published
 }
 

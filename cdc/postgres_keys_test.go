@@ -5,6 +5,7 @@ package cdc
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -16,7 +17,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/millstream-data/millstream/cdc/keystore"
+	"github.com/millstream-data/millstream/internal/event"
 	"github.com/millstream-data/millstream/internal/testkit"
+	"github.com/millstream-data/millstream/internal/wire"
 )
 
 var reconciled = StrategyConfig{Kind: kindReconcile, Name: kindReconcile, Digest: wordAuto, Scan: wordAuto, Budget: 1, Publish: publishDiff}
@@ -87,6 +90,53 @@ func TestReconcile(t *testing.T) {
 	stop()
 	if n := counted(t, reg, "millstream_cdc_ranges_total", rangeEqual); n == 0 {
 		t.Error("no range was found equal by its digest")
+	}
+}
+
+// One poll publishes all that changed, however little of it a page has room for:
+// its mark says that the table is complete. So it is behind a lost store.
+func TestReconcileReadsRangesWhole(t *testing.T) {
+	t.Parallel()
+	for name, lost := range map[string]bool{"kept": false, "lost": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := setupReconcile(t, pgOrders, polled("updated_at", "").Strategies[0])
+			s.edit(func(src *SourceConfig) {
+				src.Page.Max = 50
+				c := src.Tables[s.schema+".orders"]
+				c.Store.Range = 250
+				src.Tables[s.schema+".orders"] = c
+			})
+			s.sql("INSERT INTO orders SELECT i, 'a' FROM generate_series(1, 600) i")
+			stop := s.run(nil)
+			s.reconciled()
+			stop()
+			if lost {
+				s.remove(s.cfg.DataDir)
+			}
+			s.sql("UPDATE orders SET note = 'silent' WHERE id > 1")
+			stop = s.run(nil)
+			s.reconciled()
+			stop()
+			got, polls := s.changes(), map[string]int{} // incremental repeats what its overlap holds
+			for i, h := range got.headers {
+				if h.Kind == wire.KindChange && h.Strategy == kindReconcile && strings.Contains(string(got.changes[i].After), "silent") {
+					polls[h.Poll]++
+				}
+			}
+			if len(polls) != 1 {
+				t.Errorf("reconcile's rows by poll: %v, want one poll", polls)
+			}
+			for _, h := range got.headers {
+				var m event.Poll
+				if h.Kind != wire.KindPoll || json.Unmarshal(h.Body, &m) != nil || m.Strategy != kindReconcile {
+					continue
+				}
+				if m.Live == nil || *m.Live != 600 {
+					t.Errorf("a poll counts other than 600 rows: %s", h.Body)
+				}
+			}
+		})
 	}
 }
 

@@ -43,6 +43,9 @@ func (r reconcile) next(*plan, wire.CDCStrategy, int) query { panic("BUG: reconc
 
 func (r reconcile) advance(p *plan, poll *wire.CDCPoll, pg *page) progress {
 	poll.Pages++
+	if pg.anew { // the poll itself may have begun anew, with a lost store
+		poll.Live = 0
+	}
 	poll.Live += int64(pg.live)
 	poll.AfterKey = pg.lastKey
 	switch {
