@@ -93,6 +93,7 @@ func (s *slot) addTables(infos []tableInfo) {
 			continue
 		}
 		t.restore(s.restored, s.src)
+		s.m.age(t)
 		for _, k := range t.tasks {
 			k.due = k.resumed(s.source)
 		}

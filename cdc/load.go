@@ -257,6 +257,7 @@ func (s *slot) endLoad(t *table, now time.Time) ([]*kgo.Record, error) {
 			t.complete(wire.CDCAnchor{H: k.st.H}, l.Basis)
 		}
 	}
+	s.m.age(t)
 	s.log.Info("load complete", "source", s.source, "table", t.name, "rows", l.Rows)
 	s.m.loadRows.WithLabelValues(s.source, t.name).Set(0)
 	s.m.loadRanges.WithLabelValues(s.source, t.name).Set(0)

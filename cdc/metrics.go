@@ -25,16 +25,18 @@ const (
 )
 
 type metrics struct {
-	completeAge, horizonAge, stopped, overlapRows, loadRows, breaker, slots *prometheus.GaugeVec
-	horizonFailures, clockSteps, polls, pages, records, recordBytes         *prometheus.CounterVec
-	suppressed, overlapAgain, adjusted, rejected, schemas, events           *prometheus.CounterVec
-	transactions, takeovers, originSeconds, originRows                      *prometheus.CounterVec
-	sampleSeconds, pageSeconds, pageRows, txSeconds, takeoverSeconds        *prometheus.HistogramVec
+	completeAge, deletesAge *ages
 
-	deletesAge, keystoreKeys, keystoreBytes, keystoreReplay, loadRanges *prometheus.GaugeVec
-	nullRows, futureRows, tables, connections, ownXminAge               *prometheus.GaugeVec
-	ranges, deletesFound, silentUpdates, guardPaused                    *prometheus.CounterVec
-	lateDepth, clockAhead, pollSeconds, pollLateness, txRecords         *prometheus.HistogramVec
+	horizonAge, stopped, overlapRows, loadRows, breaker, slots       *prometheus.GaugeVec
+	horizonFailures, clockSteps, polls, pages, records, recordBytes  *prometheus.CounterVec
+	suppressed, overlapAgain, adjusted, rejected, schemas, events    *prometheus.CounterVec
+	transactions, takeovers, originSeconds, originRows               *prometheus.CounterVec
+	sampleSeconds, pageSeconds, pageRows, txSeconds, takeoverSeconds *prometheus.HistogramVec
+
+	keystoreKeys, keystoreBytes, keystoreReplay, loadRanges     *prometheus.GaugeVec
+	nullRows, futureRows, tables, connections, ownXminAge       *prometheus.GaugeVec
+	ranges, deletesFound, silentUpdates, guardPaused            *prometheus.CounterVec
+	lateDepth, clockAhead, pollSeconds, pollLateness, txRecords *prometheus.HistogramVec
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -52,7 +54,9 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	seconds := prometheus.ExponentialBuckets(0.001, 2, 16)
 	late := prometheus.ExponentialBuckets(0.01, 4, 10) // 10 ms to 44 min
 	return &metrics{
-		completeAge: gauge("complete_through_age_seconds", "Age of the moment that a table is complete to, at its last complete poll.", "source", "table"),
+		completeAge: newAges(reg, name("complete_through_age_seconds"), "Age of the moment that a table is complete to."),
+		deletesAge:  newAges(reg, name("deletes_through_age_seconds"), "Age of the moment that a table's deletes are complete to."),
+
 		horizonAge:  gauge("horizon_age_seconds", "How far the horizon is behind the origin's clock.", "source", "method"),
 		stopped:     gauge("stopped_tables", "Tables that are not read until somebody acts.", "source"),
 		overlapRows: gauge("overlap_rows", "Versions of rows that are remembered, since they will be read again.", "source", "table"),
@@ -83,7 +87,6 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		txSeconds:       histogram("transaction_seconds", "Age of a Kafka transaction when it was committed.", seconds, "source"),
 		takeoverSeconds: histogram("takeover_seconds", "Time from fencing to the first poll.", seconds, "source"),
 
-		deletesAge:     gauge("deletes_through_age_seconds", "Age of the moment that a table's deletes are complete to, at its last complete reconcile or full poll.", "source", "table"),
 		keystoreKeys:   gauge("keystore_keys", "Keys in the table's key store.", "source", "table"),
 		keystoreBytes:  gauge("keystore_bytes", "Size of the table's key store on disk.", "source", "table"),
 		keystoreReplay: gauge("keystore_replay_seconds", "Time that the last replay or rebuilding of the key store took.", "source", "table"),
@@ -133,4 +136,10 @@ func (s *sourceMetrics) sampled(smp sample, took time.Duration) {
 
 func (s *sourceMetrics) page(table, outcome string) {
 	s.pages.WithLabelValues(s.source, table, outcome).Inc()
+}
+
+// age tells how far t is complete.
+func (s *sourceMetrics) age(t *table) {
+	s.completeAge.tell(s.source, t.name, t.st.CompleteThrough)
+	s.deletesAge.tell(s.source, t.name, t.st.DeletesThrough)
 }

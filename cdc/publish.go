@@ -259,12 +259,11 @@ func (s *slot) endPoll(k *task, poll wire.CDCPoll, now time.Time, state *[]*kgo.
 	*state = append(*state, s.tombstones(k.overlap.turn()...)...)
 	if (t.st.Loaded || !k.traits.past) && k.sees() {
 		t.complete(wire.CDCAnchor{H: poll.H, Xid: poll.Xid}, poll.Basis)
-		s.m.completeAge.WithLabelValues(s.source, t.name).Set(now.Sub(parseStamp(t.st.CompleteThrough)).Seconds())
 	}
 	if k.traits.deletes {
 		t.deleted(poll.H)
-		s.m.deletesAge.WithLabelValues(s.source, t.name).Set(now.Sub(parseStamp(t.st.DeletesThrough)).Seconds())
 	}
+	s.m.age(t)
 	k.due = k.timing.after(now, k.cfg, poll.Rows, s.source, t.name+"/"+k.name())
 	s.m.pollSeconds.WithLabelValues(s.source, t.name, k.name()).Observe(now.Sub(parseStamp(poll.Started)).Seconds())
 	outcome := outcomeComplete

@@ -210,12 +210,16 @@ func transactionalID(k kafka.Config, source string, slot int32) string {
 	return fmt.Sprintf("%s.cdc.%s.%d", prefix, source, slot)
 }
 
-// release lets go of the producer. An open transaction is the next owner's to abort.
+// release lets go of the producer and of what was told of the tables. An open transaction is the next owner's to abort.
 func (s *slot) release() {
 	if s.cl != nil {
 		s.cl.Close()
 	}
 	s.closeStore()
+	for _, t := range s.tables {
+		s.m.completeAge.forget(s.source, t.name)
+		s.m.deletesAge.forget(s.source, t.name)
+	}
 }
 
 // produce puts records into the open transaction, and the source's own state

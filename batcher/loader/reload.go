@@ -210,7 +210,7 @@ func (r *reloading) readVersions(ctx context.Context) error {
 	r.versions = map[string]lake.CommitSchema{}
 	for _, v := range versions {
 		if v.Kind == lake.SchemaMirror {
-			return fmt.Errorf("%s mirrors a table of a database: have cdc poll it in full, which replaces the mirror by the origin's rows", r.name)
+			return fmt.Errorf("%s mirrors a table of a database: `millstream cdc reload SOURCE TABLE` has cdc read that anew, and the loader replaces the mirror", r.name)
 		}
 		c := lake.CommitSchema{Table: v.Table, Version: v.Version, Fingerprint: v.Fingerprint, Columns: v.FileColumns()}
 		r.versions[schema8(v)] = c
