@@ -28,7 +28,7 @@ build: ## build bin/millstream
 .PHONY: test
 test: ## all tests that need no other server, with the race detector; PKG=./ingest/... narrows them
 	go test -race -timeout 15m $(PKG)
-	$(if $(filter ./... ./batcher%,$(PKG)),MILLSTREAM_TEST_SEEDS=200 go test -timeout 10m -run TestChainModel ./batcher)
+	$(if $(filter ./... ./batcher%,$(PKG)),MILLSTREAM_TEST_SEEDS=100 go test -timeout 10m -run TestChainModel ./batcher)
 	$(if $(filter ./... ./batcher%,$(PKG)),MILLSTREAM_TEST_SEEDS=20 go test -timeout 10m -run TestLoaderModel ./batcher/loader)
 	$(if $(filter ./...,$(PKG)),cd sdk/go && go test -race -timeout 5m ./...)
 

@@ -26,7 +26,7 @@ import (
 // commit and became what the rules say.
 //
 // MILLSTREAM_TEST_SEEDS is how many seeds are run (make test: 12 with the race
-// detector, which makes one four times as dear, and 200 without); a seed that fails
+// detector, which makes one four times as dear, and 100 without); a seed that fails
 // says how to run it alone.
 func TestChainModel(t *testing.T) {
 	t.Parallel()

@@ -6,7 +6,7 @@
 # for ingest alone; 4 in make test), MILLSTREAM_TEST_OUTAGE how long Kafka is
 # away (60s here; 5s in make test).
 # TestChainModel of the batcher runs as many seeds as MILLSTREAM_TEST_SEEDS says
-# (make test: 12 with the race detector and 200 without; 10000 take a core an hour).
+# (make test: 12 with the race detector and 100 without; 10000 take a core an hour).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

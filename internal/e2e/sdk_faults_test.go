@@ -36,6 +36,7 @@ const impatience = 700 * time.Millisecond
 // conduct is what an SDK does about a fault. docs/ingest.md tells it to people.
 type conduct struct {
 	attempts int
+	more     bool // or more: on a busy machine any answer may outlast its patience
 	lost     bool // the event does not arrive: the SDK lets go of it
 	tells    bool // its caller hears of an error
 	asTold   bool // it waits for as long as Retry-After says
@@ -43,6 +44,7 @@ type conduct struct {
 
 var (
 	repeats = conduct{attempts: 2}
+	hurries = conduct{attempts: 2, more: true}
 	obeys   = conduct{attempts: 2, asTold: true}
 	waits   = conduct{attempts: 1} // without a timeout a slow answer is as good as any
 	drops   = conduct{attempts: 1, lost: true, tells: true}
@@ -53,7 +55,7 @@ var (
 // conducts returns what was seen of the SDK in its mode.
 func conducts(s sdk) map[string]conduct {
 	out := map[string]conduct{
-		"429": repeats, "503": repeats, "500": repeats, "408": repeats, "slow": repeats, "cut before": repeats, "cut after": repeats,
+		"429": repeats, "503": repeats, "500": repeats, "408": repeats, "slow": hurries, "cut before": repeats, "cut after": repeats,
 		"400": drops, "401": drops,
 	}
 	set := func(c conduct, faults ...string) {
@@ -197,7 +199,7 @@ func (s *sending) checkPaced(t *testing.T, stored int) {
 func (s *sending) check(t *testing.T, want conduct) {
 	t.Helper()
 	posts := s.proxy.requests(http.MethodPost)
-	if len(posts) != want.attempts {
+	if len(posts) != want.attempts && (!want.more || len(posts) < want.attempts) {
 		t.Errorf("%d attempts, want %d", len(posts), want.attempts)
 	}
 	if told := len(s.outcome.Errors) > 0; told != want.tells {
